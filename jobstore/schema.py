@@ -1,0 +1,297 @@
+"""The words that producer, store and workers share. Pure data: no SQL, no broker, no model.
+
+Times are seconds since the epoch by the database's clock; ids are UUIDv7 texts, so that they sort by birth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NewType
+
+JobId = NewType("JobId", str)
+ShardId = NewType("ShardId", str)
+WorkerId = NewType("WorkerId", str)
+DecisionId = NewType("DecisionId", str)
+
+#: The tenant of everything that is submitted without a token.
+DEFAULT_TENANT = "default"
+
+
+class JobState(StrEnum):
+    """Where a job stands; `JobState.ENDED` lists the states that it never leaves by itself."""
+
+    RUNNING = "running"  # shards are waiting or worked on
+    COMPLETED = "completed"  # every item is ok or cached
+    COMPLETED_WITH_ERRORS = "completed_with_errors"  # every item has its outcome, some failed
+    FAILED = "failed"  # it could not go on (no runnable backend ...); what was left is skipped
+    CANCELLED = "cancelled"  # somebody ended it; what was left is skipped
+
+
+ENDED_STATES = frozenset(
+    {JobState.COMPLETED, JobState.COMPLETED_WITH_ERRORS, JobState.FAILED, JobState.CANCELLED}
+)
+
+
+class ShardState(StrEnum):
+    """pending -> queued -> leased -> done | (lease lost: pending, attempt + 1) | dead | cancelled."""
+
+    PENDING = "pending"  # waits for room in its queue's window
+    QUEUED = "queued"  # its hint was sent to Redis
+    LEASED = "leased"  # one worker owns it until `lease_until`
+    DONE = "done"  # every item of it has an outcome
+    CANCELLED = "cancelled"  # its job ended first
+
+
+class OutcomeState(StrEnum):
+    """How one item ended. Each item has exactly one outcome."""
+
+    OK = "ok"  # a prediction record
+    CACHED = "cached"  # a record taken over from an earlier run
+    FAILED = "failed"  # a typed error
+    SKIPPED = "skipped"  # never tried: its job was cancelled or failed
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRef:
+    """One thing to label, as a source yields it.
+
+    Attributes:
+        uri: an absolute path or a URI; what workers read and what exports name.
+        metadata: extra columns of a manifest; kept and exported, never interpreted.
+    """
+
+    uri: str
+    metadata: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to label, as a worker receives it."""
+
+    idx: int
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What a producer asks for.
+
+    Attributes:
+        model: a model id, or the absolute path of a package folder or weights file.
+        name: shown to people; empty means the model and the first source.
+        params: what the model's task takes, for example `{"confidence": 0.4}`; checked by the worker's model.
+        wishes: what negotiation takes: `backend`, `quantization`, `batch_size`.
+        hardware: classes that may run it, best first; each names a queue.
+        priority: higher goes first.
+        max_failure_rate: share of failed items, 0 to 1, above which the job's end counts as over its limit.
+        shard_size: items a shard; None: from the number of items.
+        client_token: a second submit with the same token (and tenant) returns the first job.
+    """
+
+    model: str
+    name: str = ""
+    tenant: str = DEFAULT_TENANT
+    params: Mapping[str, Any] = field(default_factory=dict)
+    wishes: Mapping[str, Any] = field(default_factory=dict)
+    hardware: tuple[str, ...] = ("cpu",)
+    priority: int = 0
+    max_failure_rate: float = 0.02
+    shard_size: int | None = None
+    client_token: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """One entry of a Redis queue: look at this shard. Losing it delays, doubling it does nothing."""
+
+    queue: str
+    shard_id: ShardId
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A shard that this worker, and no other, may work on until it ends or the lease does.
+
+    Attributes:
+        attempt: the fencing token; a write with an older one changes no row.
+        items: those of the shard that have no outcome yet, by idx.
+        total: items of the whole shard, with those that already have one.
+    """
+
+    shard_id: ShardId
+    job_id: JobId
+    attempt: int
+    owner: WorkerId
+    model: str
+    params: Mapping[str, Any]
+    wishes: Mapping[str, Any]
+    items: tuple[Item, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemError:
+    """Why an item failed: a code of the closed list in `docs/errors.md`, and words for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One item's end: a record or an error, never both.
+
+    Attributes:
+        frame: index of a video frame; 0 for a picture.
+        record: the prediction as its task's `to_record` gives it.
+        blob: arrays that do not belong into JSON, encoded by the task.
+        timings_ms: milliseconds by stage: fetch, decode, preprocess, forward (wait included), postprocess.
+    """
+
+    idx: int
+    state: OutcomeState
+    frame: int = 0
+    record: Mapping[str, Any] | None = None
+    blob: bytes | None = None
+    error: ItemError | None = None
+    timings_ms: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRow:
+    """Why a backend ran: one row for each job and worker process.
+
+    Attributes:
+        candidates: every package x backend x precision, with all reasons against it and its measurements.
+        versions: of nightshift, Python and each runtime.
+        machine: what the worker's machine reported.
+    """
+
+    job_id: JobId
+    worker_id: WorkerId
+    model_id: str
+    package_id: str
+    package_digest: str
+    backend: str
+    device: str
+    quantization: str
+    max_batch_size: int
+    strategy: str
+    task: str
+    class_names: tuple[str, ...]
+    candidates: tuple[Mapping[str, Any], ...]
+    versions: Mapping[str, str]
+    machine: Mapping[str, Any]
+    load_ms: float
+    created: float | None = None
+    decision_id: DecisionId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """One worker process, as it reports itself."""
+
+    worker_id: WorkerId
+    host: str
+    pid: int
+    hardware: str
+    device: str
+    state: str = "running"
+    queues: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    items_per_second: float = 0.0
+    started: float | None = None
+    heartbeat: float | None = None
+    age_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """A job and its counters. `total == ok + cached + failed + skipped + pending`, always."""
+
+    job_id: JobId
+    tenant: str
+    name: str
+    model: str
+    task: str | None
+    state: JobState
+    reason: str | None
+    total: int
+    ok: int
+    cached: int
+    failed: int
+    skipped: int
+    objects: int
+    priority: int
+    max_failure_rate: float
+    hardware: tuple[str, ...]
+    params: Mapping[str, Any]
+    wishes: Mapping[str, Any]
+    tags: Mapping[str, str]
+    class_names: tuple[str, ...] | None
+    model_digest: str | None
+    created: float
+    started: float | None
+    finished: float | None
+    now: float
+
+    @property
+    def done(self) -> int:
+        """Items that have an outcome."""
+        return self.ok + self.cached + self.failed + self.skipped
+
+    @property
+    def pending(self) -> int:
+        return self.total - self.done
+
+    @property
+    def is_ended(self) -> bool:
+        return self.state in ENDED_STATES
+
+    @property
+    def is_over_failure_limit(self) -> bool:
+        """More items failed than `max_failure_rate` allows."""
+        return self.failed > self.max_failure_rate * self.total
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRow:
+    """One outcome joined with its item and the decision that produced it; what exports read."""
+
+    idx: int
+    frame: int
+    uri: str
+    metadata: Mapping[str, Any] | None
+    state: OutcomeState
+    record: Mapping[str, Any] | None
+    blob: bytes | None
+    error: ItemError | None
+    timings_ms: Mapping[str, float] | None
+    decision_id: DecisionId | None
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Failed items of one cause."""
+
+    code: str
+    count: int
+    examples: tuple[str, ...]  # up to three URIs
+    message: str  # of the first example
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """What waits and what runs in one queue."""
+
+    queue: str
+    pending: int
+    queued: int
+    leased: int
+    items_left: int
+    oldest_age_s: float | None
