@@ -1,0 +1,48 @@
+"""What a worker machine is told; built once at the edge and handed to each process as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """Everything that a launcher and its processes need to know.
+
+    Attributes:
+        database_url: SQLAlchemy URL of the job store.
+        broker_url: Celery URL of Redis; `redis+socket:///path` for a unix socket.
+        hardware: `auto`, `cpu`, or a GPU class such as `gpu-sm90`.
+        cpu_processes: worker processes on the CPU; the cores are divided between them.
+        model_dirs: folders whose sub-folders are models, searched by id.
+        concurrency: shards a process works on at a time.
+        max_wait_ms: how long the first image of a batch waits for others.
+        lease_s: seconds after its last sign of life that a shard is taken from a worker.
+        relay_interval_s: seconds between two ticks of the relay.
+        resend_after_s: age at which a hint that is no longer in Redis is sent again.
+        window: hints a queue holds in Redis at most.
+        max_deaths: lost workers after which a shard is split, and a single item given up.
+        drain_s: seconds that SIGTERM leaves to finish or give back shards.
+        max_image_bytes: larger files are refused before they are read.
+        max_image_pixels: larger pictures are refused before they are decoded.
+        log_level: of the standard library's logging.
+        log_format: `console` or `json`.
+    """
+
+    database_url: str
+    broker_url: str
+    hardware: str = "auto"
+    cpu_processes: int = 1
+    model_dirs: tuple[str, ...] = ()
+    concurrency: int = 4
+    max_wait_ms: float = 10.0
+    lease_s: float = 60.0
+    relay_interval_s: float = 1.0
+    resend_after_s: float = 5.0
+    window: int = 32
+    max_deaths: int = 3
+    drain_s: float = 25.0
+    max_image_bytes: int = 256 * 2**20
+    max_image_pixels: int = 50_000_000
+    log_level: str = "INFO"
+    log_format: str = "console"
