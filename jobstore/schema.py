@@ -29,13 +29,11 @@ class JobState(StrEnum):
     CANCELLED = "cancelled"  # somebody ended it; what was left is skipped
 
 
-ENDED_STATES = frozenset(
-    {JobState.COMPLETED, JobState.COMPLETED_WITH_ERRORS, JobState.FAILED, JobState.CANCELLED}
-)
+ENDED_STATES = frozenset({JobState.COMPLETED, JobState.COMPLETED_WITH_ERRORS, JobState.FAILED, JobState.CANCELLED})
 
 
 class ShardState(StrEnum):
-    """pending -> queued -> leased -> done | (lease lost: pending, attempt + 1) | dead | cancelled."""
+    """pending -> queued -> leased -> done | (lease lost: pending, attempt + 1) | cancelled."""
 
     PENDING = "pending"  # waits for room in its queue's window
     QUEUED = "queued"  # its hint was sent to Redis
@@ -211,7 +209,12 @@ class WorkerRow:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """A job and its counters. `total == ok + cached + failed + skipped + pending`, always."""
+    """A job and its counters. `total == ok + cached + failed + skipped + pending`, always.
+
+    Attributes:
+        reason: a code, where the job failed or was cancelled.
+        message: the reason's words.
+    """
 
     job_id: JobId
     tenant: str
@@ -220,6 +223,7 @@ class JobStatus:
     task: str | None
     state: JobState
     reason: str | None
+    message: str | None
     total: int
     ok: int
     cached: int
@@ -246,10 +250,12 @@ class JobStatus:
 
     @property
     def pending(self) -> int:
+        """Items that have none yet."""
         return self.total - self.done
 
     @property
     def is_ended(self) -> bool:
+        """Whether the job never changes again by itself."""
         return self.state in ENDED_STATES
 
     @property
@@ -283,6 +289,21 @@ class FailureGroup:
     count: int
     examples: tuple[str, ...]  # up to three URIs
     message: str  # of the first example
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """One thing that happened to a job.
+
+    Attributes:
+        kind: submitted, started, worker_lost, shard_split, completed, completed_with_errors, failed, cancelled.
+        created: seconds since the epoch by the database's clock.
+    """
+
+    job_id: JobId
+    kind: str
+    created: float
+    details: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

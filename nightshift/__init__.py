@@ -1,0 +1,3 @@
+"""The composition root: command line, settings, embedded stack. The only package that sees every other."""
+
+__all__: list[str] = []

@@ -1,0 +1,130 @@
+"""ONNX Runtime."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from inference_engine.backends import installed
+from inference_engine.errors import OutOfMemory, SessionFailed
+from inference_engine.negotiation import Offer
+from inference_engine.sessions import Array, SessionOptions, Tensors, TensorSpec
+
+if TYPE_CHECKING:
+    from inference_engine.machine import Machine
+    from inference_engine.packages import ModelPackage
+
+#: ONNX Runtime version (major, minor) -> newest operator set that it reads; newer releases only add.
+#: Source: ONNX Runtime's compatibility table (docs/reference/compatibility); not known above: not limited.
+_MAX_OPSET = {(1, 15): 19, (1, 16): 19, (1, 17): 20, (1, 18): 21, (1, 19): 21, (1, 20): 21, (1, 21): 22, (1, 22): 23}
+
+
+def probe(machine: Machine) -> Offer:
+    """ONNX Runtime runs on the CPU, and on CUDA where the GPU distribution and a GPU are there."""
+    missing = installed(machine, "onnxruntime", 'pip install "nightshift" (onnxruntime is part of it)')
+    version = machine.packages.get("onnxruntime")
+    has_cuda = bool(machine.gpus) and machine.distributions.get("onnxruntime") == "onnxruntime-gpu"
+    devices = () if missing else ("cpu", "cuda") if has_cuda else ("cpu",)
+    return Offer("onnx", frozenset({"onnx"}), version, devices, missing, _max_opset(version))
+
+
+def open_session(package: ModelPackage, device: str, options: SessionOptions) -> OnnxSession:
+    """Open an ONNX file."""
+    return OnnxSession(package, device, options)
+
+
+class OnnxSession:
+    """One ONNX Runtime session; ONNX Runtime itself lets many threads run it at once."""
+
+    def __init__(self, package: ModelPackage, device: str, options: SessionOptions) -> None:
+        import onnxruntime
+
+        self._max_batch_size = package.max_batch_size
+        self._static = package.static_batch_size
+        self._concurrency = options.concurrency if device == "cpu" else 1
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(package.weights), _session_options(onnxruntime, options), providers=_providers(device)
+            )
+        except Exception as error:
+            raise SessionFailed(f"onnxruntime cannot open {package.weights}: {error}") from error
+        _check_device(self._session, device)
+        self.inputs = tuple(_spec(value) for value in self._session.get_inputs())
+        self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
+        self._names = [spec.name for spec in self.outputs]
+        self._dtypes = {spec.name: spec.dtype for spec in self.inputs}
+
+    @property
+    def max_batch_size(self) -> int:
+        """Images a run takes at most."""
+        return self._max_batch_size
+
+    @property
+    def concurrency(self) -> int:
+        """Runs that may be under way at once."""
+        return self._concurrency
+
+    def run(self, inputs: Tensors) -> dict[str, Array]:
+        """Run one batch; a static batch is filled up with zeros and cut again, a float16 input is rounded to."""
+        count = len(next(iter(inputs.values())))
+        try:
+            feed = {name: self._prepared(name, value) for name, value in inputs.items()}
+            values = self._session.run(self._names, feed)
+        except Exception as error:
+            kind = OutOfMemory if "alloc" in str(error).lower() else SessionFailed
+            raise kind(f"onnxruntime, batch of {count}: {error}") from error
+        return {name: value[:count] for name, value in zip(self._names, values, strict=True)}
+
+    def close(self) -> None:
+        """Drop the runtime's session, which frees its arena."""
+        self._session = None
+
+    def _prepared(self, name: str, value: Array) -> Array:
+        dtype = self._dtypes.get(name)
+        return _fill(value.astype(dtype, copy=False) if dtype == "float16" else value, self._static)
+
+
+def _session_options(onnxruntime: Any, options: SessionOptions) -> Any:
+    made = onnxruntime.SessionOptions()
+    made.intra_op_num_threads = options.threads
+    made.log_severity_level = 3
+    if options.concurrency > 1:
+        # Several runs share the cores: threads that spin while they wait would take them from each other.
+        made.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return made
+
+
+def _providers(device: str) -> list[Any]:
+    if device == "cpu":
+        return ["CPUExecutionProvider"]
+    index = int(device.partition(":")[2] or 0)
+    return [("CUDAExecutionProvider", {"device_id": index}), "CPUExecutionProvider"]
+
+
+def _check_device(session: Any, device: str) -> None:
+    # Where CUDA's libraries do not load, ONNX Runtime falls back to the CPU and only writes a line to its log.
+    if device != "cpu" and "CUDAExecutionProvider" not in session.get_providers():
+        raise SessionFailed(f"onnxruntime cannot use {device}: CUDA or cuDNN do not load; it would run on the CPU")
+
+
+def _spec(value: Any) -> TensorSpec:
+    shape = tuple(size if isinstance(size, int) else None for size in value.shape)
+    return TensorSpec(value.name, shape, _DTYPES.get(value.type, value.type))
+
+
+_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}
+
+
+def _fill(value: Array, static: int | None) -> Array:
+    if static is None or len(value) == static:
+        return value
+    import numpy as np
+
+    filled = np.zeros((static, *value.shape[1:]), dtype=value.dtype)
+    filled[: len(value)] = value
+    return filled
+
+
+def _max_opset(version: str | None) -> int | None:
+    match = re.match(r"(\d+)\.(\d+)", version or "")
+    return _MAX_OPSET.get((int(match[1]), int(match[2]))) if match else None

@@ -1,0 +1,153 @@
+"""Join single images of many threads into the batches that a session likes."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from inference_engine.errors import OutOfMemory, OutputInvalid, SessionFailed
+from inference_engine.model import join_tensors
+from inference_engine.sessions import Array, Tensors
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPolicy:
+    """How images are joined.
+
+    Attributes:
+        max_batch_size: a batch leaves when it has this many images,
+        max_wait_s: or when its first image has waited this long.
+        streams: batches under way at once.
+    """
+
+    max_batch_size: int = 1
+    max_wait_s: float = 0.01
+    streams: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    tensors: Tensors  # one image: (1, ...)
+    done: Future[dict[str, Array]] = field(default_factory=Future)
+
+
+class MicroBatcher:
+    """The streams' threads own the session; every other thread hands over single images.
+
+    With a batch size of one there is nobody to wait for: the thread that submits runs the session itself, `streams` of
+    them at once, which saves two changes of thread an image.
+
+    A batch that raises is halved until the guilty image stands alone, so that it costs nobody else. One that does not
+    fit into memory is halved as well, and `max_batch_size` stays at what fitted.
+    """
+
+    def __init__(self, forward: Callable[[Tensors], dict[str, Array]], policy: BatchPolicy) -> None:
+        self._forward, self._policy = forward, policy
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self.max_batch_size = policy.max_batch_size
+        self.batches = 0
+        self.images = 0
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._permits = threading.Semaphore(policy.streams)
+        streams = 0 if policy.max_batch_size == 1 else policy.streams
+        self._threads = [
+            threading.Thread(target=self._stream, name=f"forward-{index}", daemon=True) for index in range(streams)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, tensors: Tensors) -> Future[dict[str, Array]]:
+        """Hand over one image's tensors `(1, ...)`; the future gives its outputs `(1, ...)` or what it raised.
+
+        Raises:
+            SessionFailed: the batcher was closed.
+        """
+        request = _Request(tensors)
+        if self._threads:
+            self._hand_over(request)
+        else:
+            with self._permits:
+                self._refuse_when_closed()
+                request.done.set_running_or_notify_cancel()
+                self._run([request])
+        return request.done
+
+    def close(self) -> None:
+        """Run what was handed over, then end the streams; a second call does nothing."""
+        with self._lock:
+            is_first, self._is_closed = not self._is_closed, True
+            for _ in self._threads if is_first else ():
+                self._requests.put(None)
+        for thread in self._threads:
+            thread.join()
+        if is_first:  # what runs in its submitter's thread ends before the session may go
+            for _ in range(self._policy.streams):
+                self._permits.acquire()
+            self._permits.release(self._policy.streams)
+
+    def _hand_over(self, request: _Request) -> None:
+        with self._lock:  # nothing is put behind the marks that end the streams
+            self._refuse_when_closed()
+            self._requests.put(request)
+
+    def _refuse_when_closed(self) -> None:
+        if self._is_closed:
+            raise SessionFailed("the batcher is closed: open the model again")
+
+    def _stream(self) -> None:
+        while (first := self._requests.get()) is not None:
+            batch = self._gather(first)
+            # A request that its owner cancelled while it waited is left out, and answers no more.
+            if wanted := [request for request in batch if request.done.set_running_or_notify_cancel()]:
+                self._run(wanted)
+
+    def _gather(self, first: _Request) -> list[_Request]:
+        batch = [first]
+        deadline = time.monotonic() + self._policy.max_wait_s
+        while len(batch) < self.max_batch_size:
+            try:
+                request = self._requests.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                break
+            if request is None:
+                self._requests.put(None)
+                break
+            batch.append(request)
+        return batch
+
+    def _run(self, batch: Sequence[_Request]) -> None:
+        try:
+            outputs = self._forward(join_tensors([request.tensors for request in batch]))
+            answers = _split(outputs, len(batch))
+        except Exception as error:  # noqa: BLE001 (whatever a runtime raises belongs to these images)
+            self._run_halves(batch, error)
+            return
+        with self._lock:
+            self.batches += 1
+            self.images += len(batch)
+        for request, answer in zip(batch, answers, strict=True):
+            request.done.set_result(answer)
+
+    def _run_halves(self, batch: Sequence[_Request], error: Exception) -> None:
+        if len(batch) == 1:
+            batch[0].done.set_exception(error)
+            return
+        middle = len(batch) // 2
+        if isinstance(error, OutOfMemory):
+            with self._lock:
+                self.max_batch_size = min(self.max_batch_size, middle)
+        self._run(batch[:middle])
+        self._run(batch[middle:])
+
+
+def _split(outputs: Tensors, count: int) -> list[dict[str, Array]]:
+    """One image's share of each output."""
+    for name, value in outputs.items():
+        if value.ndim == 0 or len(value) != count:
+            raise OutputInvalid(f"output {name} has shape {value.shape}, expected one entry for each of {count} images")
+    return [{name: value[index : index + 1] for name, value in outputs.items()} for index in range(count)]

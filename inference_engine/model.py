@@ -1,0 +1,104 @@
+"""A model = a session (how to run) + a recipe (what goes in, what comes out)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from inference_engine.images import Fit, Image
+from inference_engine.inputs import as_rgb_images
+from inference_engine.negotiation import Decision
+from inference_engine.packages import ModelPackage
+from inference_engine.sessions import Array, Session, Tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Three pure functions; the whole of what a family adds for one task.
+
+    Attributes:
+        preprocess: image `(H, W, 3)` uint8 RGB -> tensors `(1, ...)` by name, and how the image lies in them.
+        postprocess: outputs of one batch, the fits of its images, params -> one prediction an image; an image whose
+            outputs cannot be right has an `EngineError` in its place, so that its neighbours keep theirs.
+        check_params: what a caller passed -> the task's params, or ParameterInvalid.
+    """
+
+    preprocess: Callable[[Image, ModelPackage], tuple[Tensors, Fit]]
+    postprocess: Callable[[Tensors, Sequence[Fit], ModelPackage, Any], list[Any]]
+    check_params: Callable[[Mapping[str, Any], ModelPackage], Any]
+
+
+class VisionModel:
+    """Behaviour shared by every task that maps an image to one prediction."""
+
+    def __init__(self, package: ModelPackage, session: Session, recipe: Recipe, decision: Decision) -> None:
+        self.package, self.session, self.decision = package, session, decision
+        self._recipe = recipe
+        self._input_names = [spec.name for spec in session.inputs]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names by class id."""
+        return self.package.class_names
+
+    def check_params(self, given: Mapping[str, Any]) -> Any:
+        """Check a caller's parameters once; what comes back goes into `postprocess`."""
+        return self._recipe.check_params(given, self.package)
+
+    def preprocess(self, image: Image) -> tuple[Tensors, Fit]:
+        """One image `(H, W, 3)` uint8 RGB to the session's input tensors `(1, ...)`."""
+        tensors, fit = self._recipe.preprocess(image, self.package)
+        return dict(zip(self._input_names, tensors.values(), strict=True)), fit
+
+    def forward(self, batch: Tensors) -> dict[str, Array]:
+        """Run one batch of at most `session.max_batch_size` images."""
+        return self.session.run(batch)
+
+    def postprocess(self, outputs: Tensors, fits: Sequence[Fit], params: Any) -> list[Any]:
+        """One prediction an image, or the `EngineError` that this image alone ended with."""
+        return self._recipe.postprocess(outputs, fits, self.package, params)
+
+    def __call__(self, images: Any, *, input_color_format: str | None = None, **params: Any) -> list[Any]:
+        """Preprocess, run in batches that the session takes, postprocess.
+
+        Args:
+            images: one image or a list: ndarray `(H, W, 3)` or `(B, H, W, 3)` (BGR unless said), torch tensor
+                `(3, H, W)` or `(B, 3, H, W)` (RGB unless said), PIL image, encoded bytes, or a path.
+            input_color_format: `bgr` or `rgb`, for arrays and tensors.
+
+        Returns:
+            One prediction an image, in order.
+
+        Raises:
+            InputInvalid, ImageUnreadable, ParameterInvalid, SessionFailed, OutputInvalid.
+        """
+        checked = self.check_params(params)
+        rgb = as_rgb_images(images, input_color_format)
+        predictions: list[Any] = []
+        for start in range(0, len(rgb), self.session.max_batch_size):
+            prepared = [self.preprocess(image) for image in rgb[start : start + self.session.max_batch_size]]
+            outputs = self.forward(join_tensors([tensors for tensors, _ in prepared]))
+            predictions += self.postprocess(outputs, [fit for _, fit in prepared], checked)
+        for prediction in predictions:
+            if isinstance(prediction, Exception):
+                raise prediction
+        return predictions
+
+    def close(self) -> None:
+        """Free the session."""
+        self.session.close()
+
+    def __repr__(self) -> str:
+        chosen = self.decision.chosen
+        where = f"{chosen.backend} {chosen.quantization} on {chosen.device}" if chosen else "not negotiated"
+        return f"<{self.package.model_id}: {self.package.task}, {len(self.class_names)} classes, {where}>"
+
+
+def join_tensors(items: Sequence[Tensors]) -> dict[str, Array]:
+    """Join tensors of single images `(1, ...)` into one batch `(n, ...)`; one image is passed on uncopied."""
+    if len(items) == 1:
+        return dict(items[0])
+    return {name: np.concatenate([item[name] for item in items]) for name in items[0]}

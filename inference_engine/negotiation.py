@@ -1,0 +1,273 @@
+"""Choose what runs a model on a machine, and keep the receipts. Pure: packages, offers and wishes come in as data.
+
+A candidate is a package x a backend that opens its kind x a device of that backend, so that a GPU that turns out not to
+work leaves the CPU to try. All reasons against a candidate are kept, not the first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from inference_engine.errors import ParameterInvalid
+from inference_engine.packages import ModelPackage
+
+#: Best first: the order of the seeds. A setting may change it; the docs' table is made from it.
+BACKEND_ORDER = ("trt", "torch", "hf", "openvino", "onnx")
+#: Precisions that change results; taken by themselves only where nothing better runs.
+REDUCED_PRECISIONS = frozenset({"int8"})
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,3})?")
+_PRECISION_ORDER = ("fp32", "fp16", "bf16", "unknown", "int8")
+
+#: Every code that a reason can have, with what it means.
+REASON_CODES = {
+    "package_invalid": "the package's files are wrong",
+    "unknown_kind": "no backend of this version opens such a package",
+    "not_installed": "the runtime is not installed",
+    "broken_runtime": "the runtime is installed but does not work",
+    "device_missing": "the wished device is not there, or this backend cannot use it",
+    "needs_gpu": "the package runs on a GPU only",
+    "opset_too_new": "the runtime does not read this ONNX operator set",
+    "backend_not_wanted": "the caller asked for another backend",
+    "precision_not_wanted": "the caller asked for another precision",
+    "batch_not_fitting": "the package's batch is not the one that the caller asked for",
+    "open_failed": "the runtime refused to open the package",
+    "lower_precision": "runs, but changes results; taken when asked for or when nothing else runs",
+    "lower_in_order": "runs, but comes later in the order",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason against a candidate: a code of `REASON_CODES`, words, and what would help."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one backend can do on this machine.
+
+    Attributes:
+        opens: kinds of packages.
+        devices: `cpu`, `cuda`; empty where the backend cannot be used.
+        missing: why it cannot be used; None when it can.
+        max_opset: newest ONNX operator set that the runtime reads; None: not limited or not known.
+    """
+
+    backend: str
+    opens: frozenset[str]
+    version: str | None = None
+    devices: tuple[str, ...] = ()
+    missing: Reason | None = None
+    max_opset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the caller asks for; None leaves it to the negotiation.
+
+    Attributes:
+        device: `auto`, `cpu`, `cuda` or `cuda:<index>`.
+        batch_size: images a run must take.
+
+    Raises:
+        ParameterInvalid: device or batch size cannot be.
+    """
+
+    backend: str | None = None
+    quantization: str | None = None
+    batch_size: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.device, str) or not _DEVICE.fullmatch(self.device):
+            raise ParameterInvalid(f"device must be auto, cpu, cuda or cuda:<index>, found {self.device!r}")
+        size = self.batch_size
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+            raise ParameterInvalid(f"batch_size must be a positive whole number, found {size!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One package on one backend, with the verdict and every reason.
+
+    Attributes:
+        verdict: `chosen`, `runnable` (works, but another is better) or `rejected`.
+    """
+
+    package_id: str
+    backend: str
+    device: str
+    quantization: str
+    verdict: Literal["chosen", "runnable", "rejected"]
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Every candidate, best first, the chosen one among them unless nothing runs."""
+
+    model_id: str
+    candidates: tuple[Candidate, ...]
+    wishes: Wishes
+    strategy: str = "order"
+    order: tuple[str, ...] = BACKEND_ORDER
+    packages: Mapping[str, ModelPackage] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def chosen(self) -> Candidate | None:
+        """The candidate to open; None when nothing runs."""
+        return next((c for c in self.candidates if c.verdict == "chosen"), None)
+
+    def to_record(self) -> dict[str, Any]:
+        """JSON-safe, without the packages themselves."""
+        return {
+            "model_id": self.model_id,
+            "strategy": self.strategy,
+            "order": list(self.order),
+            "wishes": asdict(self.wishes),
+            "candidates": [asdict(candidate) for candidate in self.candidates],
+        }
+
+    def without(self, failed: Candidate, reason: Reason) -> Decision:
+        """The decision after a candidate turned out not to open: the next runnable one is chosen."""
+        rejected = replace(failed, verdict="rejected", reasons=(reason,))
+        runnable = [c for c in self.candidates if c.verdict == "runnable"]
+        others = [c for c in self.candidates if c.verdict == "rejected"]
+        return replace(self, candidates=(*_chosen_first(runnable), *others, rejected))
+
+    def __str__(self) -> str:
+        rows = [("package", "backend", "precision", "verdict", "reason")]
+        for c in self.candidates:
+            told = "; ".join(f"{r.code}: {r.message}" + (f" ({r.hint})" if r.hint else "") for r in c.reasons)
+            rows.append((c.package_id, c.backend, c.quantization, c.verdict, told))
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        return "\n".join("  ".join((*(t.ljust(w) for t, w in zip(row, widths, strict=False)), row[4])) for row in rows)
+
+
+def negotiate(
+    model_id: str,
+    packages: Sequence[ModelPackage],
+    offers: Mapping[str, Offer],
+    wishes: Wishes = Wishes(),
+    *,
+    broken: Mapping[str, str] | None = None,
+    order: tuple[str, ...] = BACKEND_ORDER,
+) -> Decision:
+    """Judge every candidate and choose the best that runs; `Decision.chosen` is None when none does.
+
+    Args:
+        offers: by backend, what it can do on this machine.
+        broken: package id -> why its files cannot be used.
+        order: backends, best first; one that is not named comes last.
+    """
+    judged = [
+        _judge(package, offer, device, wishes)
+        for package in packages
+        for offer in _openers(package, offers)
+        for device in _devices(offer, wishes)
+    ]
+    runnable = sorted((c for c in judged if c.verdict == "runnable"), key=lambda c: _rank(c, order, wishes))
+    rejected = sorted((c for c in judged if c.verdict == "rejected"), key=lambda c: _rank(c, order, wishes))
+    ruined = [
+        Candidate(name, "", "", "unknown", "rejected", (Reason("package_invalid", message),))
+        for name, message in sorted((broken or {}).items())
+    ]
+    return Decision(
+        model_id,
+        (*_chosen_first(runnable), *rejected, *ruined),
+        wishes,
+        order=order,
+        packages={package.package_id: package for package in packages},
+    )
+
+
+def _openers(package: ModelPackage, offers: Mapping[str, Offer]) -> list[Offer]:
+    """The backends that open this kind; an offer that opens nothing stands for an unknown kind."""
+    found = [offer for offer in offers.values() if package.kind in offer.opens]
+    kinds = sorted({kind for offer in offers.values() for kind in offer.opens})
+    reason = Reason("unknown_kind", f"no backend opens packages of kind {package.kind!r}, only {', '.join(kinds)}")
+    return found or [Offer(package.kind, frozenset({package.kind}), missing=reason)]
+
+
+def _judge(package: ModelPackage, offer: Offer, device: str, wishes: Wishes) -> Candidate:
+    reasons = tuple(
+        reason
+        for reason in (
+            offer.missing,
+            _against_device(offer, wishes),
+            _against_opset(package, offer),
+            _against_wishes(offer.backend, wishes.backend, "backend_not_wanted", "backend"),
+            _against_wishes(package.quantization, wishes.quantization, "precision_not_wanted", "precision"),
+            _against_batch(package, wishes),
+        )
+        if reason
+    )
+    verdict: Literal["runnable", "rejected"] = "rejected" if reasons else "runnable"
+    return Candidate(package.package_id, offer.backend, device, package.quantization, verdict, reasons)
+
+
+def _devices(offer: Offer, wishes: Wishes) -> tuple[str, ...]:
+    return (offer.devices or ("cpu",)) if wishes.device == "auto" else (wishes.device,)
+
+
+def _against_device(offer: Offer, wishes: Wishes) -> Reason | None:
+    kind = wishes.device.partition(":")[0]
+    if offer.missing or kind == "auto" or kind in offer.devices:
+        return None
+    return Reason("device_missing", f"{offer.backend} has {', '.join(offer.devices)} here, not {wishes.device}")
+
+
+def _against_opset(package: ModelPackage, offer: Offer) -> Reason | None:
+    if offer.max_opset is None or (package.opset or 0) <= offer.max_opset:
+        return None
+    message = (
+        f"the file has operator set {package.opset}, {offer.backend} {offer.version} reads up to {offer.max_opset}"
+    )
+    return Reason("opset_too_new", message, "install a newer runtime, or export with an older operator set")
+
+
+def _against_wishes(found: str, wished: str | None, code: str, what: str) -> Reason | None:
+    if wished in (None, found):
+        return None
+    return Reason(code, f"{what} is {found}, asked for {wished}")
+
+
+def _against_batch(package: ModelPackage, wishes: Wishes) -> Reason | None:
+    wanted, static = wishes.batch_size, package.static_batch_size
+    if wanted is None or (static == wanted if static else wanted <= package.max_batch_size):
+        return None
+    has = f"exactly {static}" if static else f"at most {package.max_batch_size}"
+    return Reason("batch_not_fitting", f"takes {has} images a run, asked for {wanted}")
+
+
+def _rank(candidate: Candidate, order: tuple[str, ...], wishes: Wishes) -> tuple[bool, int, int, bool, str, str]:
+    reduced = candidate.quantization in REDUCED_PRECISIONS and wishes.quantization is None
+    backend = order.index(candidate.backend) if candidate.backend in order else len(order)
+    known = candidate.quantization in _PRECISION_ORDER
+    precision = _PRECISION_ORDER.index(candidate.quantization) if known else len(_PRECISION_ORDER)
+    return reduced, backend, precision, candidate.device == "cpu", candidate.package_id, candidate.backend
+
+
+def _chosen_first(runnable: Sequence[Candidate]) -> list[Candidate]:
+    """The first becomes the chosen one; the others say why they are not."""
+    if not runnable:
+        return []
+    first, *others = runnable
+    return [replace(first, verdict="chosen", reasons=()), *(replace(c, reasons=(_why_not(c, first),)) for c in others)]
+
+
+def _why_not(candidate: Candidate, chosen: Candidate) -> Reason:
+    if candidate.quantization in REDUCED_PRECISIONS and chosen.quantization not in REDUCED_PRECISIONS:
+        hint = f'ask for it: quantization="{candidate.quantization}"'
+        return Reason(
+            "lower_precision", f"{candidate.quantization} changes results against {chosen.quantization}", hint
+        )
+    return Reason(
+        "lower_in_order", f"{chosen.backend} {chosen.quantization} on {chosen.device} comes first ({chosen.package_id})"
+    )

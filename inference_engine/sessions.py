@@ -1,0 +1,83 @@
+"""The seam between a runtime (ONNX Runtime, TensorRT, PyTorch ...) and everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[np.generic]
+Tensors: TypeAlias = Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """Name, shape and dtype of one input or output.
+
+    Attributes:
+        shape: with the batch axis first; None where the size is free.
+        dtype: numpy's name, for example `float32`.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """How a session shares the machine.
+
+    Attributes:
+        threads: threads within one run on a CPU; 0 leaves it to the runtime.
+        concurrency: runs that may be under way at once on a CPU.
+    """
+
+    threads: int = 0
+    concurrency: int = 1
+
+
+class Session(Protocol):
+    """A loaded artefact: named tensors in, named tensors out, no image knowledge at all."""
+
+    @property
+    def inputs(self) -> Sequence[TensorSpec]:
+        """What `run` takes, in the artefact's order."""
+        ...
+
+    @property
+    def outputs(self) -> Sequence[TensorSpec]:
+        """What `run` gives, in the artefact's order."""
+        ...
+
+    @property
+    def max_batch_size(self) -> int:
+        """Images a run takes at most; a static artefact takes exactly this many, padding included."""
+        ...
+
+    @property
+    def concurrency(self) -> int:
+        """Runs that may be under way at once, from as many threads."""
+        ...
+
+    def run(self, inputs: Tensors) -> dict[str, Array]:
+        """Run one batch.
+
+        Args:
+            inputs: by input name, each `(n, ...)` with the same n <= max_batch_size.
+
+        Returns:
+            By output name, each `(n, ...)`; the caller owns them.
+
+        Raises:
+            OutOfMemory: the device had no room; a smaller batch may fit.
+            SessionFailed: the runtime raised.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what the session holds; it is not used again."""
+        ...

@@ -1,0 +1,30 @@
+"""A job's history: one row each time that something happened which people ask about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, insert, select
+
+from jobstore.clock import db_now
+from jobstore.encoding import from_json, storable, to_json
+from jobstore.ids import new_id
+from jobstore.schema import JobEvent
+from jobstore.tables import job_events
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jobstore.schema import JobId
+
+
+def add_event(db: Connection, job_id: JobId, kind: str, details: Mapping[str, Any]) -> None:
+    """Write one event in the transaction of what it tells about."""
+    row = {"id": new_id(), "job_id": job_id, "kind": kind, "details": storable(to_json(details)), "created": db_now()}
+    db.execute(insert(job_events).values(row))
+
+
+def events_of(db: Connection, job_id: JobId) -> list[JobEvent]:
+    """List a job's events, oldest first."""
+    query = select(job_events).where(job_events.c.job_id == job_id).order_by(job_events.c.created, job_events.c.id)
+    return [JobEvent(job_id, row.kind, row.created, from_json(row.details)) for row in db.execute(query)]

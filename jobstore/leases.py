@@ -1,0 +1,112 @@
+"""Taking, keeping and giving back shards. Every statement carries the fencing token in its WHERE clause."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import ColumnElement, Connection, exists, select, tuple_, update
+
+from jobstore.clock import db_now
+from jobstore.counters import counters_of
+from jobstore.encoding import from_json
+from jobstore.endings import finish_shard
+from jobstore.events import add_event
+from jobstore.schema import Item, JobId, JobState, Lease, ShardId, ShardState, WorkerId
+from jobstore.tables import items, jobs, outcomes, shards
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: What a shard looks like that nobody works on.
+UNOWNED = {"owner": None, "lease_until": None, "enqueued_at": None}
+
+
+def lease_shard(db: Connection, shard_id: ShardId, attempt: int, owner: WorkerId, lease_s: float) -> Lease | None:
+    """Take the shard, or None: the hint was late, doubled, or the job has ended."""
+    is_running = exists().where(jobs.c.id == shards.c.job_id, jobs.c.state == JobState.RUNNING)
+    taken = db.execute(
+        update(shards)
+        .where(shards.c.id == shard_id, shards.c.attempt == attempt, is_running)
+        .where(shards.c.state.in_([ShardState.PENDING, ShardState.QUEUED]))
+        .values(state=ShardState.LEASED, owner=owner, lease_until=db_now() + lease_s)
+        .returning(*shards.c)
+    ).one_or_none()
+    if taken is None:
+        return None
+    left = items_left(db, JobId(taken.job_id), taken.first_idx, taken.last_idx)
+    if not left:
+        finish_shard(db, shard_id, JobId(taken.job_id), counters_of(taken._mapping))  # noqa: SLF001 - public in SQLAlchemy
+        return None
+    return _lease(db, shard_id, JobId(taken.job_id), attempt, owner, left, taken.size)
+
+
+def renew(db: Connection, owner: WorkerId, held: Sequence[tuple[ShardId, int]], lease_s: float) -> set[ShardId]:
+    """Lengthen the leases on `(shard, attempt)`; give those that are still this owner's."""
+    if not held:
+        return set()
+    rows = db.execute(
+        update(shards)
+        .where(tuple_(shards.c.id, shards.c.attempt).in_([(shard, attempt) for shard, attempt in held]))
+        .where(shards.c.owner == owner, shards.c.state == ShardState.LEASED)
+        .values(lease_until=db_now() + lease_s)
+        .returning(shards.c.id)
+    )
+    return {ShardId(row.id) for row in rows}
+
+
+def release_shard(db: Connection, lease: Lease) -> bool:
+    """Give an unfinished shard back; no death is counted. False: it was no longer ours."""
+    given_back = db.execute(
+        update(shards).where(*is_held(lease)).values(state=ShardState.PENDING, attempt=shards.c.attempt + 1, **UNOWNED)
+    )
+    return given_back.rowcount == 1
+
+
+def is_held(lease: Lease) -> tuple[ColumnElement[bool], ...]:
+    """The fence: conditions that only the owner of the newest attempt meets."""
+    return (
+        shards.c.id == lease.shard_id,
+        shards.c.attempt == lease.attempt,
+        shards.c.owner == lease.owner,
+        shards.c.state == ShardState.LEASED,
+    )
+
+
+def items_left(db: Connection, job_id: JobId, first_idx: int, last_idx: int) -> tuple[Item, ...]:
+    """List the items of a closed range that have no outcome yet."""
+    # Not a correlated EXISTS: on PostgreSQL's fresh tables, without statistics, that visits the job's every outcome.
+    ended = select(outcomes.c.idx).where(
+        outcomes.c.job_id == job_id, outcomes.c.idx.between(first_idx, last_idx), outcomes.c.frame == 0
+    )
+    query = (
+        select(items.c.idx, items.c.uri)
+        .where(items.c.job_id == job_id, items.c.idx.between(first_idx, last_idx), items.c.idx.not_in(ended))
+        .order_by(items.c.idx)
+    )
+    return tuple(Item(idx, uri) for idx, uri in db.execute(query))
+
+
+def _lease(  # noqa: PLR0913, PLR0917 - the parts of one Lease
+    db: Connection,
+    shard_id: ShardId,
+    job_id: JobId,
+    attempt: int,
+    owner: WorkerId,
+    left: tuple[Item, ...],
+    total: int,
+) -> Lease:
+    started = update(jobs).where(jobs.c.id == job_id, jobs.c.started.is_(None)).values(started=db_now())
+    if db.execute(started).rowcount:
+        add_event(db, job_id, "started", {"worker": owner})
+    job = db.execute(select(jobs.c.model, jobs.c.params, jobs.c.wishes).where(jobs.c.id == job_id)).one()
+    return Lease(
+        shard_id=shard_id,
+        job_id=job_id,
+        attempt=attempt,
+        owner=owner,
+        model=job.model,
+        params=from_json(job.params),
+        wishes=from_json(job.wishes),
+        items=left,
+        total=total,
+    )

@@ -1,0 +1,167 @@
+"""What people and exports read: status, results page by page, failures by cause, decisions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, RowMapping, Select, func, select, tuple_
+
+from jobstore.clock import db_now
+from jobstore.counters import NAMES, counters_of
+from jobstore.encoding import from_json
+from jobstore.errors import JobNotFound
+from jobstore.schema import (
+    DecisionId,
+    FailureGroup,
+    ItemError,
+    JobId,
+    JobState,
+    JobStatus,
+    OutcomeState,
+    ResultRow,
+    ShardState,
+)
+from jobstore.tables import items, jobs, outcomes, shards
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_OPEN = (ShardState.PENDING, ShardState.QUEUED, ShardState.LEASED)
+_EXAMPLES = 3
+
+
+def status(db: Connection, job_id: JobId) -> JobStatus:
+    """Give one job with the counters of this moment."""
+    found = _statuses(db, select(*jobs.c).where(jobs.c.id == job_id))
+    if not found:
+        raise JobNotFound(f"no job {job_id}: see `nightshift jobs`")
+    return found[0]
+
+
+def list_jobs(
+    db: Connection, tenant: str | None, states: Collection[JobState], limit: int, since: float | None
+) -> list[JobStatus]:
+    """List jobs, newest first; `since` is the oldest creation time, in seconds since the epoch."""
+    query = select(*jobs.c).order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(limit)
+    if tenant is not None:
+        query = query.where(jobs.c.tenant == tenant)
+    if states:
+        query = query.where(jobs.c.state.in_(sorted(states)))
+    if since is not None:
+        query = query.where(jobs.c.created >= since)
+    return _statuses(db, query)
+
+
+def _statuses(db: Connection, picked: Select[Any]) -> list[JobStatus]:
+    """Add the open shards' counters to the jobs' own, in one statement: a finish moves them from one to the other."""
+    chosen = picked.cte("picked")
+    running = (
+        select(shards.c.job_id, *(func.sum(shards.c[name]).label(name) for name in NAMES))
+        .where(shards.c.job_id.in_(select(chosen.c.id)), shards.c.state.in_(_OPEN))
+        .group_by(shards.c.job_id)
+        .subquery("running")
+    )
+    query = (
+        select(chosen, *(running.c[name].label(f"running_{name}") for name in NAMES), db_now().label("now"))
+        .outerjoin(running, running.c.job_id == chosen.c.id)
+        .order_by(chosen.c.created.desc(), chosen.c.id.desc())
+    )
+    return [_status(row) for row in db.execute(query).mappings()]
+
+
+def _status(row: RowMapping) -> JobStatus:
+    counted = counters_of(row) + counters_of({name: row[f"running_{name}"] for name in NAMES})
+    class_names = from_json(row["class_names"])
+    return JobStatus(
+        job_id=JobId(row["id"]),
+        state=JobState(row["state"]),
+        ok=counted.ok,
+        cached=counted.cached,
+        failed=counted.failed,
+        skipped=counted.skipped,
+        objects=counted.objects,
+        hardware=tuple(from_json(row["hardware"])),
+        params=from_json(row["params"]),
+        wishes=from_json(row["wishes"]),
+        tags=from_json(row["tags"]),
+        class_names=None if class_names is None else tuple(class_names),
+        **{name: row[name] for name in _PLAIN},
+    )
+
+
+_PLAIN = (
+    "tenant", "name", "model", "task", "reason", "message", "total", "priority", "max_failure_rate", "model_digest",
+    "created", "started", "finished", "now",
+)  # fmt: skip
+
+
+def result_page(
+    db: Connection, job_id: JobId, states: Collection[OutcomeState], after: tuple[int, int], limit: int
+) -> list[ResultRow]:
+    """Give the next `limit` outcomes after `(idx, frame)`, in that order; `(-1, 0)` begins."""
+    query = (
+        select(outcomes, items.c.uri, items.c.metadata)
+        .join(items, (items.c.job_id == outcomes.c.job_id) & (items.c.idx == outcomes.c.idx))
+        .where(outcomes.c.job_id == job_id, tuple_(outcomes.c.idx, outcomes.c.frame) > tuple_(*after))
+        .order_by(outcomes.c.idx, outcomes.c.frame)
+        .limit(limit)
+    )
+    if states:
+        query = query.where(outcomes.c.state.in_(sorted(states)))
+    return [_result(row) for row in db.execute(query).mappings()]
+
+
+def result_count(db: Connection, job_id: JobId, states: Collection[OutcomeState]) -> int:
+    """Count outcomes; a video counts once a frame."""
+    query = select(func.count()).select_from(outcomes).where(outcomes.c.job_id == job_id)
+    if states:
+        query = query.where(outcomes.c.state.in_(sorted(states)))
+    return db.execute(query).scalar_one()
+
+
+def _result(row: RowMapping) -> ResultRow:
+    code = row["error_code"]
+    decision = row["decision_id"]
+    return ResultRow(
+        idx=row["idx"],
+        frame=row["frame"],
+        uri=row["uri"],
+        metadata=from_json(row["metadata"]),
+        state=OutcomeState(row["state"]),
+        record=from_json(row["record"]),
+        blob=row["blob"],
+        error=None if code is None else ItemError(code, row["error_message"] or ""),
+        timings_ms=from_json(row["timings_ms"]),
+        decision_id=None if decision is None else DecisionId(decision),
+        attempt=row["attempt"],
+    )
+
+
+def failures(db: Connection, job_id: JobId) -> list[FailureGroup]:
+    """Group failed items by code, the most frequent first, each with its first three URIs."""
+    numbered = (
+        select(
+            outcomes.c.idx,
+            outcomes.c.error_code,
+            outcomes.c.error_message,
+            func.count().over(partition_by=outcomes.c.error_code).label("failed"),
+            func.row_number()
+            .over(partition_by=outcomes.c.error_code, order_by=(outcomes.c.idx, outcomes.c.frame))
+            .label("n"),
+        )
+        .where(outcomes.c.job_id == job_id, outcomes.c.state == OutcomeState.FAILED, outcomes.c.frame == 0)
+        .subquery()
+    )
+    query = (
+        select(numbered, items.c.uri)
+        .join(items, (items.c.job_id == job_id) & (items.c.idx == numbered.c.idx))
+        .where(numbered.c.n <= _EXAMPLES)
+        .order_by(numbered.c.failed.desc(), numbered.c.error_code, numbered.c.n)
+    )
+    groups: dict[str, list[Any]] = {}
+    for row in db.execute(query):
+        groups.setdefault(row.error_code or "unknown", []).append(row)
+    return [
+        FailureGroup(code, rows[0].failed, tuple(r.uri for r in rows), rows[0].error_message or "")
+        for code, rows in groups.items()
+    ]

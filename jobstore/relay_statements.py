@@ -1,0 +1,131 @@
+"""What the relay repairs at each tick: leases of the dead, hints that Redis lost, shards that kill their workers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from jobstore.clock import db_now
+from jobstore.counters import Counters, added, counters_of
+from jobstore.endings import finish_shard
+from jobstore.events import add_event
+from jobstore.ids import new_id
+from jobstore.leases import UNOWNED, items_left
+from jobstore.schema import Item, JobId, OutcomeState, ShardId, ShardState
+from jobstore.tables import jobs, outcomes, shards
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+#: Stored with the outcome of an item that stood alone and still took its workers with it.
+WORKER_LOST = "worker_lost"
+
+
+def expire_leases(db: Connection, max_deaths: int) -> int:
+    """Take back every shard whose lease has run out; split those that lost `max_deaths` workers. Give their number.
+
+    `lease_until < now` stands in the write itself: a lease renewed since nobody looked stays.
+    """
+    rows = db.execute(
+        update(shards)
+        .where(shards.c.state == ShardState.LEASED, shards.c.lease_until < db_now())
+        .values(state=ShardState.PENDING, attempt=shards.c.attempt + 1, deaths=shards.c.deaths + 1, **UNOWNED)
+        .returning(*shards.c)
+    ).all()
+    # All shard rows are held by now; job rows follow, in one order for every caller.
+    for shard in sorted(rows, key=lambda row: (row.job_id, row.id)):
+        if shard.deaths >= max_deaths:
+            _narrow(db, shard, max_deaths)
+    return len(rows)
+
+
+def requeue_lost(db: Connection, queues: Collection[str], older_than_s: float) -> int:
+    """Make hints due again that are older than `older_than_s` and no longer stand in these (empty) Redis queues."""
+    return db.execute(
+        update(shards)
+        .where(shards.c.state == ShardState.QUEUED, shards.c.queue.in_(sorted(queues)))
+        .where(shards.c.enqueued_at <= db_now() - older_than_s)
+        .values(state=ShardState.PENDING, enqueued_at=None)
+    ).rowcount
+
+
+def forget_hints(db: Connection) -> int:
+    """Make every hint due again: Redis lost its memory."""
+    return db.execute(
+        update(shards).where(shards.c.state == ShardState.QUEUED).values(state=ShardState.PENDING, enqueued_at=None)
+    ).rowcount
+
+
+def _narrow(db: Connection, shard: Row[Any], max_deaths: int) -> None:
+    """Come closer to the item that kills: halve the shard, or give its last item up."""
+    job_id = JobId(shard.job_id)
+    left = items_left(db, job_id, shard.first_idx, shard.last_idx)
+    if len(left) > 1:
+        _split(db, shard, left, max_deaths)
+        return
+    counted = counters_of(shard._mapping)  # noqa: SLF001 - public in SQLAlchemy
+    for item in left:
+        counted += _give_up(db, shard, item)
+    finish_shard(db, ShardId(shard.id), job_id, counted)
+
+
+def _split(db: Connection, shard: Row[Any], left: tuple[Item, ...], max_deaths: int) -> None:
+    """Leave the shard the first half of what is left, and give the second half to a new one.
+
+    The old shard keeps its counters. Both halves are as suspect as the whole was: one more death splits them again.
+    """
+    job_id = JobId(shard.job_id)
+    middle = len(left) // 2
+    moved = left[middle:]
+    db.execute(
+        update(shards)
+        .where(shards.c.id == shard.id)
+        .values(
+            last_idx=moved[0].idx - 1, size=shards.c.size - len(moved), deaths=_inherited_deaths(middle, max_deaths)
+        )
+    )
+    # This locks the job's row, so that the next `seq` is ours alone.
+    db.execute(update(jobs).where(jobs.c.id == job_id).values(shards_left=jobs.c.shards_left + 1))
+    seq = db.execute(select(func.max(shards.c.seq)).where(shards.c.job_id == job_id)).scalar_one() + 1
+    db.execute(
+        insert(shards).values(
+            id=new_id(),
+            job_id=job_id,
+            seq=seq,
+            first_idx=moved[0].idx,
+            last_idx=shard.last_idx,
+            size=len(moved),
+            queue=shard.queue,
+            hardware=shard.hardware,
+            state=ShardState.PENDING,
+            deaths=_inherited_deaths(len(moved), max_deaths),
+            created=db_now(),
+        )
+    )
+    add_event(db, job_id, "shard_split", {"shard": shard.id, "items": len(left), "deaths": shard.deaths})
+
+
+def _inherited_deaths(size: int, max_deaths: int) -> int:
+    """Leave a half one death before it is split; a single item two, since a verdict follows and machines die too."""
+    return max(0, max_deaths - (1 if size > 1 else 2))
+
+
+def _give_up(db: Connection, shard: Row[Any], item: Item) -> Counters:
+    """Write the outcome of an item that takes its workers with it."""
+    message = f"{shard.deaths} workers were lost while they worked on this item alone or beside others"
+    counted = Counters(failed=1)
+    db.execute(
+        insert(outcomes).values(
+            job_id=shard.job_id,
+            idx=item.idx,
+            state=OutcomeState.FAILED,
+            error_code=WORKER_LOST,
+            error_message=message,
+            attempt=shard.attempt,
+            created=db_now(),
+        )
+    )
+    db.execute(update(shards).where(shards.c.id == shard.id).values(added(shards, counted)))
+    add_event(db, JobId(shard.job_id), WORKER_LOST, {"item": item.idx, "uri": item.uri})
+    return counted

@@ -1,0 +1,248 @@
+"""The job store: every method is one transaction on SQLite or PostgreSQL. SQL is the truth, Redis only the doorbell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from jobstore import (
+    endings,
+    finding,
+    fleet,
+    leases,
+    reading,
+    receipts,
+    recording,
+    relay_statements,
+    schema_version,
+    submit,
+)
+from jobstore.connection import Database
+from jobstore.errors import InvalidJob
+from jobstore.events import events_of
+from jobstore.ids import new_id
+from jobstore.schema import (
+    DecisionId,
+    DecisionRow,
+    FailureGroup,
+    Hint,
+    ItemRef,
+    JobEvent,
+    JobId,
+    JobSpec,
+    JobState,
+    JobStatus,
+    Lease,
+    Outcome,
+    OutcomeState,
+    QueueRow,
+    ResultRow,
+    ShardId,
+    WorkerId,
+    WorkerRow,
+)
+from jobstore.window import release as release_window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from types import TracebackType
+
+
+class JobStore:
+    """All SQL of the system; threads may share it. A lost database is `StoreUnavailable`, from every method."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    @classmethod
+    def open(cls, url: str, *, patience_s: float = 15.0) -> JobStore:
+        """Open a store without connecting yet.
+
+        Args:
+            url: `sqlite:///path` or `postgresql+psycopg://user@host/name`.
+            patience_s: how long a method repeats a transaction that was locked, deadlocked or cut off.
+        """
+        return cls(Database(url, patience_s))
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def create_schema(self) -> None:
+        """Make every table without Alembic; what `nightshift db upgrade` gives, for tests."""
+        self._db.write(schema_version.create_schema)
+
+    def check_schema(self) -> None:
+        """Raise `SchemaOutdated` unless the tables are those of this version."""
+        self._db.read(schema_version.check_schema)
+
+    # -- submit ------------------------------------------------------------------------------------------------------
+
+    def add_job(self, spec: JobSpec, items: Iterable[ItemRef], queue_of: Callable[[str], str]) -> JobId:
+        """Write a job with its items and shards; once this returns, the work is accepted for good.
+
+        Args:
+            spec: what is asked for; see `JobSpec`.
+            items: may be a generator of a million; memory stays flat.
+            queue_of: gives the queue of a hardware class.
+
+        Returns:
+            The new job's id, or that of the tenant's job which has the same client token.
+
+        Raises:
+            InvalidJob: no items, or a field that cannot be.
+        """
+        submit.check_spec(spec)
+        earlier = self._db.read(lambda db: submit.job_of_token(db, spec))
+        if earlier is not None:
+            return earlier
+        job_id, queue = JobId(new_id()), queue_of(spec.hardware[0])
+        with submit.ItemSpool(items) as spool:
+            if not spool.total:
+                raise InvalidJob("the source has no items: expected at least one picture or video")
+            return self._db.write(lambda db: submit.insert_job(db, job_id, spec, spool, queue))
+
+    # -- work --------------------------------------------------------------------------------------------------------
+
+    def release(self, window: int, queue: str | None = None) -> list[Hint]:
+        """Mark the next pending shards as queued, `window` a queue at most, and give their hints in order."""
+        return self._db.write(lambda db: release_window(db, window, queue))
+
+    def lease_shard(self, shard_id: ShardId, attempt: int, owner: WorkerId, lease_s: float) -> Lease | None:
+        """Take a shard, or None: the hint is late or doubled, the job has ended, or nothing was left to do."""
+        return self._db.write(lambda db: leases.lease_shard(db, shard_id, attempt, owner, lease_s))
+
+    def renew(self, owner: WorkerId, held: Sequence[tuple[ShardId, int]], lease_s: float) -> set[ShardId]:
+        """Lengthen leases; the shards that are missing from the answer are no longer this owner's."""
+        return self._db.write(lambda db: leases.renew(db, owner, held, lease_s))
+
+    def record(
+        self,
+        lease: Lease,
+        outcomes: Sequence[Outcome],
+        *,
+        decision_id: DecisionId | None,
+        lease_s: float,
+        finished: bool,
+    ) -> bool:
+        """Write outcomes under the lease's fence; with the last ones, `finished`, the shard ends.
+
+        Returns:
+            Whether the job ended by this.
+
+        Raises:
+            LeaseLost: the shard is somebody else's by now; nothing was written.
+            ValueError: `finished` with items that have no outcome, or outcomes for other items; nothing was written.
+        """
+        rows = recording.encode_outcomes(lease, outcomes, decision_id)
+        return self._db.write(lambda db: recording.record(db, lease, rows, lease_s=lease_s, finished=finished))
+
+    def release_shard(self, lease: Lease) -> bool:
+        """Give an unfinished shard back when draining; False: it was no longer ours."""
+        return self._db.write(lambda db: leases.release_shard(db, lease))
+
+    def add_decision(self, row: DecisionRow) -> DecisionId:
+        """Write why a backend runs; the job's first decision gives it its task, class names and digest."""
+        decision_id = row.decision_id or DecisionId(new_id())
+        return self._db.write(lambda db: receipts.add_decision(db, decision_id, row))
+
+    def fail_job(self, job_id: JobId, code: str, message: str) -> bool:
+        """End a job that cannot go on; what is left is skipped. False: it had ended before."""
+        return self._db.write(lambda db: endings.end_early(db, job_id, JobState.FAILED, code, message))
+
+    def cancel(self, job_id: JobId) -> bool:
+        """End a job that is not wanted; what is left is skipped. False: it had ended before."""
+        message = "the job was cancelled before this item's turn"
+        return self._db.write(lambda db: endings.end_early(db, job_id, JobState.CANCELLED, "cancelled", message))
+
+    # -- read --------------------------------------------------------------------------------------------------------
+
+    def find_job(self, text: str, tenant: str | None = None) -> JobId:
+        """Find a job by its id or by a unique beginning or tail of it; None searches all tenants."""
+        return self._db.read(lambda db: finding.find_job(db, text, tenant))
+
+    def status(self, job_id: JobId) -> JobStatus:
+        """Give a job and the counters of this moment."""
+        return self._db.read(lambda db: reading.status(db, job_id))
+
+    def jobs(
+        self,
+        *,
+        tenant: str | None = None,
+        states: Collection[JobState] = (),
+        limit: int = 50,
+        since: float | None = None,
+    ) -> list[JobStatus]:
+        """List jobs, newest first; no states means all, `since` is the oldest creation time."""
+        return self._db.read(lambda db: reading.list_jobs(db, tenant, states, limit, since))
+
+    def results(self, job_id: JobId, *, states: Collection[OutcomeState] = (), batch: int = 500) -> Iterator[ResultRow]:
+        """Give outcomes by item and frame; each page of `batch` rows is a transaction of its own."""
+        after = (-1, 0)
+        while page := self._page(job_id, states, after, batch):
+            yield from page
+            if len(page) < batch:
+                return
+            after = (page[-1].idx, page[-1].frame)
+
+    def result_count(self, job_id: JobId, *, states: Collection[OutcomeState] = ()) -> int:
+        """Count outcomes of these states, or all."""
+        return self._db.read(lambda db: reading.result_count(db, job_id, states))
+
+    def failures(self, job_id: JobId) -> list[FailureGroup]:
+        """Group failed items by cause, the most frequent first."""
+        return self._db.read(lambda db: reading.failures(db, job_id))
+
+    def decisions(self, job_id: JobId) -> list[DecisionRow]:
+        """List a job's backend decisions, oldest first."""
+        return self._db.read(lambda db: receipts.decisions_of(db, job_id))
+
+    def events(self, job_id: JobId) -> list[JobEvent]:
+        """List what happened to a job, oldest first."""
+        return self._db.read(lambda db: events_of(db, job_id))
+
+    # -- fleet -------------------------------------------------------------------------------------------------------
+
+    def heartbeat(self, row: WorkerRow) -> None:
+        """Write a worker's report of itself."""
+        self._db.write(lambda db: fleet.heartbeat(db, row))
+
+    def worker_stopped(self, worker_id: WorkerId) -> None:
+        """Note that a worker ended by itself."""
+        self._db.write(lambda db: fleet.worker_stopped(db, worker_id))
+
+    def workers(self, max_age_s: float = 30.0) -> list[WorkerRow]:
+        """List workers; one that is silent for more than `max_age_s` has the state `lost`."""
+        return self._db.read(lambda db: fleet.list_workers(db, max_age_s))
+
+    def queues(self, hardware: str | None = None) -> list[QueueRow]:
+        """Give what waits and runs in each queue, of one hardware class or of all."""
+        return self._db.read(lambda db: fleet.list_queues(db, hardware))
+
+    def queues_with_work(self, hardware: Sequence[str]) -> list[str]:
+        """List the queues of these hardware classes in which shards wait; cheap whatever the backlog."""
+        return self._db.read(lambda db: fleet.queues_with_work(db, hardware))
+
+    # -- relay -------------------------------------------------------------------------------------------------------
+
+    def expire_leases(self, max_deaths: int) -> int:
+        """Take back the shards of dead workers; split those that lost `max_deaths` of them."""
+        return self._db.write(lambda db: relay_statements.expire_leases(db, max_deaths))
+
+    def requeue_lost(self, queues: Collection[str], older_than_s: float) -> int:
+        """Make old hints of queues that Redis holds empty due again."""
+        return self._db.write(lambda db: relay_statements.requeue_lost(db, queues, older_than_s))
+
+    def forget_hints(self) -> int:
+        """Make every hint due again, after Redis lost its memory."""
+        return self._db.write(relay_statements.forget_hints)
+
+    def _page(
+        self, job_id: JobId, states: Collection[OutcomeState], after: tuple[int, int], limit: int
+    ) -> list[ResultRow]:
+        return self._db.read(lambda db: reading.result_page(db, job_id, states, after, limit))

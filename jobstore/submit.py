@@ -1,0 +1,162 @@
+"""Writing a job: items are spooled to disk first, so that the transaction is short and can be repeated."""
+
+from __future__ import annotations
+
+import tempfile
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+from sqlalchemy import Connection, insert, select
+
+from jobstore.clock import db_now
+from jobstore.encoding import is_storable, to_json, to_json_or_none
+from jobstore.errors import InvalidJob
+from jobstore.events import add_event
+from jobstore.ids import new_id
+from jobstore.schema import ItemRef, JobId, JobSpec, JobState, ShardState
+from jobstore.tables import items, jobs, shards
+from jobstore.upsert import insert_or_ignore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+
+#: Items a shard where the job does not say.
+DEFAULT_SHARD_SIZE = 64
+#: Rows of one executemany: large enough that the call costs nothing, small enough that memory stays flat.
+_ROWS_A_CALL = 2_000
+_SPOOL_IN_MEMORY_BYTES = 8 * 2**20
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(tuple[str, str | None]).decode
+
+
+class ItemSpool:
+    """The items of a job on their way to SQL: walked once from the source, read as often as a transaction needs.
+
+    A source may be slow (an S3 listing) and is often a generator; SQLite has one writer, who must not wait for it.
+    """
+
+    def __init__(self, refs: Iterable[ItemRef]) -> None:
+        self._file = tempfile.SpooledTemporaryFile(max_size=_SPOOL_IN_MEMORY_BYTES)  # noqa: SIM115 - closed by __exit__
+        self.total = 0
+        self.first_uri = ""
+        try:
+            self._fill(refs)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._file.close()
+
+    def rows(self) -> Iterator[tuple[str, str | None]]:
+        """Give `(uri, metadata as JSON or None)` in order."""
+        self._file.seek(0)
+        return map(_decode, self._file)
+
+    def _fill(self, refs: Iterable[ItemRef]) -> None:
+        for ref in refs:
+            if not ref.uri or not is_storable(ref.uri):
+                raise InvalidJob(f"item {self.total} has the URI {ref.uri!r}: expected UTF-8 text without NUL")
+            self.first_uri = self.first_uri or ref.uri
+            self._file.write(_encode((ref.uri, to_json_or_none(ref.metadata))) + b"\n")
+            self.total += 1
+
+
+def check_spec(spec: JobSpec) -> None:
+    """Raise `InvalidJob` for what can never run."""
+    problems = [
+        (not spec.model, "no model: name one, or give the path of a model package"),
+        (not spec.hardware, "no hardware class: expected at least one, for example 'cpu'"),
+        (spec.shard_size is not None and spec.shard_size < 1, f"shard_size {spec.shard_size}: expected 1 or more"),
+        (not 0 <= spec.max_failure_rate <= 1, f"max_failure_rate {spec.max_failure_rate}: expected 0 to 1"),
+        (abs(spec.priority) >= 2**31, f"priority {spec.priority}: expected a 32-bit integer"),
+    ]
+    texts = {"model": spec.model, "name": spec.name, "tenant": spec.tenant, "client_token": spec.client_token or ""}
+    problems += [
+        (not is_storable(text), f"{name} {text!r}: no NUL, no lone surrogates") for name, text in texts.items()
+    ]
+    found = [words for wrong, words in problems if wrong]
+    if found:
+        raise InvalidJob("; ".join(found))
+
+
+def plan_shards(total: int, shard_size: int) -> Iterator[tuple[int, int]]:
+    """Cut `total` items into closed ranges of at most `shard_size`."""
+    for first in range(0, total, shard_size):
+        yield first, min(first + shard_size, total) - 1
+
+
+def job_of_token(db: Connection, spec: JobSpec) -> JobId | None:
+    """Find the job that an earlier submit made with the same tenant and token."""
+    if spec.client_token is None:
+        return None
+    query = select(jobs.c.id).where(jobs.c.tenant == spec.tenant, jobs.c.client_token == spec.client_token)
+    found = db.execute(query).scalar_one_or_none()
+    return None if found is None else JobId(found)
+
+
+def insert_job(db: Connection, job_id: JobId, spec: JobSpec, spool: ItemSpool, queue: str) -> JobId:
+    """Write the job with items and shards; return its id, or that of the job which the client token already has.
+
+    `job_id` is made before the first try: where it exists, an earlier try was committed and only its answer was lost.
+    """
+    size = spec.shard_size or DEFAULT_SHARD_SIZE
+    ranges = list(plan_shards(spool.total, size))
+    row = _job_row(spec, spool) | {"id": job_id, "shards_left": len(ranges), "created": db_now()}
+    if db.execute(insert_or_ignore(db, jobs).values(row).returning(jobs.c.id)).scalar_one_or_none() is None:
+        return job_of_token(db, spec) or job_id
+    _insert_items(db, job_id, spool)
+    created: float = db.execute(select(jobs.c.created).where(jobs.c.id == job_id)).scalar_one()
+    db.execute(insert(shards), [_shard_row(job_id, spec, queue, n, r, created) for n, r in enumerate(ranges)])
+    add_event(db, job_id, "submitted", {"items": spool.total, "shards": len(ranges), "queue": queue})
+    return job_id
+
+
+def _insert_items(db: Connection, job_id: JobId, spool: ItemSpool) -> None:
+    rows = (
+        {"job_id": job_id, "idx": idx, "uri": uri, "metadata": metadata}
+        for idx, (uri, metadata) in enumerate(spool.rows())
+    )
+    statement = insert(items)
+    while chunk := list(islice(rows, _ROWS_A_CALL)):
+        db.execute(statement, chunk)
+
+
+def _job_row(spec: JobSpec, spool: ItemSpool) -> dict[str, Any]:
+    return {
+        "tenant": spec.tenant,
+        "client_token": spec.client_token,
+        "name": spec.name or f"{spec.model.rstrip('/').rpartition('/')[2]}: {spool.first_uri}",
+        "model": spec.model,
+        "params": to_json(spec.params),
+        "wishes": to_json(spec.wishes),
+        "hardware": to_json(spec.hardware),
+        "tags": to_json(spec.tags),
+        "priority": spec.priority,
+        "max_failure_rate": spec.max_failure_rate,
+        "state": JobState.RUNNING,
+        "total": spool.total,
+    }
+
+
+def _shard_row(
+    job_id: JobId, spec: JobSpec, queue: str, seq: int, bounds: tuple[int, int], created: float
+) -> dict[str, Any]:
+    first, last = bounds
+    return {
+        "id": new_id(),
+        "job_id": job_id,
+        "seq": seq,
+        "first_idx": first,
+        "last_idx": last,
+        "size": last - first + 1,
+        "queue": queue,
+        "hardware": spec.hardware[0],
+        "state": ShardState.PENDING,
+        "created": created,
+    }

@@ -1,0 +1,192 @@
+"""Every table. Alembic's migrations are held equal to this metadata by a test.
+
+Times are DOUBLE seconds since the epoch by the database's clock. JSON is text that msgspec wrote: the same on SQLite
+and PostgreSQL, and on the latter half as expensive as JSONB. Ranges of items are closed: `first_idx` and `last_idx`
+both belong to it.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+#: Alembic revision that makes exactly these tables.
+SCHEMA_VERSION = "0001"
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _counters() -> list[Column[int]]:
+    names = ("ok", "cached", "failed", "skipped", "objects")
+    return [Column(name, Integer, nullable=False, server_default="0") for name in names]
+
+
+_NOT_NEGATIVE = "ok >= 0 AND cached >= 0 AND failed >= 0 AND skipped >= 0 AND objects >= 0"
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Text, primary_key=True),  # UUIDv7
+    Column("tenant", Text, nullable=False),
+    Column("client_token", Text),  # a second submit with it returns this job
+    Column("name", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("model_digest", Text),  # from the first decision
+    Column("task", Text),  # from the first decision
+    Column("class_names", Text),  # JSON, from the first decision
+    Column("params", Text, nullable=False),  # JSON
+    Column("wishes", Text, nullable=False),  # JSON
+    Column("hardware", Text, nullable=False),  # JSON
+    Column("tags", Text, nullable=False),  # JSON
+    Column("priority", Integer, nullable=False),
+    Column("max_failure_rate", Double, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),  # a code
+    Column("message", Text),  # its words
+    Column("total", Integer, nullable=False),
+    Column("shards_left", Integer, nullable=False),  # decides, alone, that the job has ended
+    *_counters(),  # of ended shards only: flushes never touch this row
+    Column("created", Double, nullable=False),
+    Column("started", Double),
+    Column("finished", Double),
+    UniqueConstraint("tenant", "client_token"),
+    CheckConstraint(_NOT_NEGATIVE, name="counters_not_negative"),
+    CheckConstraint("ok + cached + failed + skipped <= total", name="books"),
+    CheckConstraint("shards_left >= 0", name="shards_left_not_negative"),
+    Index("ix_jobs_tenant_created", "tenant", "created"),
+    Index("ix_jobs_state_created", "state", "created"),
+)
+
+items = Table(
+    "items",
+    metadata,
+    Column("job_id", Text, ForeignKey("jobs.id"), nullable=False),
+    Column("idx", Integer, nullable=False),
+    Column("uri", Text, nullable=False),
+    Column("metadata", Text),  # JSON
+    PrimaryKeyConstraint("job_id", "idx"),
+)
+
+shards = Table(
+    "shards",
+    metadata,
+    Column("id", Text, primary_key=True),  # UUIDv7
+    Column("job_id", Text, ForeignKey("jobs.id"), nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("first_idx", Integer, nullable=False),
+    Column("last_idx", Integer, nullable=False),  # the range's last item, not one past it
+    # Items that this shard has ended or has to end. After a split not those of the range: the first half keeps what
+    # the whole had ended before, wherever it lies, and the second half counts only what it has to do.
+    Column("size", Integer, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("hardware", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempt", Integer, nullable=False, server_default="1"),  # the fencing token
+    Column("deaths", Integer, nullable=False, server_default="0"),  # workers lost over it; not the attempts
+    Column("owner", Text),
+    Column("lease_until", Double),
+    Column("enqueued_at", Double),
+    Column("created", Double, nullable=False),
+    *_counters(),
+    UniqueConstraint("job_id", "seq"),
+    CheckConstraint(_NOT_NEGATIVE, name="counters_not_negative"),
+    CheckConstraint("ok + cached + failed + skipped <= size", name="books"),
+    CheckConstraint("first_idx <= last_idx AND size > 0", name="range"),
+    # What waits and runs in each queue. Leases need no index of their own: those that run are few, and one on
+    # `lease_until` would be written at every flush.
+    Index("ix_shards_state_queue", "state", "hardware", "queue", "job_id"),
+    # The next shards of one job.
+    Index("ix_shards_job_state", "job_id", "state", "seq"),
+)
+
+outcomes = Table(
+    "outcomes",
+    metadata,
+    Column("job_id", Text, nullable=False),
+    Column("idx", Integer, nullable=False),
+    Column("frame", Integer, nullable=False, server_default="0"),  # the row of frame 0 is the item's own
+    Column("state", Text, nullable=False),
+    Column("record", Text),  # JSON
+    Column("blob", LargeBinary),
+    Column("error_code", Text),
+    Column("error_message", Text),
+    Column("timings_ms", Text),  # JSON
+    Column("decision_id", Text),
+    Column("attempt", Integer, nullable=False),
+    Column("created", Double, nullable=False),
+    PrimaryKeyConstraint("job_id", "idx", "frame"),
+    ForeignKeyConstraint(["job_id", "idx"], ["items.job_id", "items.idx"]),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", Text, primary_key=True),  # UUIDv7
+    Column("job_id", Text, ForeignKey("jobs.id"), nullable=False),
+    Column("worker_id", Text, nullable=False),
+    Column("model_id", Text, nullable=False),
+    Column("package_id", Text, nullable=False),
+    Column("package_digest", Text, nullable=False),
+    Column("backend", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("quantization", Text, nullable=False),
+    Column("max_batch_size", Integer, nullable=False),
+    Column("strategy", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("class_names", Text, nullable=False),  # JSON
+    Column("candidates", Text, nullable=False),  # JSON
+    Column("versions", Text, nullable=False),  # JSON
+    Column("machine", Text, nullable=False),  # JSON
+    Column("load_ms", Double, nullable=False),
+    Column("created", Double, nullable=False),
+    Index("ix_decisions_job_id_created", "job_id", "created"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("hardware", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("queues", Text, nullable=False),  # JSON
+    Column("models", Text, nullable=False),  # JSON
+    Column("items_per_second", Double, nullable=False),
+    Column("started", Double, nullable=False),
+    Column("heartbeat", Double, nullable=False),
+    Index("ix_workers_heartbeat", "heartbeat"),
+)
+
+job_events = Table(
+    "job_events",
+    metadata,
+    Column("id", Text, primary_key=True),  # UUIDv7
+    Column("job_id", Text, ForeignKey("jobs.id"), nullable=False),
+    Column("created", Double, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("details", Text, nullable=False),  # JSON
+    Index("ix_job_events_job_id_created", "job_id", "created"),
+)

@@ -1,0 +1,112 @@
+"""The command line. A command's module is imported when the command is called, so `--help` loads click and no more."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["SECTIONS", "LazyGroup", "cli", "main"]
+
+#: Section of `--help` -> command -> its module under `nightshift.cli`, and its help in one line.
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Daily": {
+        "run": ("run", "Label pictures here and now: submit, wait, export."),
+        "submit": ("run", "Hand a job to the workers and return."),
+        "watch": ("watch", "Follow a job until it ends, and leave with its exit status."),
+        "status": ("jobs", "Show where a job stands."),
+        "jobs": ("jobs", "List jobs, the newest first."),
+        "cancel": ("jobs", "End a job; what was labelled stays, what was not is skipped."),
+    },
+    "Results": {
+        "results": (
+            "results",
+            "Print a job's results, one JSON object a line.",
+        ),
+        "export": ("results", "Write a job's results as a dataset, each format below the folder."),
+    },
+    "Models": {
+        "models": ("models", "List the models that are found here, with their packages."),
+        "explain": ("explain", "Say which backend would run a model here, and why not the others."),
+    },
+    "Fleet": {
+        "up": ("fleet", "Run workers here until Ctrl-C, with Redis if no broker is configured."),
+        "worker": ("fleet", "Start workers for a fleet, list those that there are."),
+        "queues": ("fleet", "Show what waits and what runs, queue by queue."),
+    },
+    "Setup": {
+        "doctor": ("doctor", "Check this machine, its runtimes, the broker and the database."),
+        "config": ("config", "Show every setting, its value and what it means."),
+        "db": ("db", "Upgrade or check the database's schema."),
+        "demo": ("demo", "Label sample pictures and show what comes out."),
+    },
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and help, and imports a command when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Give the names in the order of the help."""
+        return [name for commands in SECTIONS.values() for name in commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the module that has the command."""
+        for commands in SECTIONS.values():
+            if cmd_name in commands:
+                command = getattr(import_module(f"nightshift.cli.{commands[cmd_name][0]}"), cmd_name)
+                return command if isinstance(command, click.Command) else None
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the sections from the table, importing nothing."""
+        for section, commands in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl([(f"{name:<8}", text) for name, (_, text) in commands.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the nearest command where there is none of that name."""
+        if args and not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            raise click.UsageError(f"no command called {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        return super().resolve_command(ctx, args)
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"nightshift {version('nightshift')}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Print it.")
+def cli() -> None:
+    """Label image collections overnight, on whatever machines are there, with the reasons beside the results.
+
+    Nothing has to be configured: on one machine, `nightshift run ./photos -m digits -o out` does it all.
+
+    Exit status: 0 well, 1 error, 2 wrong call, 3 the job ended over its failure limit, 4 broker or database
+    out of reach, 5 no backend can run the model, 130 interrupted.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its status; the one place that turns exceptions into words and statuses."""
+    try:
+        status = cli.main(args=arguments, prog_name="nightshift", standalone_mode=False)
+    except Exception as error:  # noqa: BLE001  (`report` raises again what nobody foresaw)
+        from nightshift.cli.errors import report
+
+        status = report(error)
+    sys.exit(status if isinstance(status, int) else 0)

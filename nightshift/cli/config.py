@@ -1,0 +1,38 @@
+"""`nightshift config`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+from nightshift.cli.output import json_option, plain, print_json, print_rows
+from nightshift.settings import FILE_NAME, known_variables, load_settings, settings_file
+
+
+@click.command()
+@json_option
+def config(as_json: bool) -> None:
+    """Show every setting, its value and what it means. Passwords in URLs are not shown."""
+    values = load_settings().model_dump()
+    flat: dict[str, Any] = {f"NIGHTSHIFT_{name.upper()}": value for name, value in values.items() if name != "worker"}
+    flat |= {f"NIGHTSHIFT_WORKER__{name.upper()}": value for name, value in values["worker"].items()}
+    shown = {name: hide_password(flat[name]) for name in known_variables()}
+    if as_json:
+        print_json({"file": settings_file(), "settings": shown})
+        return
+    click.echo(f"file: {settings_file() or f'none ({FILE_NAME} here or in the user folder)'}", err=True)
+    words = known_variables()
+    print_rows(("variable", "value", "meaning"), [(name, _text(value), words[name]) for name, value in shown.items()])
+
+
+def hide_password(value: Any) -> Any:
+    """Replace the password in a URL by three stars; anything else is given back as JSON takes it."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", value) if isinstance(value, str) else plain(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ":".join(value)
+    return "" if value is None else str(value)

@@ -1,0 +1,73 @@
+"""Waiting for a job while telling how it goes; `run` and `watch` end the same way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nightshift.cli.errors import INTERRUPTED, print_error
+from nightshift.cli.output import say
+from nightshift.cli.progress import View, open_view
+from nightshift.cli.summary import done_line, ending_lines, failure_lines, model_line, short
+
+if TYPE_CHECKING:
+    from jobstore.schema import JobId, JobStatus
+    from jobstore.store import JobStore
+    from nightshift.stack import Stack
+
+#: Failure causes that are listed; the rest is in `nightshift status`.
+CAUSES_SHOWN = 5
+
+
+def follow(stack: Stack, job_id: JobId) -> JobStatus:
+    """Show a job's progress until it ends, and give its last status."""
+    with open_view() as view:
+        is_told = False
+        for status in stack.producer.watch(job_id):
+            if not is_told:
+                is_told = _tell_decision(stack.store, view, status)
+            view.show(status)
+            stack.tend()
+    return stack.store.status(job_id)
+
+
+def _tell_decision(store: JobStore, view: View, status: JobStatus) -> bool:
+    """Print which backend runs, once it is known, and say whether it is."""
+    if status.task is None:  # the first decision gives the job its task
+        return False
+    decisions = store.decisions(status.job_id)
+    if decisions:
+        view.say("model", model_line(status.model, decisions[0]))
+    return bool(decisions)
+
+
+def tell_done(store: JobStore, status: JobStatus) -> None:
+    """Print what was labelled and what failed."""
+    say("done", done_line(status))
+    groups = store.failures(status.job_id) if status.failed else []
+    for line in failure_lines(groups[:CAUSES_SHOWN]):
+        say("", line)
+    if len(groups) > CAUSES_SHOWN:
+        say("", f"and {len(groups) - CAUSES_SHOWN} more causes, see: nightshift status {short(status.job_id)}")
+
+
+def tell_trouble(store: JobStore, status: JobStatus) -> None:
+    """Print why the job did not end well, if it did not."""
+    if (lines := ending_lines(status, last_message(store, status.job_id))) is not None:
+        print_error(*lines)
+
+
+def last_message(store: JobStore, job_id: JobId) -> str:
+    """Give the words of the job's last event that has some."""
+    words = [str(event.details.get("message", "")) for event in store.events(job_id)]
+    return next((word for word in reversed(words) if word), "")
+
+
+def tell_interrupted(job_id: JobId, *, is_embedded: bool) -> int:
+    """Say that the job is still there and how to go on, and give the exit status."""
+    job = short(job_id)
+    going = "it waits until somebody goes on with it" if is_embedded else "the workers go on with it"
+    say("", "")
+    say("stopped", f"job {job} is not ended: {going}")
+    say("", f"nightshift watch {job}     goes on" if is_embedded else f"nightshift watch {job}     follows it")
+    say("", f"nightshift cancel {job}    ends it; what was labelled stays")
+    return INTERRUPTED

@@ -1,0 +1,166 @@
+"""What `run` and `submit` are asked for: the options they share, checked and turned into a `JobSpec`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from inference_engine.negotiation import Decision
+    from jobstore.schema import JobSpec
+    from jobstore.store import JobStore
+    from nightshift.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Option's parameter name -> what the model's task calls it.
+PARAMS = {"conf": "confidence", "iou": "iou_threshold", "classes": "classes", "max_detections": "max_detections"}
+#: Option's parameter name -> what negotiation calls it.
+WISHES = {"backend": "backend", "quantization": "quantization", "batch": "batch_size"}
+
+
+def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(word.strip() for word in (value or "").split(",") if word.strip())
+
+
+def _batch(_: click.Context, __: click.Parameter, value: str) -> int | None:
+    if value == "auto":
+        return None
+    if not value.isdigit() or not int(value):
+        raise click.BadParameter(f"{value!r} is neither `auto` nor a number of images")
+    return int(value)
+
+
+def _tags(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    pairs = [value.partition("=") for value in values]
+    if wrong := [key for key, equals, _ in pairs if not equals or not key]:
+        raise click.BadParameter(f"{wrong[0]!r} is not of the form KEY=VALUE")
+    return {key: value for key, _, value in pairs}
+
+
+_OPTIONS = (
+    click.argument("sources", nargs=-1, required=True, metavar="SOURCE..."),
+    click.option("-m", "--model", required=True, help="Model id, package folder (with a leading ./) or .onnx file."),
+    click.option("--conf", type=click.FloatRange(0, 1), help="Lowest score that is kept."),
+    click.option("--iou", type=click.FloatRange(0, 1), help="Overlap above which the weaker of two boxes goes."),
+    click.option("--classes", callback=_words, metavar="A,B", help="Keep these classes only."),
+    click.option("--max-detections", type=click.IntRange(min=1), help="Objects a picture at most."),
+    click.option("--backend", help="Take this backend: trt, torch, hf, openvino or onnx."),
+    click.option("--quantization", help="Take this precision: fp32, fp16, bf16 or int8."),
+    click.option("--batch", default="auto", callback=_batch, metavar="auto|N", help="Pictures a run of the model."),
+    click.option("--hardware", default="auto", show_default=True, help="Hardware class: auto, cpu, gpu-sm90 ..."),
+    click.option("--limit", type=click.IntRange(min=1), help="Take this many pictures at most."),
+    click.option(
+        "--max-failure-rate", type=click.FloatRange(0, 1), default=0.02, show_default=True, help="Share that may fail."
+    ),
+    click.option("--name", default="", help="Name shown to people."),
+    click.option("--tag", "tags", multiple=True, callback=_tags, metavar="KEY=VALUE", help="Kept with the job."),
+    click.option("--priority", type=int, default=0, help="Higher goes first."),
+    click.option("--shard-size", type=click.IntRange(min=1), help="Pictures a shard; by default from their number."),
+)
+
+
+def job_options(command: F) -> F:
+    """Add the options of a job to a command, which gets them as `**options` for `JobRequest.from_options`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """A job as it was asked for on the command line."""
+
+    sources: tuple[str, ...]
+    model: str
+    params: Mapping[str, Any]
+    wishes: Mapping[str, Any]
+    hardware: str
+    limit: int | None
+    rest: Mapping[str, Any]
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> JobRequest:
+        """Sort the options; what was not given is left to the model and the store."""
+        rest = ("max_failure_rate", "name", "tags", "priority", "shard_size")
+        return cls(
+            sources=options["sources"],
+            model=model_reference(options["model"]),
+            params=_given(options, PARAMS),
+            wishes=_given(options, WISHES),
+            hardware=options["hardware"],
+            limit=options["limit"],
+            rest={name: options[name] for name in rest},
+        )
+
+    def spec(self, hardware: tuple[str, ...]) -> JobSpec:
+        """Give what the producer takes."""
+        from jobstore.schema import JobSpec
+
+        return JobSpec(model=self.model, params=self.params, wishes=self.wishes, hardware=hardware, **self.rest)
+
+
+def _given(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {name: options[option] for option, name in names.items() if options[option] not in (None, ())}
+
+
+def model_reference(model: str) -> str:
+    """Make a path absolute, since workers run elsewhere; leave an id as it is."""
+    from inference_engine.providers.local import is_path
+
+    return str(Path(model).expanduser().absolute()) if is_path(model) else model
+
+
+def decide_here(settings: Settings, model: str, hardware: str, wishes: Mapping[str, Any]) -> Decision:
+    """Say what this machine would run the model with; opens nothing.
+
+    Raises:
+        ModelNotFound, PackageInvalid: there is no such model.
+    """
+    from inference_engine.auto import explain
+
+    device = {"auto": "auto", "cpu": "cpu"}.get(hardware, "cuda")
+    return explain(model, device=device, model_dirs=settings.all_model_dirs, **wishes)
+
+
+def check_here(settings: Settings, request: JobRequest) -> None:
+    """Find what would fail the job before anything is started; only for jobs that run on this machine.
+
+    Raises:
+        ModelNotFound, PackageInvalid, NoRunnableBackend, ParameterInvalid.
+    """
+    from inference_engine.errors import NoRunnableBackend
+    from inference_engine.families import recipe
+
+    decision = decide_here(settings, request.model, request.hardware, request.wishes)
+    if decision.chosen is None:
+        raise NoRunnableBackend(f"nothing on this machine runs {decision.model_id}\n{decision}")
+    package = decision.packages[decision.chosen.package_id]
+    recipe(package.family, package.task).check_params(request.params, package)
+
+
+def hardware_here(wanted: str) -> str:
+    """Give the class that workers on this machine serve.
+
+    Raises:
+        click.UsageError: this machine has no such hardware.
+    """
+    from inference_engine.machine import probe_machine
+    from workers.placement import plan_slots
+
+    try:
+        return plan_slots(probe_machine(), wanted, (0,), 1)[0].hardware
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def hardware_of_fleet(wanted: str, store: JobStore) -> str:
+    """Give the class that a fleet's job goes to: the one asked for, else a GPU's if a worker serves one, else `cpu`."""
+    if wanted != "auto":
+        return wanted
+    classes = sorted({worker.hardware for worker in store.workers() if worker.state == "running"}, reverse=True)
+    return next(iter(classes), "cpu")

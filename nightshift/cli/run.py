@@ -1,0 +1,140 @@
+"""`nightshift run` and `nightshift submit`."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nightshift.cli.follow import follow, tell_done, tell_interrupted, tell_trouble
+from nightshift.cli.output import count, json_option, print_json, say
+from nightshift.cli.request import JobRequest, check_here, hardware_here, hardware_of_fleet, job_options
+from nightshift.cli.summary import exit_status, record, short, tell_exports
+from nightshift.settings import Settings, load_settings
+from workers.logs import configure_logging
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Iterator
+
+    from jobstore.schema import ItemRef, JobId, JobStatus
+    from nightshift.stack import Stack
+    from producer.exports import ExportSummary
+    from producer.sources import SourceReport
+
+DEFAULT_FORMATS = ("coco", "jsonl")
+
+
+def _formats(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Check the names before a night is spent on the job."""
+    from producer.exports import exporter
+
+    names = tuple(name.strip() for name in (value or "").split(",") if name.strip())
+    for name in names:
+        exporter(name)
+    return names
+
+
+@click.command(short_help="Label pictures here and now: submit, wait, export.")
+@job_options
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the exports.")
+@click.option("-f", "--formats", callback=_formats, metavar="A,B", help="Export formats [default: coco,jsonl].")
+@json_option
+def run(output: Path | None, formats: tuple[str, ...], as_json: bool, **options: Any) -> int:
+    """Label pictures here and now: submit, wait, export.
+
+    SOURCE is a folder, a pattern such as 'photos/**/*.jpg', a manifest (.csv, .jsonl, .txt) or a picture. Where no
+    broker is configured, Redis and the workers are started here and end with this command.
+    """
+    if formats and output is None:
+        raise click.UsageError("--formats needs a folder to write to: -o DIR")
+    if output is not None and output.exists() and not output.is_dir():
+        raise click.UsageError(f"{output} is a file; -o takes a folder")
+    request, settings = JobRequest.from_options(options), load_settings()
+    configure_logging(settings.quiet_log_level, settings.log_format)
+    items, report = _items(request)
+    with _open(settings, request) as stack:
+        if settings.is_embedded:
+            check_here(settings, request)  # after the workers' start, which takes longer
+        job_id = _submit(stack, request, items)
+        try:
+            _tell_accepted(stack, job_id, report)
+            status = follow(stack, job_id)
+        except KeyboardInterrupt:
+            return tell_interrupted(job_id, is_embedded=settings.is_embedded)
+        tell_done(stack.store, status)
+        exports = _export(stack, status, output, formats or DEFAULT_FORMATS)
+        tell_trouble(stack.store, status)
+        if as_json:
+            decisions = stack.store.decisions(job_id)
+            print_json(record(status, stack.store.failures(job_id), decisions=decisions, exports=exports))
+        return exit_status(status)
+
+
+@click.command(short_help="Hand a job to the workers and return.")
+@job_options
+@json_option
+def submit(as_json: bool, **options: Any) -> int:
+    """Hand a job to the workers and return. Prints the job's id."""
+    request, settings = JobRequest.from_options(options), load_settings()
+    from nightshift.stack import open_client
+
+    if settings.is_embedded:
+        check_here(settings, request)
+    items, report = _items(request)
+    with open_client(settings) as stack:
+        job_id = _submit(stack, request, items)
+        _tell_accepted(stack, job_id, report)
+        if as_json:
+            print_json(record(stack.store.status(job_id), ()))
+        else:
+            click.echo(job_id)
+        if settings.is_embedded and not stack.is_joined:
+            say("", f"nobody works on it yet: nightshift up, or nightshift watch {short(job_id)}")
+    return 0
+
+
+def _open(settings: Settings, request: JobRequest) -> contextlib.AbstractContextManager[Stack]:
+    from nightshift.stack import open_stack
+
+    if not settings.is_embedded:
+        return open_stack(settings, with_workers=False)
+    hardware = hardware_here(request.hardware)
+    return open_stack(settings, with_workers=True, hardware=hardware, log_level=settings.quiet_log_level)
+
+
+def _items(request: JobRequest) -> tuple[Iterator[ItemRef], SourceReport]:
+    """Give the items, the first of them found already: a wrong source is known before anything is started."""
+    from producer.sources import SourceOptions, SourceReport, expand
+
+    report = SourceReport()
+    items = expand(request.sources, SourceOptions(limit=request.limit), report)
+    first = list(itertools.islice(items, 1))
+    return itertools.chain(first, items), report
+
+
+def _submit(stack: Stack, request: JobRequest, items: Iterator[ItemRef]) -> JobId:
+    """Say who will work, and hand the job over."""
+    is_embedded = stack.settings.is_embedded
+    hardware = hardware_here(request.hardware) if is_embedded else hardware_of_fleet(request.hardware, stack.store)
+    say("embedded" if is_embedded else "fleet", stack.describe(hardware))
+    return stack.producer.submit(request.spec((hardware,)), items)
+
+
+def _tell_accepted(stack: Stack, job_id: JobId, report: SourceReport) -> None:
+    """Say what the job holds."""
+    skipped = f", {report.describe()}" if report.skipped else ""
+    say("reading", f"{count(stack.store.status(job_id).total, 'image')}{skipped}     job {short(job_id)}")
+
+
+def _export(stack: Stack, status: JobStatus, output: Path | None, formats: tuple[str, ...]) -> list[ExportSummary]:
+    """Write the exports that were asked for; without any, say how to get some."""
+    job = short(status.job_id)
+    if output is None:
+        say("results", f"nightshift results {job}     or: nightshift export {job} -f coco -o out")
+        return []
+    exports = stack.producer.export(status.job_id, formats, output.absolute())
+    tell_exports(exports)
+    return exports

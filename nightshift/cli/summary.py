@@ -1,0 +1,119 @@
+"""What a job came to, in words, and as an exit status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jobstore.schema import JobState
+from nightshift.cli.errors import ERROR, NO_BACKEND, OVER_FAILURE_LIMIT
+from nightshift.cli.output import count, duration, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from jobstore.schema import DecisionRow, FailureGroup, JobId, JobStatus
+    from producer.exports import ExportSummary
+
+#: Hexadecimal digits of a job's id that people see; the store finds a job by its tail.
+SHORT_ID = 6
+
+
+def short(job_id: JobId) -> str:
+    """Give the tail of an id, which tells jobs apart that were born in one minute."""
+    return job_id[-SHORT_ID:]
+
+
+def exit_status(status: JobStatus) -> int:
+    """Give 0 for a job that ended well, 3 over its failure limit, 5 without a backend, else 1."""
+    if status.state is JobState.FAILED:
+        return NO_BACKEND if status.reason == "no_runnable_backend" else ERROR
+    if status.state is JobState.CANCELLED:
+        return ERROR
+    return OVER_FAILURE_LIMIT if status.is_over_failure_limit else 0
+
+
+def model_line(model: str, decision: DecisionRow) -> str:
+    """Give `digits -> onnx fp32 (cpu)`, with how many candidates were rejected."""
+    rejected = sum(candidate.get("verdict") == "rejected" for candidate in decision.candidates)
+    chosen = f"{decision.model_id} -> {decision.backend} {decision.quantization} ({decision.device})"
+    return chosen + (
+        f"     {count(rejected, 'candidate')} rejected, see: nightshift explain {model}" if rejected else ""
+    )
+
+
+def elapsed_s(status: JobStatus) -> float:
+    """Give the seconds that a job has worked, from its first shard's lease on."""
+    begun = status.started if status.started is not None else status.created
+    return max(0.0, (status.finished if status.finished is not None else status.now) - begun)
+
+
+def done_line(status: JobStatus) -> str:
+    """Give the whole job in one line."""
+    labelled, seconds = status.ok + status.cached, elapsed_s(status)
+    rate = f" ({status.done / seconds:.1f} img/s)" if seconds > 0 and status.done else ""
+    words = [f"{labelled:,} of {status.total:,} labelled in {duration(seconds)}{rate}", count(status.objects, "object")]
+    words += [
+        f"{number:,} {name}" for name, number in (("failed", status.failed), ("skipped", status.skipped)) if number
+    ]
+    if status.cached:
+        words.append(f"{status.cached:,} of them from an earlier run")
+    return ", ".join(words)
+
+
+def failure_lines(groups: Sequence[FailureGroup]) -> list[str]:
+    """Give a line a cause: how many, the code, what was wrong with the first, and where to look."""
+    width = max((len(group.code) for group in groups), default=0)
+    lines = []
+    for group in groups:
+        others = group.count - len(group.examples)
+        where = ", ".join(group.examples) + (f" and {others:,} more" if others > 0 else "")
+        lines.append(f"{group.count:>5,}  {group.code:<{width}}  {where}: {group.message}")
+    return lines
+
+
+def ending_lines(status: JobStatus, message: str) -> tuple[str, str, str] | None:
+    """Give `error:`, `cause:` and `hint:` of a job that did not end well, else None."""
+    job = short(status.job_id)
+    if status.state is JobState.FAILED:
+        return f"the job failed: {status.reason}", message, f"nightshift explain {status.model}"
+    if status.state is JobState.CANCELLED:
+        return "the job was cancelled", message, f"nightshift results {job}     has what was labelled before"
+    if status.is_over_failure_limit:
+        found = f"{status.failed:,} of {status.total:,} failed, which is {status.failed / status.total:.1%}"
+        found += f"; the limit is {status.max_failure_rate:.1%}"
+        return "the job ended over its failure limit", found, "--max-failure-rate sets the limit"
+    return None
+
+
+def record(status: JobStatus, failures: Sequence[FailureGroup], **more: Any) -> dict[str, Any]:
+    """Give a job as `--json` prints it."""
+    from nightshift.cli.output import plain
+
+    seconds = elapsed_s(status)
+    rate = status.done / seconds if seconds > 0 and status.started is not None else None
+    fields: dict[str, Any] = {
+        **plain(status),
+        "done": status.done,
+        "pending": status.pending,
+        "elapsed_seconds": seconds,
+        "items_per_second": rate,
+        "eta_seconds": status.pending / rate if rate and not status.is_ended else None,
+        "is_over_failure_limit": status.is_over_failure_limit,
+        "failures": plain(failures),
+    }
+    return {**fields, **plain(more)}
+
+
+def shown_path(path: Path) -> str:
+    """Give a path as a person would type it: relative where it lies below the working folder."""
+    here = path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def tell_exports(exports: list[ExportSummary]) -> None:
+    """Say what was written, and what is missing from it."""
+    say("wrote", "  ".join(shown_path(export.path) for export in exports))
+    for export in exports:
+        for problem in export.problems:
+            say("", f"{export.format}: {problem}")

@@ -1,0 +1,44 @@
+"""`nightshift watch`."""
+
+from __future__ import annotations
+
+import click
+
+from nightshift.cli.follow import follow, tell_done, tell_interrupted, tell_trouble
+from nightshift.cli.output import json_option, print_json, say
+from nightshift.cli.summary import exit_status, record
+from nightshift.settings import load_settings
+from nightshift.stack import open_client, open_stack, open_store
+from workers.logs import configure_logging
+
+
+@click.command()
+@click.argument("job")
+@json_option
+def watch(job: str, as_json: bool) -> int:
+    """Follow a job until it ends, and leave with its exit status.
+
+    Where no broker is configured and no other command works on the job, the workers are started here: this is how
+    an interrupted `run` goes on.
+    """
+    settings = load_settings()
+    configure_logging(settings.quiet_log_level, settings.log_format)
+    with open_store(settings) as store:
+        found = store.status(store.find_job(job))
+    if settings.is_embedded and not found.is_ended:
+        opened = open_stack(settings, with_workers=True, hardware=found.hardware[0], log_level=settings.quiet_log_level)
+    else:
+        opened = open_client(settings)
+    with opened as stack:
+        if not found.is_ended:
+            say("embedded" if settings.is_embedded else "fleet", stack.describe(found.hardware[0]))
+        try:
+            found = follow(stack, found.job_id)
+        except KeyboardInterrupt:
+            return tell_interrupted(found.job_id, is_embedded=settings.is_embedded)
+        tell_done(stack.store, found)
+        tell_trouble(stack.store, found)
+        if as_json:
+            decisions = stack.store.decisions(found.job_id)
+            print_json(record(found, stack.store.failures(found.job_id), decisions=decisions))
+    return exit_status(found)

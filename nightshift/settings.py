@@ -1,0 +1,231 @@
+"""Every setting, read once: environment variables with the prefix NIGHTSHIFT_, then `nightshift.toml`.
+
+Nested names take two underscores: `NIGHTSHIFT_WORKER__CONCURRENCY=8` is `concurrency = 8` under `[worker]`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from nightshift.errors import SettingsInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from workers.config import WorkerConfig
+
+PREFIX = "NIGHTSHIFT_"
+FILE_NAME = "nightshift.toml"
+DATABASE_NAME = "nightshift.db"
+
+
+def user_folder(variable: str, fallback: str) -> Path:
+    """Give nightshift's folder under an XDG base directory (XDG Base Directory Specification 0.8)."""
+    base = os.environ.get(variable, "")
+    return (Path(base) if Path(base).is_absolute() else Path.home() / fallback) / "nightshift"
+
+
+def settings_file() -> Path | None:
+    """Give the settings file that counts: the working folder's, else the user's, else none."""
+    places = (Path.cwd() / FILE_NAME, user_folder("XDG_CONFIG_HOME", ".config") / FILE_NAME)
+    return next((place for place in places if place.is_file()), None)
+
+
+def starter_models() -> Path:
+    """Give the folder of the models that come with nightshift: in the wheel, or in the repository."""
+    package = Path(str(resources.files("nightshift")))
+    packaged = package / "models"
+    return packaged if packaged.is_dir() else package.parent / "models"
+
+
+class WorkerSettings(BaseModel):
+    """What workers are told; the same names and defaults as `workers.config.WorkerConfig`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hardware: str = Field(default="auto", description="Hardware class: auto, cpu, or a GPU class such as gpu-sm90.")
+    cpu_processes: int = Field(
+        default=1, ge=1, description="Worker processes on the CPU; the cores are divided between them."
+    )
+    concurrency: int = Field(default=4, ge=1, description="Shards that a process works on at a time.")
+    max_wait_ms: float = Field(
+        default=10.0, ge=0, description="Milliseconds that the first image of a batch waits for others."
+    )
+    lease_s: float = Field(
+        default=60.0, gt=0, description="Seconds without a sign of life after which a shard is taken away."
+    )
+    relay_interval_s: float = Field(default=1.0, gt=0, description="Seconds between two ticks of the relay.")
+    resend_after_s: float = Field(
+        default=5.0, gt=0, description="Seconds after which a hint that left Redis is sent again."
+    )
+    window: int = Field(default=32, ge=1, description="Hints that a queue holds in Redis at most.")
+    max_deaths: int = Field(
+        default=3, ge=1, description="Lost workers after which a shard is split and an item given up."
+    )
+    drain_s: float = Field(default=25.0, ge=0, description="Seconds that SIGTERM leaves to finish or give back shards.")
+    max_image_bytes: int = Field(default=256 * 2**20, ge=1, description="Bytes above which a file is not read.")
+    max_image_pixels: int = Field(default=50_000_000, ge=1, description="Pixels above which a picture is not decoded.")
+
+
+class Settings(BaseSettings):
+    """All settings, frozen. Use `load_settings`, which also refuses unknown variables."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid", validate_default=True
+    )
+
+    broker_url: str | None = Field(
+        default=None,
+        repr=False,
+        description="Celery URL of Redis, such as redis://host:6379/0; unset: an embedded Redis.",
+    )
+    database_url: str | None = Field(
+        default=None, repr=False, description="SQLAlchemy URL of the job store; unset: SQLite in the data folder."
+    )
+    data_dir: Path = Field(
+        default_factory=lambda: user_folder("XDG_DATA_HOME", ".local/share"),
+        description="Folder of the SQLite database and of the embedded stack's state.",
+    )
+    cache_dir: Path = Field(
+        default_factory=lambda: user_folder("XDG_CACHE_HOME", ".cache"),
+        description="Folder of what can be made again: fetched packages, compiled plans, measurements.",
+    )
+    model_dirs: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(), description="Folders whose sub-folders are models, separated by `:`; the starter models come last."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least level that is logged."
+    )
+    log_format: Literal["console", "json"] = Field(
+        default="console", description="console for people, json for collectors."
+    )
+    worker: WorkerSettings = Field(default=WorkerSettings(), description="What workers are told.")
+
+    @field_validator("model_dirs", mode="before")
+    @classmethod
+    def split_folders(cls, value: object) -> object:
+        """Take `a:b` from the environment as well as a list from a file."""
+        return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
+
+    @field_validator("broker_url", "database_url", mode="before")
+    @classmethod
+    def drop_empty(cls, value: object) -> object:
+        """Take an empty variable as unset, which is what compose files make of a missing one."""
+        return value or None
+
+    @field_validator("data_dir", "cache_dir")
+    @classmethod
+    def make_absolute(cls, value: Path) -> Path:
+        """Resolve folders once: workers run elsewhere."""
+        return value.expanduser().absolute()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  (pydantic-settings names its arguments)
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over the environment, which wins over the file."""
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=settings_file()))
+
+    @property
+    def is_embedded(self) -> bool:
+        """No broker is named: one machine runs everything."""
+        return self.broker_url is None
+
+    @property
+    def store_url(self) -> str:
+        """SQLAlchemy URL of the job store, the default filled in."""
+        return self.database_url or f"sqlite:///{self.data_dir / DATABASE_NAME}"
+
+    @property
+    def all_model_dirs(self) -> tuple[Path, ...]:
+        """Where models are looked for, the starter models last."""
+        return (*(folder.expanduser().absolute() for folder in self.model_dirs), starter_models())
+
+    @property
+    def quiet_log_level(self) -> str:
+        """The level for commands that tell how a job goes themselves: the one that was set, else ERROR."""
+        return self.log_level if "log_level" in self.model_fields_set else "ERROR"
+
+    def worker_config(self, broker_url: str, **overrides: Any) -> WorkerConfig:
+        """Give what the launcher takes; `overrides` are fields of `WorkerConfig`, None means the setting."""
+        from workers.config import WorkerConfig
+
+        fields: dict[str, Any] = {
+            **self.worker.model_dump(),
+            "database_url": self.store_url,
+            "broker_url": broker_url,
+            "model_dirs": tuple(str(folder) for folder in self.all_model_dirs),
+            "log_level": self.log_level,
+            "log_format": self.log_format,
+            **{name: value for name, value in overrides.items() if value is not None},
+        }
+        return WorkerConfig(**fields)
+
+
+def known_variables() -> dict[str, str]:
+    """Map every variable of the environment to its description, in the order of the fields."""
+    nested = {f"WORKER__{name.upper()}": field for name, field in WorkerSettings.model_fields.items()}
+    plain = {name.upper(): field for name, field in Settings.model_fields.items() if name != "worker"}
+    return {f"{PREFIX}{name}": field.description or "" for name, field in {**plain, **nested}.items()}
+
+
+def check_variables(names: Iterable[str]) -> None:
+    """Raise SettingsInvalid for a variable with our prefix that no setting has, naming the nearest one."""
+    known = known_variables()
+    for name in sorted(names):
+        if name.startswith(PREFIX) and name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
+            raise SettingsInvalid(
+                f"unknown variable {name}",
+                cause="a variable that begins with NIGHTSHIFT_ must be a setting",
+                hint=f"the nearest is {nearest}; all of them: nightshift config",
+            )
+
+
+def load_settings(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Read the settings once.
+
+    Args:
+        environ: whose names are checked; the process's by default.
+        overrides: fields that win over everything.
+
+    Raises:
+        SettingsInvalid: an unknown variable, an unknown line of the file, or a value that cannot be.
+    """
+    check_variables(os.environ if environ is None else environ)
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsInvalid(*_words(error), hint="all settings: nightshift config") from error
+    except ValueError as error:  # tomllib.TOMLDecodeError, or JSON in a variable
+        raise SettingsInvalid(f"the settings cannot be read: {error}", cause=str(settings_file() or "")) from error
+
+
+def _words(error: ValidationError) -> tuple[str]:
+    """Say each wrong setting by the names that it has in the environment and in the file."""
+    lines = []
+    for problem in error.errors(include_url=False):
+        path = [str(part) for part in problem["loc"]]
+        name = f"{PREFIX}{'__'.join(path).upper()} ({'.'.join(path)} in {FILE_NAME})"
+        found = "" if problem["type"] == "extra_forbidden" else f", found {problem['input']!r}"
+        reason = "no such setting" if problem["type"] == "extra_forbidden" else problem["msg"]
+        lines.append(f"{name}: {reason}{found}")
+    return ("; ".join(lines),)

@@ -1,0 +1,143 @@
+"""Submit jobs, follow them, read their results."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+from jobstore.dispatch import Doorbell
+from jobstore.errors import BrokerUnavailable
+from jobstore.queues import queue_name
+from jobstore.schema import (
+    DecisionRow,
+    FailureGroup,
+    ItemRef,
+    JobId,
+    JobSpec,
+    JobState,
+    JobStatus,
+    OutcomeState,
+    ResultRow,
+)
+from jobstore.store import JobStore
+from producer.errors import ProducerError
+from producer.exports import ExportSummary, exporter, write_manifest
+
+logger = logging.getLogger(__name__)
+
+#: Hints that a queue holds in Redis at most; the same figure as a worker machine's default.
+WINDOW = 32
+
+
+class JobTimeout(ProducerError):
+    """The job has not ended in time; it goes on, and a later wait may see its end."""
+
+    code = "job_timeout"
+    retryable = True
+
+
+class Producer:
+    """Everything that a submitter does; needs no model runtime."""
+
+    def __init__(self, store: JobStore, doorbell: Doorbell, window: int = WINDOW) -> None:
+        self._store, self._doorbell, self._window = store, doorbell, window
+
+    @classmethod
+    def connect(cls, database_url: str, broker_url: str) -> Self:
+        """A producer for a fleet's database and Redis; nothing is connected until it is used."""
+        return cls(JobStore.open(database_url), Doorbell(broker_url))
+
+    def submit(self, spec: JobSpec, items: Iterable[ItemRef]) -> JobId:
+        """Accept a job: once this returns an id, the job is safe, whatever happens to Redis.
+
+        Args:
+            items: for example `producer.sources.expand(...)`; a generator of a million is fine.
+
+        Raises:
+            InvalidJob: no items, or a field that cannot be.
+            SourceInvalid: from `items`; nothing is accepted then.
+            StoreUnavailable: nothing was accepted, unless a second submit with the same `client_token` says so.
+        """
+        job_id = self._store.add_job(spec, items, lambda hardware: queue_name(hardware, spec.model))
+        queue = queue_name(spec.hardware[0], spec.model)
+        try:
+            self._doorbell.ring(self._store.release(self._window, queue))
+        except BrokerUnavailable as error:
+            logger.warning("job %s is accepted; it starts when Redis is back: %s", job_id, error)
+        return job_id
+
+    def find(self, text: str) -> JobId:
+        """A job's full id, from a unique part of it."""
+        return self._store.find_job(text)
+
+    def status(self, job_id: JobId) -> JobStatus:
+        """The job's state and counters now."""
+        return self._store.status(job_id)
+
+    def jobs(
+        self, *, states: Collection[JobState] = (), limit: int = 50, since: float | None = None
+    ) -> list[JobStatus]:
+        """Jobs, the newest first."""
+        return self._store.jobs(states=states, limit=limit, since=since)
+
+    def watch(self, job_id: JobId, interval_s: float = 0.2) -> Iterator[JobStatus]:
+        """The job's status again and again, the ended one last."""
+        while True:
+            status = self._store.status(job_id)
+            yield status
+            if status.is_ended:
+                return
+            time.sleep(interval_s)
+
+    def wait(self, job_id: JobId, timeout_s: float | None = None) -> JobStatus:
+        """Wait until the job has ended.
+
+        Raises:
+            JobTimeout: it has not in time; it goes on.
+        """
+        started = time.monotonic()
+        while not (status := self._store.status(job_id)).is_ended:
+            waited = time.monotonic() - started
+            if timeout_s is not None and waited > timeout_s:
+                raise JobTimeout(f"job {job_id} is {status.state} with {status.pending} of {status.total} items left")
+            # A hundredth of what was waited already: a short job is noticed at once, a long one costs nothing.
+            time.sleep(min(max(waited / 100, 0.01), 1.0))
+        return status
+
+    def results(self, job_id: JobId, *, states: Collection[OutcomeState] = ()) -> Iterator[ResultRow]:
+        """Outcomes in the order of the items; also while the job runs."""
+        return self._store.results(job_id, states=states)
+
+    def failures(self, job_id: JobId) -> list[FailureGroup]:
+        """Failed items, grouped by cause."""
+        return self._store.failures(job_id)
+
+    def decisions(self, job_id: JobId) -> list[DecisionRow]:
+        """Why which backend ran, one row a worker process."""
+        return self._store.decisions(job_id)
+
+    def cancel(self, job_id: JobId) -> bool:
+        """End the job; what has no outcome yet is skipped. False: it had ended before."""
+        return self._store.cancel(job_id)
+
+    def export(self, job_id: JobId, formats: Sequence[str], dest: Path) -> list[ExportSummary]:
+        """Write the results below a folder, one sub-folder or file a format, and `manifest.json` when all are there.
+
+        Raises:
+            FormatUnknown: before anything is written.
+            ExportFailed: the disk refuses; no half-written file is visible.
+        """
+        writers = [exporter(name) for name in formats]
+        job = self._store.status(job_id)
+        decisions = {str(row.decision_id): row for row in self._store.decisions(job_id)}
+        summaries = [write(job, self._store.results(job_id), decisions, dest) for write in writers]
+        write_manifest(job, decisions, summaries, dest)
+        return summaries
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._doorbell.close()
+        self._store.close()

@@ -1,0 +1,77 @@
+"""Everything the producer raises on purpose.
+
+* ProducerError
+  x SourceInvalid         what is to be labelled cannot be listed: nothing was submitted, correct it and submit again
+    x SourceNotFound      no such path, and no pattern
+    x SourceEmpty         the source holds nothing that is taken
+    x SourceUnreadable    the path is there and the system does not let us read it
+    x SourceUnsupported   a kind that is not taken: a video, a URI scheme
+    x ManifestInvalid     one line of a manifest is wrong; the message names file and line
+  x FormatUnknown         no exporter has this name
+  x ExportFailed          the export could not be written; nothing of it is visible
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ProducerError(Exception):
+    """Base class. `code` is stable and stored; `retryable` says whether the same call may work later."""
+
+    code: ClassVar[str] = "producer"
+    retryable: ClassVar[bool] = False
+
+
+class SourceInvalid(ProducerError):
+    """What is to be labelled cannot be listed."""
+
+    code = "source_invalid"
+
+
+class SourceNotFound(SourceInvalid):
+    """No such path, and no pattern."""
+
+    code = "source_not_found"
+
+
+class SourceEmpty(SourceInvalid):
+    """The source holds nothing that is taken."""
+
+    code = "source_empty"
+
+
+class SourceUnreadable(SourceInvalid):
+    """The path is there, but the system does not let us read it."""
+
+    code = "source_unreadable"
+
+
+class SourceUnsupported(SourceInvalid):
+    """A kind of source that is not taken."""
+
+    code = "source_unsupported"
+
+
+class ManifestInvalid(SourceInvalid):
+    """One line of a manifest is wrong."""
+
+    code = "manifest_invalid"
+
+    def __init__(self, path: str, line: int, problem: str) -> None:
+        super().__init__(f"{path}, line {line}: {problem}")
+        self.path = path
+        self.line = line
+
+
+class FormatUnknown(ProducerError):
+    """No exporter has this name."""
+
+    code = "format_unknown"
+
+
+class ExportFailed(ProducerError):
+    """The export could not be written; nothing of it is visible."""
+
+    code = "export_failed"
+    retryable = True

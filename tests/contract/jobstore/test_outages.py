@@ -1,0 +1,154 @@
+import sqlite3
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from jobstore import connection
+from jobstore.errors import SchemaOutdated, StoreUnavailable
+from jobstore.schema import JobState
+from jobstore.store import JobStore
+from tests.fixtures.jobs import ALICE, LEASE_S, add, assert_books_balance, finish, lease_next, take
+
+
+@pytest.fixture
+def lose_answers(monkeypatch):
+    """Make the next `n` transactions commit and then fail, as when the connection breaks during COMMIT's reply."""
+    state = {"left": 0}
+    once = connection._once
+
+    def lossy(engine, work):
+        answer = once(engine, work)
+        if state["left"]:
+            state["left"] -= 1
+            raise OperationalError("COMMIT", {}, busy())
+        return answer
+
+    monkeypatch.setattr(connection, "_once", lossy)
+    return lambda n=1: state.update(left=n)
+
+
+def busy():
+    error = sqlite3.OperationalError("database is locked")
+    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    return error
+
+
+def test_a_submit_whose_commit_reply_was_lost_makes_one_job(store, lose_answers):
+    lose_answers(2)
+
+    job_id = add(store, 8)
+
+    assert [(job.job_id, job.total) for job in store.jobs()] == [(job_id, 8)]
+    assert [row.pending for row in store.queues()] == [2]
+    assert [event.kind for event in store.events(job_id)] == ["submitted"]
+
+
+def test_a_finish_whose_commit_reply_was_lost_gives_the_same_answer(store, lose_answers):
+    job_id = add(store, 4)
+    lease = lease_next(store)
+    lose_answers()
+
+    assert finish(store, lease) is True
+    assert store.status(job_id).state is JobState.COMPLETED
+    assert_books_balance(store, job_id)
+
+
+def test_hints_whose_commit_reply_was_lost_are_found_by_the_relay(store, lose_answers):
+    add(store, 4)
+    lose_answers()
+
+    assert store.release(1) == []
+    assert store.requeue_lost(["infer.cpu.digits"], older_than_s=0.0) == 1
+    assert len(store.release(1)) == 1
+
+
+def test_a_lease_whose_commit_reply_was_lost_runs_out_like_any_other(store, lose_answers):
+    add(store, 4)
+    hint = store.release(1)[0]
+    lose_answers()
+
+    assert store.lease_shard(hint.shard_id, hint.attempt, ALICE, -1.0) is None
+    assert store.expire_leases(3) == 1
+
+
+def test_killed_connections_are_opened_anew(postgres_url, postgres_server):
+    with JobStore.open(postgres_url) as store:
+        store.create_schema()
+        job_id = add(store, 8)
+        lease = lease_next(store)
+        postgres_server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'nightshift'"
+        )
+
+        finish(store, lease)
+        finish(store, take(store, store.release(1)[0]))
+
+        assert_books_balance(store, job_id)
+
+
+def test_a_server_that_is_not_there_is_named_without_its_password(tmp_path):
+    url = f"postgresql+psycopg://me:secret@/db?host={tmp_path}"
+
+    with (
+        JobStore.open(url, patience_s=0.05) as store,
+        pytest.raises(StoreUnavailable, match="does not answer") as raised,
+    ):
+        store.jobs()
+    assert "secret" not in str(raised.value)
+
+
+def test_a_database_file_in_no_folder_is_named(tmp_path):
+    with (
+        JobStore.open(f"sqlite:///{tmp_path}/none/store.db", patience_s=0.05) as store,
+        pytest.raises(StoreUnavailable, match=r"none/store\.db does not answer .*unable to open"),
+    ):
+        store.jobs()
+
+
+def test_a_file_that_another_program_keeps_locked_is_unavailable_to_writers_only(sqlite_url):
+    with JobStore.open(sqlite_url, patience_s=0.05) as store:
+        store.create_schema()
+        job_id = add(store, 4)
+        other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+
+        with pytest.raises(StoreUnavailable, match="database is locked"):
+            store.release(1)
+        assert store.status(job_id).pending == 4
+
+        other.execute("ROLLBACK")
+        other.close()
+        assert len(store.release(1)) == 1
+
+
+def test_a_database_without_tables_asks_for_an_upgrade(empty_database_url):
+    with JobStore.open(empty_database_url) as store, pytest.raises(SchemaOutdated, match="nightshift db upgrade"):
+        store.jobs()
+
+
+def test_another_kind_of_database_is_refused():
+    with pytest.raises(ValueError, match=r"'mysql': expected sqlite:/// or postgresql://"):
+        JobStore.open("mysql://x/y")
+
+
+def test_a_store_that_was_closed_opens_again_by_itself(store):
+    job_id = add(store, 4)
+    store.close()
+
+    assert store.status(job_id).total == 4
+    assert store.renew(ALICE, [], LEASE_S) == set()
+
+
+def test_a_writing_transaction_takes_sqlites_lock_before_it_reads(sqlite_url):
+    """`busy_timeout` does not cover the upgrade of a transaction that has read; so none may begin by reading."""
+    with JobStore.open(sqlite_url, patience_s=0.05) as store:
+        store.create_schema()
+        other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        entered = []
+
+        with pytest.raises(StoreUnavailable):
+            store._db.write(entered.append)
+
+        other.close()
+        assert entered == []

@@ -1,0 +1,209 @@
+"""What every session must do, whatever runs it."""
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from inference_engine.backends import backend
+from inference_engine.errors import EngineError, SessionFailed
+from inference_engine.packages import read_package
+from inference_engine.sessions import SessionOptions
+from inference_engine.testing import ScriptedSession
+
+DIGITS = Path(__file__).parents[3] / "models" / "digits"
+OPTIONS = SessionOptions(threads=1, concurrency=4)
+STATIC = 3
+#: Pixels and scores of one image alone against the same in a batch: kernels differ by batch size in float32's last
+#: bits; int8 turns such a bit into one step of a scale now and then.
+TOLERANCE = {"onnx int8": 0.5}
+
+
+def open_package(name):
+    package = read_package(DIGITS / name)
+    return backend(package.kind).open_session(package, "cpu", OPTIONS)
+
+
+def open_static(folder):
+    """The starter model with its batch axis fixed, as many exporters leave it."""
+    shutil.copytree(DIGITS / "onnx-fp32", folder / "static")
+    model = onnx.load(folder / "static" / "model.onnx")
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = STATIC
+    onnx.save(model, folder / "static" / "model.onnx")
+    for name, change in (("model_config.json", {"files": None}), ("inference_config.json", None)):
+        path = folder / "static" / name
+        data = json.loads(path.read_text(encoding="utf-8"))
+        data.update(change or {"forward_pass": {"static_batch_size": STATIC}})
+        path.write_text(json.dumps(data), encoding="utf-8")
+    return backend("onnx").open_session(read_package(folder / "static"), "cpu", OPTIONS)
+
+
+def scripted(_):
+    answer = np.linspace(0, 1, 14 * 5, dtype=np.float32).reshape(14, 5)
+    return ScriptedSession(
+        lambda image: answer * image.mean() + image.max(), input_hw=(320, 320), max_batch_size=64, concurrency=4
+    )
+
+
+OPENERS = {
+    "onnx fp32": lambda _: open_package("onnx-fp32"),
+    "onnx int8": lambda _: open_package("onnx-int8"),
+    "onnx static": open_static,
+    "torch fp32": lambda _: open_package("torch-fp32"),
+    "scripted": scripted,
+}
+
+
+@pytest.fixture(scope="module", params=list(OPENERS))
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def session(name, tmp_path_factory):
+    opened = OPENERS[name](tmp_path_factory.mktemp("session"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Three different images as the network takes them."""
+    return np.random.default_rng(2).random((3, 3, 320, 320), dtype=np.float32)
+
+
+def outputs_of(session, batch):
+    (outputs,) = session.run({session.inputs[0].name: batch}).values()
+    return outputs
+
+
+def test_it_says_what_goes_in_and_what_comes_out(session):
+    (spec,) = session.inputs
+
+    assert spec.shape[1:] == (3, 320, 320)
+    assert spec.shape[0] in (None, session.max_batch_size)
+    assert spec.dtype == "float32"
+    assert len(session.outputs) == 1
+    assert session.max_batch_size >= 1
+    assert session.concurrency >= 1
+
+
+def test_outputs_are_named_as_they_are_declared(session, images):
+    found = session.run({session.inputs[0].name: images[:1]})
+
+    assert list(found) == [spec.name for spec in session.outputs]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_an_output_has_one_row_an_image(session, images, count):
+    assert len(outputs_of(session, images[:count])) == count
+
+
+def test_an_image_alone_gives_what_it_gives_in_a_batch(session, name, images):
+    together = outputs_of(session, images)
+    alone = np.concatenate([outputs_of(session, images[index : index + 1]) for index in range(3)])
+
+    np.testing.assert_allclose(together, alone, atol=TOLERANCE.get(name, 1e-3), rtol=1e-4)
+
+
+def test_the_order_of_a_batch_is_the_order_of_its_rows(session, name, images):
+    there, back = outputs_of(session, images), outputs_of(session, images[::-1].copy())
+
+    np.testing.assert_allclose(there, back[::-1], atol=TOLERANCE.get(name, 1e-3), rtol=1e-4)
+
+
+def test_a_second_run_gives_the_same_bytes(session, images):
+    assert outputs_of(session, images).tobytes() == outputs_of(session, images).tobytes()
+
+
+def test_an_earlier_answer_is_not_written_over(session, images):
+    first = outputs_of(session, images[:1])
+    before = first.copy()
+
+    outputs_of(session, images[1:2])
+
+    np.testing.assert_array_equal(first, before)
+
+
+def test_inputs_are_left_as_they_were(session, images):
+    before = images.copy()
+
+    outputs_of(session, images)
+
+    np.testing.assert_array_equal(images, before)
+
+
+def test_runs_at_once_from_many_threads_give_what_one_after_another_gives(session, images):
+    batches = [images[[index % 3, (index + 1) % 3]] for index in range(8)]
+    expected = [outputs_of(session, batch) for batch in batches]
+
+    with ThreadPoolExecutor(min(4, session.concurrency)) as pool:
+        found = list(pool.map(lambda batch: outputs_of(session, batch), batches))
+
+    for one, other in zip(found, expected, strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize("name", list(OPENERS))
+def test_a_batch_that_it_cannot_run_is_an_engine_error_and_the_next_one_works(name, tmp_path, images):
+    if name == "scripted":
+        session = ScriptedSession(
+            np.ones((14, 5), np.float32), input_hw=(320, 320), marked=lambda image: image.shape != (3, 320, 320)
+        )
+    else:
+        session = OPENERS[name](tmp_path)
+
+    with pytest.raises(EngineError):
+        session.run({session.inputs[0].name: np.zeros((1, 5, 17, 17), np.float32)})
+
+    assert len(outputs_of(session, images[:1])) == 1
+    session.close()
+
+
+@pytest.mark.parametrize("name", list(OPENERS))
+def test_a_closed_session_refuses_and_closes_twice(name, tmp_path, images):
+    session = OPENERS[name](tmp_path)
+    session.close()
+    session.close()
+
+    with pytest.raises(EngineError):
+        session.run({session.inputs[0].name: images[:1]})
+
+
+def test_a_static_batch_is_padded_and_cut(tmp_path, images):
+    static, free = open_static(tmp_path), open_package("onnx-fp32")
+
+    assert static.max_batch_size == static.inputs[0].shape[0] == STATIC
+    for count in range(1, STATIC + 1):
+        found = outputs_of(static, images[:count])
+        assert len(found) == count
+        np.testing.assert_allclose(found, outputs_of(free, images[:count]), atol=1e-3, rtol=1e-4)
+
+
+def test_scripted_failures_are_out_of_memory_or_session_failed():
+    session = ScriptedSession(np.ones((6, 2), np.float32), fits=2, marked=lambda image: image.max() > 1)
+    good, bad = np.zeros((1, 3, 32, 32), np.float32), np.full((1, 3, 32, 32), 9, np.float32)
+
+    codes = []
+    for batch in (good, np.repeat(good, 3, 0), np.concatenate([good, bad]), bad):
+        try:
+            session.run({"images": batch})
+            codes.append("ok")
+        except EngineError as error:
+            codes.append(error.code)
+
+    assert codes == ["ok", "out_of_memory", "session_failed", "session_failed"]
+    assert session.batch_sizes == [1, 3, 2, 1]
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider:UserWarning")
+def test_onnx_runtime_without_cuda_is_refused_and_does_not_run_on_the_cpu_in_silence():
+    package = read_package(DIGITS / "onnx-fp32")
+
+    with pytest.raises(SessionFailed, match="cannot use cuda:9"):
+        backend("onnx").open_session(package, "cuda:9", OPTIONS)

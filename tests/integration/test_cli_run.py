@@ -1,0 +1,209 @@
+"""`nightshift run` with its real Redis, real worker process and real model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from nightshift.claim import Claim
+from nightshift.embedded import ping
+
+DEADLINE_S = 120
+
+
+@pytest.fixture
+def environment(tmp_path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("NIGHTSHIFT_")}
+    return {**kept, "NIGHTSHIFT_DATA_DIR": str(tmp_path / "data"), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index in range(3):
+        picture = np.random.default_rng(index).integers(0, 255, (120, 160, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{index}.png"), picture)
+    return folder
+
+
+def start(environment: dict[str, str], *arguments: str, **options) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "nightshift", *arguments]
+    return subprocess.Popen(
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+    )
+
+
+def nightshift(environment: dict[str, str], *arguments: str) -> tuple[int, str, str]:
+    with start(environment, *arguments) as process:
+        out, err = process.communicate(timeout=DEADLINE_S)
+    return process.returncode, out, err
+
+
+def test_run_labels_exports_and_leaves_nothing_running(environment, photos, tmp_path):
+    status, out, err = nightshift(
+        environment, "run", str(photos), "-m", "digits", "--backend", "onnx", "-o", str(tmp_path / "out"), "--json"
+    )
+
+    assert status == 0, err
+    report = json.loads(out)
+    assert (report["state"], report["ok"], report["total"]) == ("completed", 3, 3)
+    assert report["decisions"][0]["backend"] == "onnx"
+    assert {export["format"] for export in report["exports"]} == {"coco", "jsonl"}
+    assert (tmp_path / "out" / "manifest.json").is_file()
+    assert "labelled in" in err
+    assert Claim(tmp_path / "data").resident() is None
+
+
+def test_a_job_over_its_failure_limit_exits_with_3_and_names_the_broken_picture(environment, photos):
+    (photos / "broken.jpg").write_bytes(b"no picture at all")
+
+    status, out, err = nightshift(environment, "run", str(photos), "-m", "digits", "--backend", "onnx")
+
+    assert (status, out) == (3, ""), err
+    assert "error: the job ended over its failure limit" in err
+    assert "broken.jpg" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["-m", "nope"], 1, "no model called 'nope'"),
+        (["-m", "digits", "--classes", "cat"], 2, "the model has no class 'cat'"),
+        (["-m", "digits", "--backend", "trt"], 5, "nothing on this machine runs digits"),
+        (["-m", "digits", "-o", "out", "-f", "papyrus"], 2, "no export format is called 'papyrus'"),
+        (["-m", "digits", "-f", "coco"], 2, "-o DIR"),
+    ],
+    ids=["model", "class", "backend", "format", "folder"],
+)
+def test_what_cannot_work_is_said_before_anything_is_accepted(environment, photos, arguments, status, words):
+    code, _, err = nightshift(environment, "run", str(photos), *arguments)
+
+    assert (code, nightshift(environment, "jobs", "--json")[1]) == (status, ""), err
+    assert err.splitlines()[-3:]
+    assert words in err
+
+
+def test_a_source_that_does_not_exist_starts_nothing(environment, tmp_path):
+    status, _, err = nightshift(environment, "run", str(tmp_path / "nowhere"), "-m", "digits")
+
+    assert status == 2
+    assert err.startswith("error: ")
+    assert not (tmp_path / "data").exists()
+
+
+def interrupt_when_accepted(process: subprocess.Popen[str]) -> str:
+    """Send Ctrl-C as soon as the job's id is told, and give what was said."""
+    assert process.stderr is not None
+    said = ""
+    for line in process.stderr:
+        said += line
+        if line.startswith("reading"):
+            break
+    process.send_signal(signal.SIGINT)
+    return said + process.communicate(timeout=DEADLINE_S)[1]
+
+
+def test_ctrl_c_leaves_the_job_and_watch_goes_on_with_it(environment, photos, tmp_path):
+    with start(environment, "run", str(photos), "-m", "digits", "--backend", "onnx", start_new_session=True) as process:
+        said = interrupt_when_accepted(process)
+    assert process.returncode == 130, said
+    job = json.loads(nightshift(environment, "jobs", "--json")[1])["job_id"]
+    assert f"nightshift watch {job[-6:]}" in said
+
+    status, out, err = nightshift(environment, "watch", job[-6:], "--json")
+
+    assert status == 0, err
+    assert json.loads(out)["ok"] == 3
+
+
+def test_a_job_submitted_while_nobody_works_is_done_by_the_next_stack(environment, photos):
+    status, job, err = nightshift(environment, "submit", str(photos), "-m", "digits", "--backend", "onnx")
+    assert status == 0, err
+    assert "nobody works on it yet" in err
+
+    status, out, err = nightshift(environment, "watch", job.strip(), "--json")
+
+    assert status == 0, err
+    assert json.loads(out)["ok"] == 3
+
+
+def test_a_second_run_joins_up_and_both_end_well(environment, photos, tmp_path):
+    with start(environment, "up", "--json", "--hardware", "cpu") as up:
+        assert up.stdout is not None
+        socket_path = json.loads(up.stdout.readline())["broker_url"].removeprefix("redis+socket://")
+        assert ping(socket_path)
+        status, _, err = nightshift(environment, "run", str(photos), "-m", "digits", "--backend", "onnx")
+        up.send_signal(signal.SIGTERM)
+        up.communicate(timeout=DEADLINE_S)
+
+    assert status == 0, err
+    assert "joins the stack that runs here" in err
+    assert up.returncode == 0
+    assert not ping(socket_path)
+
+
+def test_a_joined_run_takes_over_when_the_stack_is_killed(environment, photos):
+    with start(environment, "up", "--json", "--hardware", "cpu") as up:
+        assert up.stdout is not None
+        json.loads(up.stdout.readline())
+        with start(environment, "run", str(photos), "-m", "digits", "--backend", "onnx") as joined:
+            assert joined.stderr is not None
+            first = joined.stderr.readline()
+            up.kill()
+            _, err = joined.communicate(timeout=DEADLINE_S)
+
+    assert "joins the stack that runs here" in first
+    assert joined.returncode == 0, err
+
+
+@pytest.fixture
+def fleet(environment, private_redis, tmp_path) -> dict[str, str]:
+    return {
+        **environment,
+        "NIGHTSHIFT_BROKER_URL": private_redis.url,
+        "NIGHTSHIFT_DATABASE_URL": f"sqlite:///{tmp_path}/fleet.db",
+    }
+
+
+def test_a_fleet_needs_its_schema_first_and_says_so(fleet, photos):
+    status, _, err = nightshift(fleet, "submit", str(photos), "-m", "digits")
+
+    assert status == 1
+    assert "nightshift db upgrade" in err
+
+
+def test_a_fleets_worker_does_what_was_submitted_and_drains_on_sigterm(fleet, photos):
+    assert nightshift(fleet, "db", "upgrade")[0] == 0
+    status, job, err = nightshift(fleet, "submit", str(photos), "-m", "digits")
+    assert status == 0, err
+
+    with start(fleet, "worker", "start", "--hardware", "cpu") as worker:
+        watched, out, err = nightshift(fleet, "watch", job.strip(), "--json")
+        worker.send_signal(signal.SIGTERM)
+        _, log = worker.communicate(timeout=DEADLINE_S)
+
+    assert watched == 0, err
+    assert json.loads(out)["ok"] == 3
+    assert worker.returncode == 0, log
+
+
+def test_a_fleets_missing_database_exits_with_4(fleet, photos):
+    unreachable = {**fleet, "NIGHTSHIFT_DATABASE_URL": "sqlite:////nowhere/fleet.db"}
+
+    assert nightshift(unreachable, "jobs")[0] == 4
+
+
+def test_worker_start_without_a_broker_is_a_wrong_call(environment):
+    status, _, err = nightshift(environment, "worker", "start")
+
+    assert status == 2
+    assert "nightshift up" in err

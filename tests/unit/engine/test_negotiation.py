@@ -1,0 +1,338 @@
+"""Who runs what on which machine, and why not the others: a table, and properties that hold for any machine."""
+
+import builtins
+import json
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inference_engine import AutoModel, explain
+from inference_engine.backends import backend, known_backends, offers
+from inference_engine.errors import NoRunnableBackend, ParameterInvalid
+from inference_engine.inference_config import InferenceConfig, NetworkInput
+from inference_engine.loading import open_decided
+from inference_engine.machine import Gpu, Machine
+from inference_engine.negotiation import (
+    BACKEND_ORDER,
+    REASON_CODES,
+    Offer,
+    Reason,
+    Wishes,
+    negotiate,
+)
+from inference_engine.sessions import SessionOptions
+
+GPU = Gpu(0, "Test GPU", "9.0", 80 << 30)
+
+
+def machine(*, gpus=(), problems=None, **versions):
+    """A machine with these runtimes; `onnxruntime_gpu` is the distribution that has CUDA."""
+    found = {name.removesuffix("_gpu"): version for name, version in versions.items()}
+    sources = {name.removesuffix("_gpu"): name.replace("_", "-") for name in versions}
+    return Machine("Linux", "x86_64", "3.11", "cpu", 4, (), 8 << 30, gpus, None, None, found, sources, problems or {})
+
+
+CPU = {"torch": "2.7.0+cpu", "onnxruntime": "1.22.0"}
+CPU_ONLY = machine(**CPU)
+CUDA = machine(gpus=(GPU,), torch="2.7.0", onnxruntime_gpu="1.22.0")
+NO_TORCH = machine(onnxruntime="1.22.0")
+NOTHING = machine()
+BROKEN_TORCH = machine(**CPU, problems={"torch": "libcudart.so.12 is missing"})
+GPU_WITH_CPU_BUILDS = machine(gpus=(GPU,), **CPU)
+
+
+@pytest.fixture(scope="module")
+def pack(make_package):
+    """Packages by short names: `onnx`, `int8`, `torch`, `new` (opset 99), `static` (batch 4), `trt`, `alien`."""
+
+    def config(**batches):
+        return InferenceConfig(NetworkInput((32, 32)), **batches)
+
+    made = {
+        "onnx": make_package("onnx"),
+        "int8": make_package("int8", quantization="int8"),
+        "fp16": make_package("fp16", quantization="fp16"),
+        "torch": make_package("torch", kind="torch"),
+        "new": make_package("new", opset=99),
+        "static": make_package("static", config=config(static_batch_size=4)),
+        "trt": make_package("trt", kind="trt", quantization="fp16"),
+        "alien": make_package("alien", kind="coreml"),
+    }
+    return lambda names: [made[name] for name in names.split()]
+
+
+TABLE = [
+    # packages, machine, wishes -> chosen (package on backend, device), and reasons of the others
+    ("onnx torch", CPU_ONLY, {}, "torch torch cpu", {"onnx": "lower_in_order"}),
+    ("onnx", CPU_ONLY, {}, "onnx onnx cpu", {}),
+    ("onnx torch", CUDA, {}, "torch torch cuda", {"onnx": "lower_in_order", "torch": "lower_in_order"}),
+    ("onnx", CUDA, {}, "onnx onnx cuda", {"onnx": "lower_in_order"}),
+    ("onnx torch", GPU_WITH_CPU_BUILDS, {}, "torch torch cpu", {"onnx": "lower_in_order"}),
+    ("onnx torch", NO_TORCH, {}, "onnx onnx cpu", {"torch": "not_installed"}),
+    ("torch", NO_TORCH, {}, None, {"torch": "not_installed"}),
+    ("onnx torch", NOTHING, {}, None, {"onnx": "not_installed", "torch": "not_installed"}),
+    ("onnx torch", BROKEN_TORCH, {}, "onnx onnx cpu", {"torch": "broken_runtime"}),
+    ("onnx int8", CPU_ONLY, {}, "onnx onnx cpu", {"int8": "lower_precision"}),
+    ("int8", CPU_ONLY, {}, "int8 onnx cpu", {}),
+    ("int8 torch", CPU_ONLY, {}, "torch torch cpu", {"int8": "lower_precision"}),
+    ("int8 torch", NO_TORCH, {}, "int8 onnx cpu", {"torch": "not_installed"}),
+    (
+        "onnx int8 torch",
+        CPU_ONLY,
+        {"quantization": "int8"},
+        "int8 onnx cpu",
+        {"onnx": "precision_not_wanted", "torch": "precision_not_wanted"},
+    ),
+    ("onnx fp16", CPU_ONLY, {}, "onnx onnx cpu", {"fp16": "lower_in_order"}),
+    ("fp16 int8", CPU_ONLY, {}, "fp16 onnx cpu", {"int8": "lower_precision"}),
+    (
+        "onnx torch",
+        CPU_ONLY,
+        {"quantization": "bf16"},
+        None,
+        {"onnx": "precision_not_wanted", "torch": "precision_not_wanted"},
+    ),
+    ("onnx torch", CPU_ONLY, {"backend": "onnx"}, "onnx onnx cpu", {"torch": "backend_not_wanted"}),
+    (
+        "onnx torch",
+        CPU_ONLY,
+        {"backend": "openvino"},
+        None,
+        {"onnx": "backend_not_wanted", "torch": "backend_not_wanted"},
+    ),
+    ("torch", NO_TORCH, {"backend": "onnx"}, None, {"torch": "not_installed backend_not_wanted"}),
+    ("onnx static", CPU_ONLY, {"batch_size": 4}, "onnx onnx cpu", {"static": "lower_in_order"}),
+    ("onnx static", CPU_ONLY, {"batch_size": 3}, "onnx onnx cpu", {"static": "batch_not_fitting"}),
+    ("static", CPU_ONLY, {"batch_size": 5}, None, {"static": "batch_not_fitting"}),
+    ("onnx", CPU_ONLY, {"batch_size": 9}, None, {"onnx": "batch_not_fitting"}),
+    ("onnx", CPU_ONLY, {"batch_size": 8}, "onnx onnx cpu", {}),
+    ("onnx torch", CPU_ONLY, {"device": "cuda"}, None, {"onnx": "device_missing", "torch": "device_missing"}),
+    ("onnx torch", CUDA, {"device": "cpu"}, "torch torch cpu", {"onnx": "lower_in_order"}),
+    ("onnx torch", CUDA, {"device": "cuda:0"}, "torch torch cuda:0", {"onnx": "lower_in_order"}),
+    (
+        "onnx torch",
+        machine(gpus=(GPU,), torch="2.7.0+cpu", onnxruntime_gpu="1.22.0"),
+        {"device": "cuda"},
+        "onnx onnx cuda",
+        {"torch": "device_missing"},
+    ),
+    ("new onnx", CPU_ONLY, {}, "onnx onnx cpu", {"new": "opset_too_new"}),
+    ("new", CPU_ONLY, {"batch_size": 9}, None, {"new": "opset_too_new batch_not_fitting"}),
+    ("new", machine(onnxruntime="1.99.0"), {}, "new onnx cpu", {}),
+    ("new", machine(onnxruntime="nightly"), {}, "new onnx cpu", {}),
+    ("alien onnx", CPU_ONLY, {}, "onnx onnx cpu", {"alien": "unknown_kind"}),
+    ("alien", NOTHING, {"device": "cuda"}, None, {"alien": "unknown_kind"}),
+]
+
+
+@pytest.mark.parametrize(
+    ("names", "on", "wishes", "chosen", "others"),
+    TABLE,
+    ids=[f"{row[0]} | {'gpu ' if row[1].gpus else ''}{' '.join(row[1].packages)} | {row[2]}" for row in TABLE],
+)
+def test_the_table(pack, names, on, wishes, chosen, others):
+    decision = negotiate("m", pack(names), offers(on), Wishes(**wishes))
+
+    best = decision.chosen
+    assert (f"{best.package_id} {best.backend} {best.device}" if best else None) == chosen
+    found = {c.package_id: " ".join(reason.code for reason in c.reasons) for c in decision.candidates if c is not best}
+    assert found == others
+
+
+def test_the_chosen_candidate_comes_first_and_has_no_reason(pack):
+    first = negotiate("m", pack("int8 onnx torch"), offers(CPU_ONLY)).candidates[0]
+
+    assert (first.verdict, first.reasons) == ("chosen", ())
+
+
+def test_another_order_is_obeyed(pack):
+    decision = negotiate("m", pack("onnx torch"), offers(CPU_ONLY), order=("onnx", "torch"))
+
+    assert decision.chosen.backend == "onnx"
+    assert decision.order == ("onnx", "torch")
+
+
+def test_broken_packages_are_rejected_candidates(pack):
+    decision = negotiate("m", pack("onnx"), offers(CPU_ONLY), broken={"b": "no weights", "a": "no names"})
+
+    assert decision.chosen.package_id == "onnx"
+    assert [(c.package_id, c.verdict, c.reasons[0].code) for c in decision.candidates[1:]] == [
+        ("a", "rejected", "package_invalid"),
+        ("b", "rejected", "package_invalid"),
+    ]
+
+
+def test_no_packages_and_no_offers_choose_nothing(pack):
+    assert negotiate("m", [], offers(CPU_ONLY)).candidates == ()
+    assert negotiate("m", pack("onnx"), {}).chosen is None
+
+
+def test_a_gpu_that_does_not_work_leaves_the_cpu(pack):
+    decision = negotiate("m", pack("torch"), offers(CUDA))
+
+    after = decision.without(decision.chosen, Reason("open_failed", "no CUDA device is visible"))
+
+    assert (after.chosen.package_id, after.chosen.device) == ("torch", "cpu")
+    assert (after.candidates[-1].device, after.candidates[-1].reasons[0].code) == ("cuda", "open_failed")
+
+
+def test_the_record_is_json_and_holds_every_reason(pack):
+    record = negotiate("m", pack("onnx int8 alien"), offers(CPU_ONLY), Wishes(batch_size=2)).to_record()
+
+    assert json.loads(json.dumps(record)) == json.loads(json.dumps(record, allow_nan=False))
+    assert [len(c["reasons"]) for c in record["candidates"]] == [0, 1, 1]
+    assert record["order"] == list(BACKEND_ORDER)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cpu:0", "cuda:", "cuda:x", "CUDA", "", None, "cuda:-1"])
+def test_a_device_that_is_none_is_refused(device):
+    with pytest.raises(ParameterInvalid, match="device"):
+        Wishes(device=device)
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, "8", True])
+def test_a_batch_size_that_is_none_is_refused(size):
+    with pytest.raises(ParameterInvalid, match="batch_size"):
+        Wishes(batch_size=size)
+
+
+names = st.sampled_from(["onnx", "int8", "fp16", "torch", "new", "static", "trt", "alien"])
+devices = st.sampled_from([("cpu",), ("cpu", "cuda"), ("cuda",)])
+
+
+@st.composite
+def offer_sets(draw):
+    made = {}
+    for name, kinds in (
+        ("torch", {"torch"}),
+        ("onnx", {"onnx"}),
+        ("trt", {"trt"}),
+        ("mine", {"onnx"}),
+        ("yours", {"onnx"}),
+    ):
+        if draw(st.booleans()):
+            missing = draw(st.sampled_from([None, None, Reason("not_installed", "no"), Reason("broken_runtime", "no")]))
+            max_opset = draw(st.sampled_from([None, 17]))
+            made[name] = Offer(name, frozenset(kinds), "1.0", () if missing else draw(devices), missing, max_opset)
+    return made
+
+
+wishes_sets = st.builds(
+    Wishes,
+    backend=st.sampled_from([None, None, "onnx", "torch", "mine", "nobody"]),
+    quantization=st.sampled_from([None, None, "int8", "fp32"]),
+    batch_size=st.sampled_from([None, 1, 4, 9]),
+    device=st.sampled_from(["auto", "cpu", "cuda", "cuda:1"]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(names, unique=True), offer_sets(), wishes_sets, st.sets(st.sampled_from(["x", "y"])), st.randoms())
+def test_every_negotiation_is_complete_reasoned_and_independent_of_order(
+    pack, chosen, offered, wishes, broken, shuffler
+):
+    packages = pack(" ".join(chosen))
+    ruined = dict.fromkeys(broken, "damaged")
+
+    decision = negotiate("m", packages, offered, wishes, broken=ruined)
+
+    best = decision.chosen
+    if best:
+        offer = offered[best.backend]
+        package = decision.packages[best.package_id]
+        assert package.kind in offer.opens
+        assert offer.missing is None
+        assert best.device.partition(":")[0] in offer.devices
+        assert wishes.backend in (None, best.backend)
+        assert wishes.quantization in (None, best.quantization)
+    assert all(c.reasons for c in decision.candidates if c is not best)
+    assert {r.code for c in decision.candidates for r in c.reasons} <= REASON_CODES.keys()
+    assert {c.package_id for c in decision.candidates} == {*chosen, *broken}
+    assert sum(c.verdict == "chosen" for c in decision.candidates) == bool(best)
+    assert best is not None or all(c.verdict == "rejected" for c in decision.candidates)
+    shuffled, entries = list(packages), list(offered.items())
+    shuffler.shuffle(shuffled)
+    shuffler.shuffle(entries)
+    assert negotiate("m", shuffled, dict(entries), wishes, broken=ruined) == decision
+
+
+@pytest.fixture
+def refuse_import(monkeypatch):
+    """A function that makes the import of a module raise, as a damaged installation does."""
+
+    def refuse(name, error):
+        real = builtins.__import__
+
+        def importer(module, *rest, **named):
+            if module.partition(".")[0] == name:
+                raise error
+            return real(module, *rest, **named)
+
+        for loaded in [module for module in sys.modules if module.partition(".")[0] == name]:
+            monkeypatch.delitem(sys.modules, loaded)
+        monkeypatch.setattr(builtins, "__import__", importer)
+
+    return refuse
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("no module"),
+        OSError("libcudart.so.12: cannot open shared object file"),
+        RuntimeError("CUDA driver is too old"),
+        AttributeError("module 'numpy' has no attribute 'bool8'"),
+        SystemError("initialisation failed"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_runtime_that_is_installed_and_broken_is_passed_over(write_package, tmp_path, refuse_import, error):
+    folder = write_package("pets/a-torch", backend_type="torch", module={"name": "tinydet", "args": {}})
+    (folder / "model.safetensors").write_bytes(b"")
+    config = json.loads((folder / "model_config.json").read_text(encoding="utf-8"))
+    (folder / "model_config.json").write_text(json.dumps(config | {"weights": "model.safetensors"}), encoding="utf-8")
+    write_package("pets/b-onnx")
+    assert explain(tmp_path / "pets").chosen.backend == "torch"
+    refuse_import("torch", error)
+
+    model = AutoModel.from_pretrained(tmp_path / "pets")
+
+    failed = model.decision.candidates[-1]
+    assert model.decision.chosen.backend == "onnx"
+    assert (failed.backend, failed.verdict, [r.code for r in failed.reasons]) == ("torch", "rejected", ["open_failed"])
+    assert str(error) in failed.reasons[0].message
+    assert len(model(np.zeros((8, 8, 3), np.uint8))) == 1
+
+
+def test_when_nothing_runs_the_error_is_the_table_of_all_candidates(write_package, tmp_path):
+    write_package("pets/one", backend_type="coreml")
+    write_package("pets/two", quantization="int8")
+    (write_package("pets/three") / "class_names.txt").unlink()
+
+    with pytest.raises(NoRunnableBackend) as raised:
+        AutoModel.from_pretrained(tmp_path / "pets", quantization="fp32")
+
+    text = str(raised.value)
+    for expected in ("one", "two", "three", "unknown_kind", "precision_not_wanted", "package_invalid", "coreml"):
+        assert expected in text
+    assert text.partition("\n")[2] == str(explain(tmp_path / "pets", quantization="fp32"))
+
+
+def test_the_error_after_a_failed_opening_names_it_too(write_package):
+    folder = write_package()
+    (folder / "model.onnx").write_bytes(b"no model")
+
+    with pytest.raises(NoRunnableBackend, match="open_failed: SessionFailed: onnxruntime cannot open"):
+        open_decided(explain(folder), SessionOptions())
+
+
+def test_every_backend_answers_for_any_machine():
+    for on in (CPU_ONLY, CUDA, NO_TORCH, NOTHING, BROKEN_TORCH):
+        for name in known_backends():
+            offer = backend(name).probe(on)
+            assert offer.backend == name
+            assert offer.opens
+            assert bool(offer.devices) is (offer.missing is None)

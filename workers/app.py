@@ -1,0 +1,137 @@
+"""The Celery side of a worker process: one task, and the two boot steps that Celery lacks."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from celery import bootsteps
+from celery.signals import worker_shutting_down
+from kombu.transport import virtual
+
+from jobstore.dispatch import Doorbell, celery_app
+from jobstore.errors import BrokerUnavailable, StoreUnavailable
+from jobstore.queues import TASK_NAME, MessageInvalid, decode_hint, idle_queue
+from workers.relay import release_and_ring
+from workers.shards import Runtime, process_shard
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at which queues have work for this hardware class.
+DEMAND_INTERVAL_S = 0.25
+#: Seconds without work after which a queue is not consumed any more: its model may be wanted again soon.
+IDLE_QUEUE_S = 60.0
+
+
+def build_app(runtime: Runtime, doorbell: Doorbell, broker_url: str, hardware: str, window: int) -> Any:
+    """A Celery application whose one task works on this runtime."""
+    app = celery_app(broker_url)
+
+    def run_shard(self: Any, **message: Any) -> int:
+        queue = self.request.delivery_info["routing_key"]
+        try:
+            hint = decode_hint(message, queue)
+        except MessageInvalid as error:
+            logger.error("message set aside: %s", error, extra={"event": "message_invalid"})  # noqa: TRY400
+            return 0
+        written = process_shard(runtime, hint)
+        if not runtime.draining.is_set():
+            _refill(runtime, doorbell, window, queue)
+        return written
+
+    app.task(run_shard, name=TASK_NAME, bind=True)
+    app.steps["consumer"].add(AckGuard)
+    app.steps["consumer"].add(demand_step(runtime, hardware))
+
+    def drain(**_: Any) -> None:
+        runtime.draining.set()
+
+    worker_shutting_down.connect(drain, weak=False)
+    return app
+
+
+def _refill(runtime: Runtime, doorbell: Doorbell, window: int, queue: str) -> None:
+    """Put the next shards into the window at once; the relay would do it within its tick."""
+    try:
+        release_and_ring(runtime.store, doorbell, window, queue)
+    except (BrokerUnavailable, StoreUnavailable) as error:
+        logger.warning("window not refilled: %s", error, extra={"event": "refill_failed"})
+
+
+class AckGuard(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Frees the prefetch slot when an acknowledgement fails.
+
+    kombu 5.7 swallows the failure and keeps the slot: after a cut network the consumer never consumes again
+    (docs/decisions/0003). SQL's fence makes the message's second delivery harmless.
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, c: Any) -> None:
+        """Wrap the channel's acknowledgement."""
+        qos = c.task_consumer.channel.qos
+        original = qos.ack
+
+        def ack(tag: str) -> None:
+            try:
+                original(tag)
+            except Exception:  # noqa: BLE001 (any broker error; the second try is on a fresh connection)
+                try:
+                    original(tag)
+                except Exception:
+                    virtual.QoS.ack(qos, tag)  # type: ignore[no-untyped-call]
+                    raise
+
+        qos.ack = ack
+
+
+class Demand(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Consumes the queues that have work for this hardware class, and lets go of those that have none.
+
+    Celery makes the instance itself; `demand_step` gives the class what it needs.
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+    runtime: Runtime
+    hardware: str
+
+    def __init__(self, parent: Any, **options: Any) -> None:
+        super().__init__(parent, **options)
+        self._stopped = threading.Event()
+        self._idle_rounds: dict[str, int] = {}
+
+    def start(self, c: Any) -> None:
+        """Follow the demand in a thread of its own."""
+        self._stopped.clear()
+        threading.Thread(target=self._follow, args=(c,), name="demand", daemon=True).start()
+
+    def stop(self, c: Any) -> None:  # noqa: ARG002 (Celery's signature)
+        """End the thread."""
+        self._stopped.set()
+
+    def _follow(self, c: Any) -> None:
+        while not self._stopped.is_set():
+            try:
+                wanted = set(self.runtime.store.queues_with_work([self.hardware]))
+            except StoreUnavailable as error:
+                logger.warning("demand not known: %s", error, extra={"event": "demand_failed"})
+            else:
+                self._adjust(c, wanted)
+            self._stopped.wait(DEMAND_INTERVAL_S)
+
+    def _adjust(self, c: Any, wanted: set[str]) -> None:
+        consumed = {queue for queue in c.app.amqp.queues.consume_from if queue != idle_queue(self.hardware)}
+        for queue in wanted - consumed:
+            logger.info("consuming %s", queue, extra={"event": "queue_added", "queue": queue})
+            c.call_soon(c.add_task_queue, queue)
+        for queue in consumed:
+            self._idle_rounds[queue] = 0 if queue in wanted else self._idle_rounds.get(queue, 0) + 1
+            if self._idle_rounds[queue] * DEMAND_INTERVAL_S > IDLE_QUEUE_S:
+                del self._idle_rounds[queue]
+                c.call_soon(c.cancel_task_queue, queue)
+
+
+def demand_step(runtime: Runtime, hardware: str) -> type[Demand]:
+    """The boot step for this process."""
+    return type("Demand", (Demand,), {"runtime": runtime, "hardware": hardware})

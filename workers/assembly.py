@@ -1,0 +1,54 @@
+"""Builds what a worker process owns from its orders."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
+from pathlib import Path
+
+from inference_engine.machine import Machine, probe_machine
+from inference_engine.sniff import ImageLimits
+from jobstore.ids import new_id
+from jobstore.schema import WorkerId
+from jobstore.store import JobStore
+from workers.config import WorkerConfig
+from workers.decisions import DecisionBook, WorkerFacts
+from workers.leases import LeaseBook
+from workers.media import FileReader, MediaLimits
+from workers.models import ModelPool, Opener
+from workers.placement import Slot
+from workers.shards import Runtime
+
+#: Images between reading and outcome, for each core: enough that no core waits, few enough that memory stays small.
+_IN_FLIGHT_PER_CORE, _IN_FLIGHT_ON_GPU = 8, 256
+
+
+def build_runtime(config: WorkerConfig, slot: Slot) -> Runtime:
+    """Everything but Celery; nothing is loaded yet."""
+    worker_id = WorkerId(new_id())
+    store = JobStore.open(config.database_url)
+    cores = max(1, len(slot.cores))
+    opener = Opener(slot.device, cores, config.max_wait_ms / 1000, tuple(map(Path, config.model_dirs)))
+    in_flight = _IN_FLIGHT_PER_CORE * cores if slot.device == "cpu" else _IN_FLIGHT_ON_GPU
+    machine = probe_machine()
+    return Runtime(
+        worker_id=worker_id,
+        store=store,
+        models=ModelPool(opener),
+        media=FileReader(MediaLimits(config.max_image_bytes)),
+        limits=ImageLimits(max_pixels=config.max_image_pixels),
+        leases=LeaseBook(store, worker_id, config.lease_s),
+        decisions=DecisionBook(store, worker_id, WorkerFacts(machine, versions(machine))),
+        decoders=ThreadPoolExecutor(max_workers=cores, thread_name_prefix="decode"),
+        finishers=ThreadPoolExecutor(max_workers=1, thread_name_prefix="finish"),
+        runners=cores,
+        in_flight=threading.Semaphore(in_flight),
+        lease_s=config.lease_s,
+    )
+
+
+def versions(machine: Machine) -> dict[str, str]:
+    """Of nightshift, Python, what decodes pictures, and each installed runtime."""
+    own = {name: metadata.version(name) for name in ("nightshift", "numpy", "opencv-python-headless", "celery")}
+    return {"python": machine.python, **own, **machine.packages}

@@ -1,0 +1,65 @@
+"""Why a backend runs here: written once for each job and worker process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+from inference_engine.machine import Machine
+from jobstore.schema import DecisionId, DecisionRow, JobId, Lease, WorkerId
+from jobstore.store import JobStore
+from workers.models import LoadedModel
+
+
+def decision_row(lease: Lease, worker_id: WorkerId, loaded: LoadedModel, facts: WorkerFacts) -> DecisionRow:
+    """What the store keeps of a negotiation."""
+    model, chosen = loaded.model, loaded.model.decision.chosen
+    if chosen is None:
+        raise ValueError(f"an open model without a chosen candidate: {model.decision}")
+    return DecisionRow(
+        job_id=lease.job_id,
+        worker_id=worker_id,
+        model_id=model.package.model_id,
+        package_id=model.package.package_id,
+        package_digest=model.package.digest,
+        backend=chosen.backend,
+        device=chosen.device,
+        quantization=chosen.quantization,
+        max_batch_size=loaded.batcher.max_batch_size,
+        strategy=model.decision.strategy,
+        task=model.package.task,
+        class_names=model.class_names,
+        candidates=tuple(asdict(candidate) for candidate in model.decision.candidates),
+        versions=facts.versions,
+        machine=facts.machine.to_record(),
+        load_ms=round(loaded.load_ms, 1),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFacts:
+    """What is the same for every decision of this process."""
+
+    machine: Machine
+    versions: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class DecisionBook:
+    """The decision of each job that this process has worked on."""
+
+    store: JobStore
+    worker_id: WorkerId
+    facts: WorkerFacts
+    _known: dict[tuple[JobId, int], DecisionId] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def decision_for(self, lease: Lease, loaded: LoadedModel) -> DecisionId:
+        """The row of this job and model, written when first asked for."""
+        key = (lease.job_id, loaded.serial)
+        with self._lock:
+            if key not in self._known:
+                row = decision_row(lease, self.worker_id, loaded, self.facts)
+                self._known[key] = self.store.add_decision(row)
+            return self._known[key]

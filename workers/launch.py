@@ -1,0 +1,181 @@
+"""Starts one process a device, restarts what dies, drains on SIGTERM. The relay runs here, beside the models."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+
+import msgspec
+
+from inference_engine.machine import probe_machine
+from workers.config import WorkerConfig
+from workers.placement import Slot, plan_slots
+from workers.process import EXIT_STUCK, Orders, environment
+
+logger = logging.getLogger(__name__)
+
+#: Seconds before a process that died is started again: doubled with each death, reset by a minute of life.
+_FIRST_BACKOFF_S, _LAST_BACKOFF_S, _HEALTHY_S = 0.5, 30.0, 60.0
+_LOOK_INTERVAL_S = 0.1
+
+
+@dataclass(slots=True)
+class _Child:
+    """One slot and the process that serves it."""
+
+    name: str
+    slot: Slot
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    start_at: float = 0.0
+    backoff_s: float = _FIRST_BACKOFF_S
+
+
+@dataclass(slots=True)
+class Launcher:
+    """The worker processes of this machine and its relay."""
+
+    config: WorkerConfig
+    _children: list[_Child] = field(default_factory=list)
+    _stopping: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _grace_s: float = 0.0
+
+    def start(self) -> None:
+        """Start everything and return at once.
+
+        Raises:
+            ValueError: the machine has no such hardware.
+        """
+        cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+        slots = plan_slots(probe_machine(), self.config.hardware, tuple(cores), self.config.cpu_processes)
+        self._children = [_Child(f"{slot.hardware}-{index}", slot) for index, slot in enumerate(slots)]
+        # Linux tells a child of its parent's death when the thread that started it ends: the supervisor starts all.
+        for target in (self._supervise, self._relay):
+            thread = threading.Thread(target=target, name=target.__name__.strip("_"), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self, grace_s: float | None = None) -> None:
+        """Drain: SIGTERM to all, SIGKILL to what is left when the grace time is over. Nothing is lost either way."""
+        self._grace_s = self.config.drain_s + 5 if grace_s is None else grace_s
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def kill(self) -> None:
+        """Leave at once; leases run out by themselves."""
+        for child in self._children:
+            if child.process and child.process.poll() is None:
+                child.process.kill()
+
+    @property
+    def alive(self) -> int:
+        """Processes that run."""
+        return sum(1 for child in self._children if child.process and child.process.poll() is None)
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the processes that run."""
+        return [c.process.pid for c in self._children if c.process and c.process.poll() is None]
+
+    def _supervise(self) -> None:
+        while not self._stopping.is_set():
+            for child in self._children:
+                self._look_after(child)
+            self._stopping.wait(_LOOK_INTERVAL_S)
+        self._drain()
+
+    def _look_after(self, child: _Child) -> None:
+        now = time.monotonic()
+        if child.process is not None and (status := child.process.poll()) is not None:
+            if now - child.started > _HEALTHY_S:
+                child.backoff_s = _FIRST_BACKOFF_S
+            logger.warning(
+                "worker %s (pid %d) ended with %d, starts again in %.1f s",
+                child.name,
+                child.process.pid,
+                status,
+                child.backoff_s,
+                extra={"event": "worker_died", "status": status},
+            )
+            child.process, child.start_at = None, now + child.backoff_s
+            child.backoff_s = min(child.backoff_s * 2, _LAST_BACKOFF_S)
+        if child.process is None and now >= child.start_at:
+            child.process, child.started = self._spawn(child), now
+
+    def _spawn(self, child: _Child) -> subprocess.Popen[bytes]:
+        orders = msgspec.json.encode(Orders(self.config, child.slot, child.name))
+        # Celery says its farewell on standard output, where a job's results may be on their way.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workers.process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, **environment(child.slot)},
+            start_new_session=True,  # Ctrl-C in a terminal is for us; we tell the workers what it means
+        )
+        assert process.stdin is not None  # noqa: S101 (a pipe was asked for)
+        try:
+            process.stdin.write(orders)
+            process.stdin.close()
+        except BrokenPipeError:
+            logger.warning("worker %s died while it started", child.name, extra={"event": "worker_died"})
+        return process
+
+    def _drain(self) -> None:
+        running = [child.process for child in self._children if child.process]
+        for process in running:
+            if process.poll() is None:
+                process.terminate()
+        deadline = time.monotonic() + self._grace_s
+        for process in running:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                logger.warning("worker pid %d did not drain in time", process.pid, extra={"event": "worker_killed"})
+                process.kill()
+                process.wait()
+
+    def _relay(self) -> None:
+        # Imported here: they take longer to load than a worker process takes to start.
+        from jobstore.dispatch import Doorbell
+        from jobstore.store import JobStore
+        from workers.relay import Relay
+
+        store, doorbell = JobStore.open(self.config.database_url), Doorbell(self.config.broker_url)
+        relay = Relay(
+            store, doorbell, self.config.window, self.config.resend_after_s, max_deaths=self.config.max_deaths
+        )
+        relay.run(self._stopping, self.config.relay_interval_s)
+        doorbell.close()
+        store.close()
+
+    @property
+    def drained_clean(self) -> bool:
+        """Whether every process ended by itself with status 0."""
+        statuses = [child.process.returncode for child in self._children if child.process]
+        return all(status == 0 for status in statuses) and EXIT_STUCK not in statuses
+
+
+def main(config: WorkerConfig) -> int:
+    """Run a worker machine in the foreground: SIGTERM and SIGINT drain, a second one or SIGQUIT leaves at once."""
+    launcher = Launcher(config)
+    asked = threading.Event()
+
+    def on_signal(number: int, _: object) -> None:
+        if asked.is_set() or number == signal.SIGQUIT:
+            launcher.kill()
+        asked.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, on_signal)
+    launcher.start()
+    asked.wait()
+    launcher.stop()
+    return 0 if launcher.drained_clean else 1

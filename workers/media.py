@@ -1,0 +1,139 @@
+"""Reading an item's bytes: one Protocol, and the reader of local files.
+
+Every failure is a `MediaError` with a code of `MEDIA_CODES`; it becomes the outcome of one item and concerns no other.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import unquote_to_bytes, urlsplit
+
+__all__ = ["MEDIA_CODES", "FileReader", "MediaError", "MediaLimits", "MediaReader"]
+
+#: Why an item's bytes cannot be had: the closed list, with what each means.
+MEDIA_CODES = {
+    "not_found": "no file has this path on the worker's machine",
+    "permission_denied": "the worker's user may not read the file",
+    "not_a_file": "the path is a folder, a pipe, a socket or a device",
+    "file_too_large": "the file has more bytes than the worker reads",
+    "unsupported_scheme": "the URI is neither an absolute path nor a file:// URI",
+    "read_failed": "the storage gave an error while reading; the same item may work later",
+}
+
+_CODES_BY_ERRNO = {
+    errno.ENOENT: "not_found",
+    errno.ENOTDIR: "not_found",
+    errno.EACCES: "permission_denied",
+    errno.EPERM: "permission_denied",
+    errno.EISDIR: "not_a_file",
+    errno.ENXIO: "not_a_file",  # a socket
+    errno.ENODEV: "not_a_file",
+}
+
+# A pipe without a writer would block the open for ever; a terminal must not become ours.
+_OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+
+class MediaError(Exception):
+    """An item's bytes cannot be had. `code` is one of `MEDIA_CODES` and becomes the outcome's code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        if code not in MEDIA_CODES:
+            raise ValueError(f"code {code!r} is not one of {', '.join(sorted(MEDIA_CODES))}")
+        super().__init__(message)
+        self.code = code
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same read may work later."""
+        return self.code == "read_failed"
+
+
+class MediaReader(Protocol):
+    """Where items' bytes come from."""
+
+    def read(self, uri: str) -> bytes:
+        """All bytes of one item, or `MediaError`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MediaLimits:
+    """How much one item may bring into memory; 256 MiB hold 50 million raw RGB pixels."""
+
+    max_file_bytes: int = 256 * 1024 * 1024
+
+
+class FileReader:
+    """Reads regular files by absolute path or `file://` URI, never blocking on a pipe and never above the limit."""
+
+    def __init__(self, limits: MediaLimits = MediaLimits()) -> None:
+        self._max_bytes = limits.max_file_bytes
+
+    def read(self, uri: str) -> bytes:
+        """All bytes of the file.
+
+        Raises:
+            MediaError: with a code of `MEDIA_CODES`.
+        """
+        path = local_path(uri)
+        try:
+            return self._read_path(path)
+        except OSError as error:
+            code = _CODES_BY_ERRNO.get(error.errno or 0, "read_failed")
+            raise MediaError(code, f"{uri}: {error.strerror or error}") from error
+
+    def _read_path(self, path: str) -> bytes:
+        descriptor = os.open(path, _OPEN_FLAGS)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise MediaError("not_a_file", f"{path} is {_kind(status.st_mode)}; expected a regular file")
+            self._check_bytes(path, status.st_size)
+            return self._read_all(path, descriptor, status.st_size)
+        finally:
+            os.close(descriptor)
+
+    def _read_all(self, path: str, descriptor: int, size: int) -> bytes:
+        """Read to the end, which may have moved since `size` was asked for."""
+        data = os.read(descriptor, size + 1)
+        if len(data) == size:
+            return data
+        parts, total = [data], len(data)
+        while part := os.read(descriptor, 1 << 20):
+            parts.append(part)
+            total += len(part)
+            self._check_bytes(path, total)
+        return b"".join(parts)
+
+    def _check_bytes(self, path: str, size: int) -> None:
+        if size > self._max_bytes:
+            raise MediaError("file_too_large", f"{path} has {size} bytes; at most {self._max_bytes} are read")
+
+
+def local_path(uri: str) -> str:
+    """The absolute path that `uri` names.
+
+    Raises:
+        MediaError: `unsupported_scheme`, or `not_found` for a path that no file can have.
+    """
+    path = uri
+    if uri.startswith("file://"):
+        parts = urlsplit(uri)
+        if parts.netloc not in {"", "localhost"}:
+            raise MediaError("unsupported_scheme", f"{uri} is on host {parts.netloc!r}; expected file:///absolute/path")
+        path = os.fsdecode(unquote_to_bytes(uri.removeprefix(f"file://{parts.netloc}")))
+    if not path.startswith("/"):
+        raise MediaError("unsupported_scheme", f"{uri!r} is neither an absolute path nor a file:// URI")
+    if "\0" in path:
+        raise MediaError("not_found", f"{uri!r} holds a zero byte, which no file name has")
+    return path
+
+
+def _kind(mode: int) -> str:
+    names = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return names.get(stat.S_IFMT(mode), "a device")

@@ -1,0 +1,67 @@
+"""Keeps Redis in step with SQL: what was lost is sent again, what is dead is taken back. Any number may run."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+
+from jobstore.dispatch import Doorbell
+from jobstore.errors import BrokerUnavailable, StoreUnavailable
+from jobstore.store import JobStore
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """One tick repairs everything that is broken at that moment; each repair is one statement of the store.
+
+    Attributes:
+        window: hints that a queue holds in Redis at most.
+        resend_after_s: a hint that is this old, in a queue that Redis holds empty, was lost.
+    """
+
+    store: JobStore
+    doorbell: Doorbell
+    window: int = 32
+    resend_after_s: float = 5.0
+    max_deaths: int = 3
+
+    def tick(self) -> int:
+        """Repair once; returns how many hints were sent.
+
+        Raises:
+            StoreUnavailable, BrokerUnavailable: nothing is lost by it, the next tick does the rest.
+        """
+        taken_back = self.store.expire_leases(self.max_deaths)
+        if self.doorbell.lost_its_memory():
+            forgotten = self.store.forget_hints()
+            logger.info("Redis is new or was emptied: %d hints go again", forgotten, extra={"event": "redis_epoch"})
+        waiting = [row.queue for row in self.store.queues() if row.queued]
+        lost = self.store.requeue_lost(self.doorbell.empty_queues(waiting), self.resend_after_s)
+        if taken_back or lost:
+            logger.warning("%d leases expired, %d hints lost", taken_back, lost, extra={"event": "relay_repaired"})
+        return release_and_ring(self.store, self.doorbell, self.window)
+
+    def run(self, stop: threading.Event, interval_s: float) -> None:
+        """Tick until `stop`; a broker or database that is away is reported once, not each second."""
+        troubled = False
+        while not stop.wait(interval_s):
+            try:
+                self.tick()
+            except (StoreUnavailable, BrokerUnavailable) as error:
+                if not troubled:
+                    logger.warning("relay waits: %s", error, extra={"event": "relay_waits"})
+                troubled = True
+            except Exception:
+                logger.exception("relay tick failed", extra={"event": "relay_failed"})
+            else:
+                troubled = False
+
+
+def release_and_ring(store: JobStore, doorbell: Doorbell, window: int, queue: str | None = None) -> int:
+    """Release shards into the window and send their hints; a hint that cannot be sent is found by the next tick."""
+    hints = store.release(window, queue)
+    doorbell.ring(hints)
+    return len(hints)
