@@ -47,7 +47,9 @@ class MicroBatcher:
 
     def __init__(self, forward: Callable[[Tensors], dict[str, Array]], policy: BatchPolicy) -> None:
         self._forward, self._policy = forward, policy
-        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        # Not SimpleQueue: where several threads get with a timeout, one of them was seen to sleep far past its deadline
+        # (CPython 3.11.7, one of ten rounds of the test that guards it), and the images that it had gathered with it.
+        self._requests: queue.Queue[_Request | None] = queue.Queue()
         self.max_batch_size = policy.max_batch_size
         self.batches = 0
         self.images = 0

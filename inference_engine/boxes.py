@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference_engine.images import Boxes
+from inference_engine.opencv import import_cv2
 
 #: Candidates that suppression looks at, by score; more than a picture can show, so that confidence 0 stays bounded.
 PRE_NMS_TOP_K = 3000
@@ -34,7 +35,7 @@ def suppress(
 ) -> npt.NDArray[np.int64]:
     """Greedy non-maximum suppression.
 
-    Of two boxes whose intersection over union is above the threshold, the one with the lower score goes; of equal
+    Of two boxes whose intersection over union is above the threshold (in single precision), the one with the lower score goes; of equal
     scores the later one. Unless `class_agnostic`, only boxes of one class meet.
 
     Args:
@@ -43,29 +44,17 @@ def suppress(
     Returns:
         Indices of the boxes that stay, by score descending.
     """
-    # Not OpenCV's NMSBoxesBatched: it tells classes apart by shifting them by the largest coordinate, so that boxes
-    # which reach over the left or upper border (negative coordinates) meet boxes of another class.
-    left = top_k(scores, PRE_NMS_TOP_K)
-    corners = xyxy.astype(np.float64)
-    areas = np.prod(np.maximum(corners[:, 2:] - corners[:, :2], 0), axis=1)
-    kept: list[int] = []
-    while len(left) and (limit is None or len(kept) < limit):
-        best, left = left[0], left[1:]
-        kept.append(int(best))
-        goes = _overlap(corners, areas, best, left) > iou_threshold
-        if not class_agnostic:
-            goes &= class_id[left] == class_id[best]
-        left = left[~goes]
-    return np.asarray(kept, dtype=np.int64)
-
-
-def _overlap(
-    corners: npt.NDArray[np.float64], areas: npt.NDArray[np.float64], one: np.int64, others: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float64]:
-    """Intersection over union of one box with others; boxes without area overlap nothing."""
-    low = np.maximum(corners[one, :2], corners[others, :2])
-    high = np.minimum(corners[one, 2:], corners[others, 2:])
-    both = np.prod(np.maximum(high - low, 0), axis=1)
-    union = areas[one] + areas[others] - both
-    overlap: npt.NDArray[np.float64] = np.divide(both, union, out=np.zeros_like(both), where=union > 0)
-    return overlap
+    if not len(xyxy):
+        return np.zeros(0, dtype=np.int64)
+    order = top_k(scores, PRE_NMS_TOP_K)
+    boxes = xyxy[order].astype(np.float64)
+    # OpenCV tells classes apart by moving each by the largest coordinate: boxes that reach over the left or upper
+    # border (negative coordinates) would meet boxes of another class, so all are moved to the positive side first.
+    boxes -= boxes.min()
+    boxes[:, 2:] -= boxes[:, :2]
+    classes = np.zeros(len(order), np.int32) if class_agnostic else class_id[order].astype(np.int32)
+    # It also drops scores at or below its own threshold; ours were filtered before, so it must drop none.
+    kept = import_cv2().dnn.NMSBoxesBatched(
+        boxes.tolist(), scores[order].tolist(), classes.tolist(), -1.0, float(iou_threshold)
+    )
+    return order[np.sort(np.asarray(kept, dtype=np.int64).reshape(-1))][:limit]

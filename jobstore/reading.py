@@ -38,6 +38,14 @@ def status(db: Connection, job_id: JobId) -> JobStatus:
     return found[0]
 
 
+def state(db: Connection, job_id: JobId) -> JobState:
+    """Give a job's state alone."""
+    found = db.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar_one_or_none()
+    if found is None:
+        raise JobNotFound(f"no job {job_id}: see `nightshift jobs`")
+    return JobState(found)
+
+
 def list_jobs(
     db: Connection, tenant: str | None, states: Collection[JobState], limit: int, since: float | None
 ) -> list[JobStatus]:

@@ -12,6 +12,7 @@ from jobstore.dispatch import Doorbell
 from jobstore.errors import BrokerUnavailable
 from jobstore.queues import queue_name
 from jobstore.schema import (
+    ENDED_STATES,
     DecisionRow,
     FailureGroup,
     ItemRef,
@@ -99,13 +100,14 @@ class Producer:
             JobTimeout: it has not in time; it goes on.
         """
         started = time.monotonic()
-        while not (status := self._store.status(job_id)).is_ended:
+        while self._store.state(job_id) not in ENDED_STATES:
             waited = time.monotonic() - started
             if timeout_s is not None and waited > timeout_s:
+                status = self._store.status(job_id)
                 raise JobTimeout(f"job {job_id} is {status.state} with {status.pending} of {status.total} items left")
-            # A hundredth of what was waited already: a short job is noticed at once, a long one costs nothing.
-            time.sleep(min(max(waited / 100, 0.01), 1.0))
-        return status
+            # A fiftieth of what was waited already: a short job is noticed at once, a long one costs nothing.
+            time.sleep(min(max(waited / 50, 0.01), 1.0))
+        return self._store.status(job_id)
 
     def results(self, job_id: JobId, *, states: Collection[OutcomeState] = ()) -> Iterator[ResultRow]:
         """Outcomes in the order of the items; also while the job runs."""

@@ -50,16 +50,10 @@ def tell_done(store: JobStore, status: JobStatus) -> None:
         say("", f"and {len(groups) - CAUSES_SHOWN} more causes, see: nightshift status {short(status.job_id)}")
 
 
-def tell_trouble(store: JobStore, status: JobStatus) -> None:
+def tell_trouble(status: JobStatus) -> None:
     """Print why the job did not end well, if it did not."""
-    if (lines := ending_lines(status, last_message(store, status.job_id))) is not None:
+    if (lines := ending_lines(status)) is not None:
         print_error(*lines)
-
-
-def last_message(store: JobStore, job_id: JobId) -> str:
-    """Give the words of the job's last event that has some."""
-    words = [str(event.details.get("message", "")) for event in store.events(job_id)]
-    return next((word for word in reversed(words) if word), "")
 
 
 def tell_interrupted(job_id: JobId, *, is_embedded: bool) -> int:

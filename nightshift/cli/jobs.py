@@ -7,7 +7,6 @@ import time
 
 import click
 
-from nightshift.cli.follow import last_message
 from nightshift.cli.output import age, count, duration, json_option, moment, print_json, print_rows
 from nightshift.cli.summary import done_line, failure_lines, model_line, record, short
 from nightshift.settings import load_settings
@@ -60,7 +59,6 @@ def status(job: str, as_json: bool) -> None:
     with open_store(load_settings()) as store:
         job_id = store.find_job(job)
         found, failures, decisions = store.status(job_id), store.failures(job_id), store.decisions(job_id)
-        message = last_message(store, job_id)
     report = record(found, failures, decisions=decisions)
     if as_json:
         print_json(report)
@@ -73,7 +71,7 @@ def status(job: str, as_json: bool) -> None:
     lines += [("done", done_line(found) if found.is_ended else f"{found.done:,} of {count(found.total, 'image')}")]
     if report["eta_seconds"] is not None:
         lines += [("ETA", f"{duration(report['eta_seconds'])} at {report['items_per_second']:.1f} img/s")]
-    lines += [("created", moment(found.created)), ("cause", message)]
+    lines += [("created", moment(found.created)), ("cause", found.message or "")]
     for label, text in lines:
         if text:
             click.echo(f"{label:<9} {text}")

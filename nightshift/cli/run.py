@@ -66,7 +66,7 @@ def run(output: Path | None, formats: tuple[str, ...], as_json: bool, **options:
             return tell_interrupted(job_id, is_embedded=settings.is_embedded)
         tell_done(stack.store, status)
         exports = _export(stack, status, output, formats or DEFAULT_FORMATS)
-        tell_trouble(stack.store, status)
+        tell_trouble(status)
         if as_json:
             decisions = stack.store.decisions(job_id)
             print_json(record(status, stack.store.failures(job_id), decisions=decisions, exports=exports))

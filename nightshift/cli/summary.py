@@ -72,9 +72,9 @@ def failure_lines(groups: Sequence[FailureGroup]) -> list[str]:
     return lines
 
 
-def ending_lines(status: JobStatus, message: str) -> tuple[str, str, str] | None:
+def ending_lines(status: JobStatus) -> tuple[str, str, str] | None:
     """Give `error:`, `cause:` and `hint:` of a job that did not end well, else None."""
-    job = short(status.job_id)
+    job, message = short(status.job_id), status.message or ""
     if status.state is JobState.FAILED:
         return f"the job failed: {status.reason}", message, f"nightshift explain {status.model}"
     if status.state is JobState.CANCELLED:

@@ -37,7 +37,7 @@ def watch(job: str, as_json: bool) -> int:
         except KeyboardInterrupt:
             return tell_interrupted(found.job_id, is_embedded=settings.is_embedded)
         tell_done(stack.store, found)
-        tell_trouble(stack.store, found)
+        tell_trouble(found)
         if as_json:
             decisions = stack.store.decisions(found.job_id)
             print_json(record(found, stack.store.failures(found.job_id), decisions=decisions))

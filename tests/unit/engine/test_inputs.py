@@ -56,8 +56,8 @@ def only(images, color_format=None):
     ],
     ids=[
         "HWC", "BHWC", "list", "tuple", "BGRA", "float 0-255", "double 0-1", "float 0-1", "int64", "big-endian",
-        "fortran", "strided", "CHW", "BCHW", "float CHW", "float CHW 0-1", "requires grad", "permuted", "RGBA CHW", "PIL",
-        "PIL RGBA", "bytes", "bytearray", "memoryview",
+        "fortran", "strided", "CHW", "BCHW", "float CHW", "float CHW 0-1", "requires grad", "permuted", "RGBA CHW",
+        "PIL", "PIL RGBA", "bytes", "bytearray", "memoryview",
     ],
 )  # fmt: skip
 def test_an_image_in_any_form_is_the_same_pixels(given):

@@ -87,7 +87,7 @@ def iou(a, b):
 @given(st.integers(0, 10_000), st.sampled_from([0, 0.3, 0.6]), st.sampled_from([None, ["dog"], ["cat", "bird"]]))
 def test_decoding_agrees_with_independent_code(package, seed, confidence, classes):
     rng = np.random.default_rng(seed)
-    head = np.concatenate([rng.integers(-20, 80, (2, 40)), rng.integers(0, 40, (2, 40)), rng.random((3, 40))])
+    head = np.concatenate([rng.integers(-20, 80, (2, 40)), rng.integers(1, 40, (2, 40)), rng.random((3, 40))])
     params = {"confidence": confidence, "classes": classes, "iou_threshold": 0.5, "max_detections": 15}
 
     found = decode(head.astype(np.float32), package, **params)

@@ -14,7 +14,7 @@ from nightshift.cli.summary import done_line, ending_lines, exit_status, failure
 def a_status(**changes) -> JobStatus:
     fields = {
         "job_id": JobId("01a1fc50-05cc-7e18-8969-3a29f7befc55"), "tenant": "default", "name": "yard", "model": "digits",
-        "task": "object-detection", "state": JobState.COMPLETED, "reason": None, "total": 1201, "ok": 1199, "cached": 0,
+        "task": "object-detection", "state": JobState.COMPLETED, "reason": None, "message": None, "total": 1201, "ok": 1199, "cached": 0,
         "failed": 2, "skipped": 0, "objects": 8417, "priority": 0, "max_failure_rate": 0.02, "hardware": ("cpu",),
         "params": {}, "wishes": {}, "tags": {}, "class_names": ("a",), "model_digest": "d", "created": 100.0,
         "started": 101.0, "finished": 132.6, "now": 140.0,
@@ -50,14 +50,14 @@ def test_the_exit_status_says_how_the_job_ended(changes, expected):
 
 
 def test_a_job_over_its_limit_says_share_and_limit():
-    lines = ending_lines(a_status(ok=1101, failed=100), "")
+    lines = ending_lines(a_status(ok=1101, failed=100))
 
     assert lines is not None
     assert "8.3%; the limit is 2.0%" in lines[1]
 
 
 def test_a_job_that_ended_well_has_no_error_lines():
-    assert ending_lines(a_status(), "") is None
+    assert ending_lines(a_status()) is None
 
 
 def test_failures_are_a_line_a_cause_with_examples_and_the_first_message():
