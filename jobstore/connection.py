@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
+import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import stamina
@@ -38,6 +40,10 @@ class Database:
     def __init__(self, url: str, patience_s: float) -> None:
         self._reader = make_engine(url, min(BUSY_TIMEOUT_S, patience_s))
         self._writer = self._reader.execution_options(**{WRITES: True})
+        # SQLite has one writer at a time and lets the others sleep up to 100 ms between two tries: threads of one process
+        # wait for their turn here, which costs nothing.
+        is_sqlite = self._reader.dialect.name == "sqlite"
+        self._turn = threading.Lock() if is_sqlite else contextlib.nullcontext()
         self._retrying = stamina.RetryingCaller(
             attempts=None, timeout=patience_s, wait_initial=0.02, wait_max=1.0, wait_jitter=0.05
         ).on(is_transient)
@@ -53,7 +59,8 @@ class Database:
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction that may change rows."""
-        return self._run(self._writer, work)
+        with self._turn:
+            return self._run(self._writer, work)
 
     def close(self) -> None:
         """Give the pool's connections back."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from jobstore.errors import BrokerUnavailable
 from jobstore.queues import TASK_NAME, encode_hint
-from jobstore.schema import Hint
+from jobstore.schema import Hint, JobId
 
 #: Measured with celery 5.7 and kombu 5.7 (docs/decisions/0003): without `socket_timeout` a half-open connection is
 #: never noticed; one priority step, because the release window in SQL orders the work; the visibility timeout is far
@@ -109,6 +111,28 @@ class Doorbell:
             pipeline.set(_EPOCH_KEY, uuid.uuid4().hex, nx=True)
             return bool(self._execute(pipeline)[0])
 
+    def announce_end(self, job_id: JobId) -> None:
+        """Tell those who wait for a job that it ended. Nobody depends on it: who misses it looks once a second."""
+        with contextlib.suppress(BrokerUnavailable), self._pipeline() as pipeline:
+            pipeline.publish(_ended_channel(job_id), "")
+            self._execute(pipeline)
+
+    @contextlib.contextmanager
+    def listening(self, job_id: JobId) -> Iterator[Callable[[float], None]]:
+        """Give a wait of so many seconds that is over at once when the job's end is announced."""
+        with self._client().pubsub(ignore_subscribe_messages=True) as channel:
+
+            def wait(seconds: float) -> None:
+                until = time.monotonic() + seconds
+                try:
+                    channel.subscribe(_ended_channel(job_id))
+                    while (left := until - time.monotonic()) > 0 and channel.get_message(timeout=left) is None:
+                        pass
+                except _connection_errors():
+                    time.sleep(max(0.0, until - time.monotonic()))
+
+            yield wait
+
     def version(self) -> str:
         """What the server calls itself."""
         with self._pipeline() as pipeline:
@@ -123,10 +147,13 @@ class Doorbell:
         if self._app is not None:
             self._app.close()
 
-    def _pipeline(self) -> Any:
+    def _client(self) -> Any:
         if self._redis is None:
             self._redis = _redis_client(self._url)
-        return self._redis.pipeline(transaction=False)
+        return self._redis
+
+    def _pipeline(self) -> Any:
+        return self._client().pipeline(transaction=False)
 
     @staticmethod
     def _execute(pipeline: Any) -> list[Any]:
@@ -134,6 +161,10 @@ class Doorbell:
             return list(pipeline.execute())
         except _connection_errors() as error:
             raise BrokerUnavailable(f"Redis does not answer: {error}") from error
+
+
+def _ended_channel(job_id: JobId) -> str:
+    return f"nightshift:ended:{job_id}"
 
 
 def _connection_errors() -> tuple[type[Exception], ...]:

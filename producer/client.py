@@ -29,6 +29,8 @@ from producer.exports import ExportSummary, exporter, write_manifest
 
 logger = logging.getLogger(__name__)
 
+#: Seconds between two looks at a job whose end may have been announced to nobody.
+_LOOK_S = 1.0
 #: Hints that a queue holds in Redis at most; the same figure as a worker machine's default.
 WINDOW = 32
 
@@ -99,14 +101,15 @@ class Producer:
         Raises:
             JobTimeout: it has not in time; it goes on.
         """
-        started = time.monotonic()
-        while self._store.state(job_id) not in ENDED_STATES:
-            waited = time.monotonic() - started
-            if timeout_s is not None and waited > timeout_s:
-                status = self._store.status(job_id)
-                raise JobTimeout(f"job {job_id} is {status.state} with {status.pending} of {status.total} items left")
-            # A fiftieth of what was waited already: a short job is noticed at once, a long one costs nothing.
-            time.sleep(min(max(waited / 50, 0.01), 1.0))
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        with self._doorbell.listening(job_id) as wait_for_news:
+            wait_for_news(0.0)  # listens from here on: an end between the look and the wait is not missed
+            while self._store.state(job_id) not in ENDED_STATES:
+                left = _LOOK_S if deadline is None else min(_LOOK_S, deadline - time.monotonic())
+                if left <= 0:
+                    status = self._store.status(job_id)
+                    raise JobTimeout(f"job {job_id} is {status.state}, {status.pending} of {status.total} items left")
+                wait_for_news(left)
         return self._store.status(job_id)
 
     def results(self, job_id: JobId, *, states: Collection[OutcomeState] = ()) -> Iterator[ResultRow]:
@@ -123,7 +126,9 @@ class Producer:
 
     def cancel(self, job_id: JobId) -> bool:
         """End the job; what has no outcome yet is skipped. False: it had ended before."""
-        return self._store.cancel(job_id)
+        is_ended = self._store.cancel(job_id)
+        self._doorbell.announce_end(job_id)
+        return is_ended
 
     def export(self, job_id: JobId, formats: Sequence[str], dest: Path) -> list[ExportSummary]:
         """Write the results below a folder, one sub-folder or file a format, and `manifest.json` when all are there.

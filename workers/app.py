@@ -28,17 +28,17 @@ def build_app(runtime: Runtime, doorbell: Doorbell, broker_url: str, hardware: s
     """A Celery application whose one task works on this runtime."""
     app = celery_app(broker_url)
 
-    def run_shard(self: Any, **message: Any) -> int:
+    def run_shard(self: Any, **message: Any) -> None:
         queue = self.request.delivery_info["routing_key"]
         try:
             hint = decode_hint(message, queue)
         except MessageInvalid as error:
             logger.error("message set aside: %s", error, extra={"event": "message_invalid"})  # noqa: TRY400
-            return 0
-        written = process_shard(runtime, hint)
+            return
+        if (ended := process_shard(runtime, hint)) is not None:
+            doorbell.announce_end(ended)
         if not runtime.draining.is_set():
             _refill(runtime, doorbell, window, queue)
-        return written
 
     app.task(run_shard, name=TASK_NAME, bind=True)
     app.steps["consumer"].add(AckGuard)

@@ -16,7 +16,7 @@ from inference_engine.errors import EngineError, ImageUnreadable
 from inference_engine.images import Fit
 from inference_engine.sniff import ImageLimits
 from jobstore.errors import LeaseLost
-from jobstore.schema import DecisionId, Hint, Item, ItemError, Lease, Outcome, OutcomeState, WorkerId
+from jobstore.schema import DecisionId, Hint, Item, ItemError, JobId, Lease, Outcome, OutcomeState, WorkerId
 from jobstore.store import JobStore
 from workers.decisions import DecisionBook
 from workers.leases import HeldLease, LeaseBook
@@ -71,11 +71,11 @@ class Runtime:
     written: Counter = field(default_factory=Counter)
 
 
-def process_shard(runtime: Runtime, hint: Hint) -> int:
-    """Lease, label, record. Returns how many outcomes it wrote (0: done or leased by another, nothing to do)."""
+def process_shard(runtime: Runtime, hint: Hint) -> JobId | None:
+    """Lease, label, record. Gives the job that ended by it, if one did; a late or doubled hint does nothing."""
     lease = runtime.store.lease_shard(hint.shard_id, hint.attempt, runtime.worker_id, runtime.lease_s)
     if lease is None:
-        return 0
+        return None
     with runtime.leases.holding(lease) as held:
         try:
             key, loaded = runtime.models.borrow(lease.model, lease.wishes)
@@ -84,21 +84,21 @@ def process_shard(runtime: Runtime, hint: Hint) -> int:
         try:
             params = loaded.model.check_params(lease.params)
             run = ShardRun(runtime, held, loaded, params, runtime.decisions.decision_for(lease, loaded))
-            return run.label()
+            return lease.job_id if run.label() else None
         except LeaseLost:
             logger.info("shard %s is not ours any more", lease.shard_id, extra={"event": "lease_lost"})
-            return 0
+            return None
         except EngineError as error:
             return _fail_job(runtime, lease, error)
         finally:
             runtime.models.give_back(key)
 
 
-def _fail_job(runtime: Runtime, lease: Lease, error: EngineError) -> int:
+def _fail_job(runtime: Runtime, lease: Lease, error: EngineError) -> JobId:
     """The model cannot be opened, or the parameters are wrong: no item of this job can ever succeed here."""
     logger.error("job %s: %s", lease.job_id, error, extra={"event": "job_failed", "job_id": lease.job_id})
     runtime.store.fail_job(lease.job_id, error.code, str(error))
-    return 0
+    return lease.job_id
 
 
 class ShardRun:
@@ -121,10 +121,9 @@ class ShardRun:
         self._open = 0  # runners at work, and images on their way
         self._outcomes: list[Outcome] = []
         self._last_flush = time.monotonic()
-        self._written = 0
 
-    def label(self) -> int:
-        """Label every item, or as many as a drain allows; returns how many outcomes were written.
+    def label(self) -> bool:
+        """Label every item, or as many as a drain allows; say whether the job ended by it.
 
         Raises:
             LeaseLost: the shard is not ours any more; nothing is left in flight.
@@ -137,12 +136,12 @@ class ShardRun:
                 self._flush_if_due()
             if self._held.lost.is_set():
                 raise LeaseLost(f"shard {self._held.lease.shard_id} was given to another worker, or its job ended")
-            self._flush(finished=not self._waiting)
+            job_ended = self._flush(finished=not self._waiting)
         finally:
             self._let_go()
         if self._waiting:
             self._runtime.store.release_shard(self._held.lease)
-        return self._written
+        return job_ended
 
     def _start_runners(self) -> None:
         runners = min(self._runtime.runners, len(self._waiting))
@@ -225,20 +224,21 @@ class ShardRun:
         if self._open and (len(self._outcomes) >= FLUSH_ITEMS or (self._outcomes and waited > FLUSH_S)):
             self._flush(finished=False)
 
-    def _flush(self, *, finished: bool) -> None:
+    def _flush(self, *, finished: bool) -> bool:
         with self._lock:
             outcomes, self._outcomes = self._outcomes, []
-        if outcomes or finished:
-            self._runtime.store.record(
-                self._held.lease,
-                outcomes,
-                decision_id=self._decision_id,
-                lease_s=self._runtime.lease_s,
-                finished=finished,
-            )
-            self._runtime.written.add(len(outcomes))
-        self._written += len(outcomes)
         self._last_flush = time.monotonic()
+        if not outcomes and not finished:
+            return False
+        job_ended = self._runtime.store.record(
+            self._held.lease,
+            outcomes,
+            decision_id=self._decision_id,
+            lease_s=self._runtime.lease_s,
+            finished=finished,
+        )
+        self._runtime.written.add(len(outcomes))
+        return job_ended
 
     def _let_go(self) -> None:
         """Whatever happened, no image of this shard stays on its way."""
