@@ -76,7 +76,9 @@ def _arguments() -> argparse.Namespace:
 
 def _files(arguments: argparse.Namespace, folder: Path) -> list[Path]:
     if arguments.photos:
-        found = sorted(p.absolute() for p in arguments.photos.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"})
+        found = sorted(
+            p.absolute() for p in arguments.photos.iterdir() if p.suffix.lower() in {".jpg", ".jpeg", ".png"}
+        )
     else:
         pages = folder / "pages"
         write_pages(pages, min(arguments.images, 200), seed=7)
@@ -128,7 +130,9 @@ def _report(readings: dict[str, list[Reading]], images: int) -> None:
     speed = {name: images / statistics.median(r.seconds for r in rounds) for name, rounds in readings.items()}
     cost = {name: statistics.median(r.cpu_seconds for r in rounds) * 1000 / images for name, rounds in readings.items()}
     floor = max(("streams", "batches"), key=speed.__getitem__)
-    print(f"{images} images, {len(os.sched_getaffinity(0))} cores, medians of {len(next(iter(readings.values())))} rounds")
+    print(
+        f"{images} images, {len(os.sched_getaffinity(0))} cores, medians of {len(next(iter(readings.values())))} rounds"
+    )
     print(f"{'':22}{'images/s':>10}{'CPU-s / 1,000':>15}")
     for name in readings:
         label = name if name == "nightshift" else f"tight loop, {name}"

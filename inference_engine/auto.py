@@ -19,7 +19,7 @@ def explain(
     device: str = "auto",
     quantization: str | None = None,
     batch_size: int | None = None,
-    model_dirs: Sequence[Path] = (),
+    model_dirs: Sequence[str | os.PathLike[str]] = (),
 ) -> Decision:
     """Every candidate for this model on this machine, with all reasons; nothing is opened.
 
@@ -27,7 +27,7 @@ def explain(
         ModelNotFound, PackageInvalid.
     """
     wishes = Wishes(backend=backend, quantization=quantization, batch_size=batch_size, device=device)
-    return decide(_reference(model), wishes, model_dirs=model_dirs)
+    return decide(_reference(model), wishes, model_dirs=[Path(folder) for folder in model_dirs])
 
 
 class AutoModel:
@@ -42,7 +42,7 @@ class AutoModel:
         device: str = "auto",
         quantization: str | None = None,
         batch_size: int | None = None,
-        model_dirs: Sequence[Path] = (),
+        model_dirs: Sequence[str | os.PathLike[str]] = (),
         options: SessionOptions = SessionOptions(),  # noqa: B008 (frozen)
     ) -> VisionModel:
         """Find the model's packages, choose the best that runs here, and open it.

@@ -35,8 +35,8 @@ def suppress(
 ) -> npt.NDArray[np.int64]:
     """Greedy non-maximum suppression.
 
-    Of two boxes whose intersection over union is above the threshold (in single precision), the one with the lower score goes; of equal
-    scores the later one. Unless `class_agnostic`, only boxes of one class meet.
+    Of two boxes whose intersection over union is above the threshold (in single precision), the one with the lower
+    score goes; of equal scores the later one. Unless `class_agnostic`, only boxes of one class meet.
 
     Args:
         limit: boxes that stay at most; None: all.

@@ -40,8 +40,8 @@ class Database:
     def __init__(self, url: str, patience_s: float) -> None:
         self._reader = make_engine(url, min(BUSY_TIMEOUT_S, patience_s))
         self._writer = self._reader.execution_options(**{WRITES: True})
-        # SQLite has one writer at a time and lets the others sleep up to 100 ms between two tries: threads of one process
-        # wait for their turn here, which costs nothing.
+        # SQLite has one writer at a time and lets the others sleep up to 100 ms between two tries: threads of one
+        # process wait for their turn here, which costs nothing.
         is_sqlite = self._reader.dialect.name == "sqlite"
         self._turn = threading.Lock() if is_sqlite else contextlib.nullcontext()
         self._retrying = stamina.RetryingCaller(

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from inference_engine.opencv import import_cv2
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -109,7 +111,7 @@ def write_pages(folder: Path, count: int, split: Split = "held_out", seed: int =
     A page depends on the seed and its number only, so that the first pages of a longer run are those of a shorter one.
     Category ids are `class_id + 1`, since COCO's begin at one.
     """
-    import cv2
+    cv2 = import_cv2()
 
     folder.mkdir(parents=True, exist_ok=True)
     scans = load_scans(split)
@@ -149,7 +151,7 @@ def _annotations(page: Page, image_id: int, first_id: int) -> list[dict[str, Any
 
 def _paper(rng: np.random.Generator, hw: tuple[int, int]) -> Pixels:
     """Draw paper at a quarter of the size, since all on it is soft, then enlarge it."""
-    import cv2
+    cv2 = import_cv2()
 
     small_wh = (hw[1] // 4 + 1, hw[0] // 4 + 1)
     uneven = rng.normal(1, 0.035, (4, 5, 3)).astype(np.float32)
@@ -172,7 +174,7 @@ def _ramp(rng: np.random.Generator, between: tuple[float, float], count: int) ->
 
 def _stain(paper: Floats, rng: np.random.Generator) -> None:
     """Darken a blot, or the ring that a cup leaves."""
-    import cv2
+    cv2 = import_cv2()
 
     height, width = paper.shape[:2]
     mask = np.zeros((height, width), np.float32)
@@ -190,7 +192,7 @@ def _stain(paper: Floats, rng: np.random.Generator) -> None:
 
 def _rule(sheet: Sheet, rng: np.random.Generator) -> None:
     """Print no lines, ruled lines or squares, a little askew."""
-    import cv2
+    cv2 = import_cv2()
 
     kind = rng.choice(3)
     if kind == 0:
@@ -225,7 +227,7 @@ def _write_digits(sheet: Sheet, scans: Scans, rng: np.random.Generator) -> tuple
 
 def _written(scan: Pixels, rng: np.random.Generator, scale: float) -> Floats:
     """Enlarge a scan smoothly, turn and shear it a little, and sharpen its grey to pen strokes; cut to the ink."""
-    import cv2
+    cv2 = import_cv2()
 
     size = float(np.exp(rng.uniform(*np.log(DIGIT_PX)))) * scale
     turn, shear, wide = rng.normal(0, 0.1), rng.normal(0, 0.1), rng.uniform(0.85, 1.15)
@@ -239,7 +241,8 @@ def _written(scan: Pixels, rng: np.random.Generator, scale: float) -> Floats:
     alpha = np.clip((grey / 16 - rng.uniform(0.2, 0.36)) / rng.uniform(0.3, 0.5), 0, 1)
     rows, columns = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
     cut = alpha[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] * np.float32(rng.uniform(0.65, 1))
-    return cut.astype(np.float32)
+    faded: Floats = cut.astype(np.float32)
+    return faded
 
 
 def _ink_box(alpha: Floats, spot: tuple[int, int]) -> tuple[float, float, float, float]:
@@ -301,7 +304,7 @@ def _scribble(sheet: Sheet, rng: np.random.Generator) -> None:
 
 def _pen(image: Pixels, xy: NDArray[np.float64], ink: tuple[int, int, int], thickness: int) -> None:
     """Draw a smooth line through points, by halving its corners twice (Chaikin, 1974)."""
-    import cv2
+    cv2 = import_cv2()
 
     for _ in range(2):
         quarter, three = 0.75 * xy[:-1] + 0.25 * xy[1:], 0.25 * xy[:-1] + 0.75 * xy[1:]
@@ -312,7 +315,7 @@ def _pen(image: Pixels, xy: NDArray[np.float64], ink: tuple[int, int, int], thic
 
 def _photograph(image: Pixels, rng: np.random.Generator) -> Pixels:
     """Blur a little, change the brightness, and add grain."""
-    import cv2
+    cv2 = import_cv2()
 
     blur, gain, grain = rng.uniform(0, 1), rng.uniform(0.75, 1.05), rng.uniform(0.5, 7)
     soft = cv2.GaussianBlur(image, (0, 0), blur) if blur > 0.3 else image

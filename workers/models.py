@@ -64,7 +64,11 @@ class Opener:
         policy = batch_policy(
             self.device, model.session.concurrency, (model.session.max_batch_size, wished.batch_size), self.max_wait_s
         )
-        warm_up(model)
+        try:
+            warm_up(model)
+        except BaseException:
+            model.close()
+            raise
         load_ms = (time.perf_counter() - started) * 1000
         logger.info("opened %r in %.0f ms", model, load_ms, extra={"event": "model_loaded", "model": reference})
         return LoadedModel(model, MicroBatcher(model.forward, policy), load_ms)

@@ -43,7 +43,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "doctor": ("doctor", "Check this machine, its runtimes, the broker and the database."),
         "config": ("config", "Show every setting, its value and what it means."),
         "db": ("db", "Upgrade or check the database's schema."),
-        "demo": ("demo", "Label sample pictures and show what comes out."),
+        "demo": ("demo", "Make pages of handwritten digits, label them, judge the result."),
     },
 }
 

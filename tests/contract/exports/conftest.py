@@ -81,6 +81,7 @@ def job(rows):
         task="object-detection",
         state=JobState.COMPLETED_WITH_ERRORS,
         reason=None,
+        message=None,
         total=len(rows),
         ok=counts[OutcomeState.OK],
         cached=counts[OutcomeState.CACHED],

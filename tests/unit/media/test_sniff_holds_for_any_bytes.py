@@ -1,5 +1,3 @@
-import time
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -85,10 +83,7 @@ def test_a_picture_cut_and_spliced_gives_a_header_or_a_typed_refusal(pictures, d
         "text",
     ],
 )
-def test_megabytes_made_to_be_walked_slowly_are_refused_within_seconds(data):
-    began = time.perf_counter()
-
+@pytest.mark.timeout(60)  # they take 0.12 s; walked byte by byte they would take hours
+def test_megabytes_made_to_be_walked_slowly_are_refused(data):
     with pytest.raises(ImageUnreadable):
         sniff(data)
-
-    assert time.perf_counter() - began < 3  # the slowest takes 0.12 s on an idle core

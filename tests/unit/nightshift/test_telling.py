@@ -14,8 +14,9 @@ from nightshift.cli.summary import done_line, ending_lines, exit_status, failure
 def a_status(**changes) -> JobStatus:
     fields = {
         "job_id": JobId("01a1fc50-05cc-7e18-8969-3a29f7befc55"), "tenant": "default", "name": "yard", "model": "digits",
-        "task": "object-detection", "state": JobState.COMPLETED, "reason": None, "message": None, "total": 1201, "ok": 1199, "cached": 0,
-        "failed": 2, "skipped": 0, "objects": 8417, "priority": 0, "max_failure_rate": 0.02, "hardware": ("cpu",),
+        "task": "object-detection", "state": JobState.COMPLETED, "reason": None, "message": None,
+        "total": 1201, "ok": 1199, "cached": 0, "failed": 2, "skipped": 0, "objects": 8417, "priority": 0,
+        "max_failure_rate": 0.02, "hardware": ("cpu",),
         "params": {}, "wishes": {}, "tags": {}, "class_names": ("a",), "model_digest": "d", "created": 100.0,
         "started": 101.0, "finished": 132.6, "now": 140.0,
     }  # fmt: skip

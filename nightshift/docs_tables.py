@@ -1,0 +1,126 @@
+"""Writes the tables of the docs from the code: error codes, settings, the order of backends. `dev.py docs` calls it.
+
+A test runs it with `--check`, so a table that is behind the code fails CI.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+_BEGIN, _END = "<!-- generated: {} -->", "<!-- end -->"
+
+#: Codes that are written by the store and the worker themselves.
+OUTCOME_CODES = {
+    "internal_error": "something raised that is not one of our errors; its class and words follow. Please report it",
+    "worker_lost": "every process that worked on this item ended without a word; it was tried alone, and given up",
+    "job_cancelled": "the job was cancelled before this item's turn (the item is skipped, not failed)",
+    "job_failed": "the job could not go on, so this item was not tried (the item is skipped, not failed)",
+    "books_do_not_balance": "an ended job's counters differ from its items. Please report it",
+}
+
+
+_ERRORS_HEAD = """# Error codes
+
+Codes are stable: they are stored in SQL, printed by the command line and may be matched by programs. This page is made
+from the code (`python3 dev.py docs`).
+"""
+
+
+def errors_page() -> str:
+    """`docs/errors.md`: every code that can stand in an outcome, a job or a decision."""
+    from inference_engine import errors as engine
+    from inference_engine.negotiation import REASON_CODES
+    from jobstore import errors as jobstore
+    from producer import errors as producer
+    from workers.media import MEDIA_CODES
+
+    parts = [
+        _ERRORS_HEAD,
+        _table("Why one item failed: reading it", MEDIA_CODES),
+        _table("Why one item failed: decoding it", engine.IMAGE_REASONS),
+        _table("Why one item or a whole job failed: the model", dict(_classes(engine))),
+        _table("Outcomes that the store and the worker write", OUTCOME_CODES),
+        _table("Why a candidate was not chosen", REASON_CODES),
+        _table("The job store", dict(_classes(jobstore))),
+        _table("Submitting and exporting", dict(_classes(producer))),
+    ]
+    return "\n".join(parts)
+
+
+def settings_page() -> str:
+    """`docs/settings.md`: every variable with its unit and default."""
+    from nightshift.settings import known_variables
+
+    return (
+        "# Settings\n\nRead once at the start, from the environment and from `nightshift.toml` (working directory, "
+        "then the user's configuration folder); the environment wins. An unknown variable of our prefix is an error."
+        "\n\n" + _rows(known_variables(), "variable")
+    )
+
+
+def backends_table() -> str:
+    """The README's table: what opens what, in order."""
+    from inference_engine.backends import backend, known_backends
+    from inference_engine.machine import probe_machine
+    from inference_engine.negotiation import BACKEND_ORDER
+
+    machine = probe_machine()
+    rows = ["| order | backend | opens packages of kind |", "| --- | --- | --- |"]
+    for place, name in enumerate((name for name in BACKEND_ORDER if name in known_backends()), 1):
+        rows.append(f"| {place} | `{name}` | {', '.join(sorted(backend(name).probe(machine).opens))} |")
+    return "\n".join(rows)
+
+
+def _classes(module: object) -> Iterator[tuple[str, str]]:
+    for _, found in inspect.getmembers(module, inspect.isclass):
+        if "code" in vars(found) and issubclass(found, Exception):
+            yield str(vars(found)["code"]), (inspect.getdoc(found) or "").splitlines()[0]
+
+
+def _table(title: str, codes: Mapping[str, str]) -> str:
+    return f"## {title}\n\n{_rows(codes, 'code')}"
+
+
+def _rows(entries: Mapping[str, str], name: str) -> str:
+    lines = [f"| {name} | meaning |", "| --- | --- |"]
+    lines += [f"| `{key}` | {' '.join(meaning.split())} |" for key, meaning in entries.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _with_section(text: str, name: str, content: str) -> str:
+    """Replace what stands between a section's markers."""
+    begin = _BEGIN.format(name)
+    head, found, rest = text.partition(begin)
+    if not found:
+        raise ValueError(f"README.md has no {begin}")
+    return f"{head}{begin}\n{content}\n{_END}{rest.partition(_END)[2]}"
+
+
+def pages() -> dict[Path, str]:
+    """Every generated file with what it should hold."""
+    readme = ROOT / "README.md"
+    return {
+        ROOT / "docs/errors.md": errors_page(),
+        ROOT / "docs/settings.md": settings_page(),
+        readme: _with_section(readme.read_text(encoding="utf-8"), "backends", backends_table()),
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with `--check` only say which are behind."""
+    behind = [path for path, text in pages().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    if "--check" in arguments:
+        for path in behind:
+            sys.stderr.write(f"{path.relative_to(ROOT)} is behind the code: python3 dev.py docs\n")
+        return 1 if behind else 0
+    for path in behind:
+        path.write_text(pages()[path], encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

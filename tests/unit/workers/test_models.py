@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from inference_engine.errors import EngineError, ModelNotFound
+from workers.models import ModelPool
+
+
+class FakeModel:
+    def __init__(self, name):
+        self.name, self.is_closed = name, False
+        self.model = self
+        self.package = self
+        self.model_id = name
+
+    def close(self):
+        self.is_closed = True
+
+
+def test_a_model_is_opened_once_whoever_asks_first():
+    opened, gate = [], threading.Event()
+
+    def open_slowly(reference, _):
+        opened.append(reference)
+        gate.wait(10)
+        return FakeModel(reference)
+
+    pool = ModelPool(open_slowly)
+    with ThreadPoolExecutor(4) as threads:
+        borrowed = [threads.submit(pool.borrow, "m", {}) for _ in range(4)]
+        gate.set()
+        models = {id(future.result()[1]) for future in borrowed}
+
+    assert (len(models), opened) == (1, ["m"])
+
+
+def test_other_wishes_are_another_model():
+    pool = ModelPool(lambda reference, wishes: FakeModel(f"{reference} {wishes}"))
+
+    assert pool.borrow("m", {})[1] is not pool.borrow("m", {"backend": "onnx"})[1]
+
+
+def test_the_least_recently_used_model_is_closed_when_there_are_too_many():
+    pool = ModelPool(lambda reference, _: FakeModel(reference), capacity=1)
+    first_key, first = pool.borrow("a", {})
+    pool.give_back(first_key)
+    second_key, second = pool.borrow("b", {})
+
+    pool.give_back(second_key)
+
+    assert (first.is_closed, second.is_closed, pool.names()) == (True, False, ("b",))
+
+
+def test_a_model_in_use_is_never_closed():
+    pool = ModelPool(lambda reference, _: FakeModel(reference), capacity=1)
+    _, used = pool.borrow("a", {})
+    other_key, _ = pool.borrow("b", {})
+
+    pool.give_back(other_key)
+
+    assert not used.is_closed
+
+
+def test_a_model_that_cannot_be_opened_is_tried_again_by_the_next_borrower():
+    answers = iter([ModelNotFound("not there yet"), None])
+
+    def open_model(reference, _):
+        if (error := next(answers)) is not None:
+            raise error
+        return FakeModel(reference)
+
+    pool = ModelPool(open_model)
+    with pytest.raises(ModelNotFound):
+        pool.borrow("m", {})
+
+    assert pool.borrow("m", {})[1].name == "m"
+
+
+def test_a_foreign_error_while_opening_becomes_one_of_ours():
+    def open_model(*_):
+        raise RuntimeError("the runtime is in a bad mood")
+
+    with pytest.raises(EngineError, match="RuntimeError: the runtime is in a bad mood"):
+        ModelPool(open_model).borrow("m", {})
+
+
+def test_closing_the_pool_closes_every_model():
+    pool = ModelPool(lambda reference, _: FakeModel(reference))
+    models = [pool.borrow(name, {})[1] for name in "abc"]
+
+    pool.close()
+
+    assert all(model.is_closed for model in models)
