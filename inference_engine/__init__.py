@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from inference_engine.auto import AutoModel, explain
+    from inference_engine.describing import describe_model, describe_model_package, describe_runtime
+    from inference_engine.enums import BackendType, ColorFormat, Quantization
     from inference_engine.errors import (
         EngineError,
         ImageUnreadable,
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
         ParameterInvalid,
         SessionFailed,
     )
+    from inference_engine.interfaces import ObjectDetectionModel
     from inference_engine.machine import Machine, probe_machine
     from inference_engine.model import VisionModel
     from inference_engine.negotiation import BACKEND_ORDER, Candidate, Decision, Reason
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "auto": ("AutoModel", "explain"),
+    "describing": ("describe_model", "describe_model_package", "describe_runtime"),
+    "enums": ("BackendType", "ColorFormat", "Quantization"),
     "errors": (
         "EngineError",
         "ImageUnreadable",
@@ -42,6 +47,7 @@ _HOMES = {
         "ParameterInvalid",
         "SessionFailed",
     ),
+    "interfaces": ("ObjectDetectionModel",),
     "machine": ("Machine", "probe_machine"),
     "model": ("VisionModel",),
     "negotiation": ("BACKEND_ORDER", "Candidate", "Decision", "Reason"),
@@ -53,7 +59,9 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "BACKEND_ORDER",
     "AutoModel",
+    "BackendType",
     "Candidate",
+    "ColorFormat",
     "Decision",
     "Detections",
     "EngineError",
@@ -62,14 +70,19 @@ __all__ = [
     "Machine",
     "ModelNotFound",
     "NoRunnableBackend",
+    "ObjectDetectionModel",
     "OutOfMemory",
     "OutputInvalid",
     "PackageInvalid",
     "ParameterInvalid",
+    "Quantization",
     "Reason",
     "SessionFailed",
     "SessionOptions",
     "VisionModel",
+    "describe_model",
+    "describe_model_package",
+    "describe_runtime",
     "explain",
     "probe_machine",
 ]
