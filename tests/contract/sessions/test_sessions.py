@@ -3,6 +3,7 @@
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +21,15 @@ OPTIONS = SessionOptions(threads=1, concurrency=4)
 STATIC = 3
 #: Pixels and scores of one image alone against the same in a batch: kernels differ by batch size in float32's last
 #: bits; int8 turns such a bit into one step of a scale now and then.
-TOLERANCE = {"onnx int8": 0.5}
+TOLERANCE = {"onnx int8": 0.5, "openvino int8": 4.0, "openvino bf16": 2.0, "torch bf16": 2.0}
 
 
-def open_package(name):
+def open_package(name, runtime=None, precision=None):
     package = read_package(DIGITS / name)
-    return backend(package.kind).open_session(package, "cpu", OPTIONS)
+    return backend(runtime or package.kind).open_session(package, "cpu", replace(OPTIONS, precision=precision))
 
 
-def open_static(folder):
+def open_static(folder, runtime="onnx"):
     """The starter model with its batch axis fixed, as many exporters leave it."""
     shutil.copytree(DIGITS / "onnx-fp32", folder / "static")
     model = onnx.load(folder / "static" / "model.onnx")
@@ -40,7 +41,7 @@ def open_static(folder):
         data = json.loads(path.read_text(encoding="utf-8"))
         data.update(change or {"forward_pass": {"static_batch_size": STATIC}})
         path.write_text(json.dumps(data), encoding="utf-8")
-    return backend("onnx").open_session(read_package(folder / "static"), "cpu", OPTIONS)
+    return backend(runtime).open_session(read_package(folder / "static"), "cpu", OPTIONS)
 
 
 def scripted(_):
@@ -55,6 +56,11 @@ OPENERS = {
     "onnx int8": lambda _: open_package("onnx-int8"),
     "onnx static": open_static,
     "torch fp32": lambda _: open_package("torch-fp32"),
+    "torch bf16": lambda _: open_package("torch-fp32", precision="bf16"),
+    "openvino fp32": lambda _: open_package("onnx-fp32", "openvino"),
+    "openvino bf16": lambda _: open_package("onnx-fp32", "openvino", "bf16"),
+    "openvino int8": lambda _: open_package("onnx-int8", "openvino"),
+    "openvino static": lambda folder: open_static(folder, "openvino"),
     "scripted": scripted,
 }
 
@@ -175,8 +181,9 @@ def test_a_closed_session_refuses_and_closes_twice(name, tmp_path, images):
         session.run({session.inputs[0].name: images[:1]})
 
 
-def test_a_static_batch_is_padded_and_cut(tmp_path, images):
-    static, free = open_static(tmp_path), open_package("onnx-fp32")
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_a_static_batch_is_padded_and_cut(tmp_path, images, runtime):
+    static, free = open_static(tmp_path, runtime), open_package("onnx-fp32")
 
     assert static.max_batch_size == static.inputs[0].shape[0] == STATIC
     for count in range(1, STATIC + 1):
