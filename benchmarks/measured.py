@@ -4,7 +4,7 @@
 
 For each model: measure and choose; then sweep every candidate that agrees over every setting, which takes minutes; then
 let the choice, the sweep's best and plain ONNX Runtime (float32, one picture a run, its own threads) run in turn. The
-digits model has real pages; the other is an ONNX detector of about 6.5 GFLOP, made here from a seed.
+digits model has real pages; the other is an ONNX detector of about 5 GFLOP, made here from a seed.
 """
 
 from __future__ import annotations

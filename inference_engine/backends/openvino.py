@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,9 +74,10 @@ class OpenvinoSession:
     def run(self, inputs: Tensors) -> dict[str, Array]:
         """Run one batch; a static batch is filled up with zeros and cut again."""
         count = len(next(iter(inputs.values())))
-        if self._is_closed:
-            raise SessionFailed("the openvino session is closed: open the model again")
         request = self._free.get()
+        if request is None:
+            self._free.put(None)  # for whoever else waits
+            raise SessionFailed("the openvino session is closed: open the model again")
         try:
             return self._infer(request, inputs, count)
         except Exception as error:
@@ -86,10 +88,12 @@ class OpenvinoSession:
                 self._free.put(request)
 
     def close(self) -> None:
-        """Drop the infer requests, which hold the compiled model."""
+        """Drop the infer requests, which hold the compiled model; a run that waits for one is refused."""
         self._is_closed = True
-        while not self._free.empty():
-            self._free.get()
+        with suppress(queue.Empty):
+            while True:
+                self._free.get_nowait()
+        self._free.put(None)
 
     def _infer(self, request: Any, inputs: Tensors, count: int) -> dict[str, Array]:
         feed = {

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -214,3 +216,66 @@ def test_onnx_runtime_without_cuda_is_refused_and_does_not_run_on_the_cpu_in_sil
 
     with pytest.raises(SessionFailed, match="cannot use cuda:9"):
         backend("onnx").open_session(package, "cuda:9", OPTIONS)
+
+
+def test_closing_openvino_refuses_a_run_that_waits_for_a_free_request(images):
+    session = open_package("onnx-fp32", "openvino")
+    held = [session._free.get() for _ in range(session.concurrency)]
+
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(outputs_of, session, images[:1]) for _ in range(2)]
+        session.close()
+
+    assert len(held) == OPTIONS.concurrency
+    assert all(isinstance(run.exception(timeout=30), SessionFailed) for run in waiting)
+
+
+def test_openvino_runs_first_in_one_thread_however_many_open_it_at_once(images):
+    program = (
+        "import sys; from concurrent.futures import ThreadPoolExecutor; from pathlib import Path; import numpy as np;"
+        "from inference_engine.backends import backend; from inference_engine.packages import read_package;"
+        "from inference_engine.sessions import SessionOptions;"
+        "package = read_package(Path(sys.argv[1]));"
+        "one = lambda _: backend('openvino').open_session(package, 'cpu', SessionOptions(1, 2));"
+        "pool = ThreadPoolExecutor(4); sessions = list(pool.map(one, range(4)));"
+        "batch = {'images': np.zeros((1, 3, 320, 320), np.float32)};"
+        "print(len(list(pool.map(lambda session: session.run(batch), sessions * 4))))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(DIGITS / "onnx-fp32")],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        cwd=DIGITS.parents[1],
+    )
+
+    assert done.stdout.strip() == "16"
+
+
+def test_openvino_keeps_what_it_compiled_where_it_is_told_to(tmp_path, images):
+    package = read_package(DIGITS / "onnx-fp32")
+    options = replace(OPTIONS, compile_cache=tmp_path / "compiled")
+
+    first, again = (backend("openvino").open_session(package, "cpu", options) for _ in range(2))
+
+    assert list((tmp_path / "compiled").iterdir())
+    np.testing.assert_array_equal(outputs_of(first, images[:1]), outputs_of(again, images[:1]))
+
+
+@pytest.mark.parametrize("runtime", ["torch", "openvino"])
+def test_a_lower_precision_differs_a_little_and_answers_in_float32(runtime, images):
+    name = "torch-fp32" if runtime == "torch" else "onnx-fp32"
+    full, low = open_package(name, runtime), open_package(name, runtime, "bf16")
+
+    exact, rough = outputs_of(full, images), outputs_of(low, images)
+
+    assert rough.dtype == np.float32
+    assert np.abs(exact - rough).max() < 4
+    np.testing.assert_allclose(exact[:, 4:], rough[:, 4:], atol=0.1)
+
+
+def test_openvino_refuses_a_device_that_it_does_not_look_for():
+    with pytest.raises(SessionFailed, match="not on cuda"):
+        backend("openvino").open_session(read_package(DIGITS / "onnx-fp32"), "cuda", OPTIONS)
