@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from inference_engine.loading import decide, open_decided
+from inference_engine.errors import ParameterInvalid
+from inference_engine.loading import decide, measured_options, open_decided
+from inference_engine.machine import probe_machine
 from inference_engine.model import VisionModel
 from inference_engine.negotiation import Decision, Wishes
 from inference_engine.sessions import SessionOptions
+
+#: How a candidate is chosen.
+STRATEGIES = ("order", "measured")
 
 
 def explain(
@@ -44,6 +51,10 @@ class AutoModel:
         batch_size: int | None = None,
         model_dirs: Sequence[str | os.PathLike[str]] = (),
         options: SessionOptions = SessionOptions(),  # noqa: B008 (frozen)
+        strategy: str = "order",
+        samples: Any = None,
+        budget_s: float = 30.0,
+        cache_dir: Path | None = None,
     ) -> VisionModel:
         """Find the model's packages, choose the best that runs here, and open it.
 
@@ -54,21 +65,50 @@ class AutoModel:
             quantization: `fp32`, `int8` ...; None: the best that does not change results.
             batch_size: images that one run must take.
             options: threads a run and runs at once, on a CPU.
+            strategy: `order` takes the first of `BACKEND_ORDER` that runs; `measured` opens all, and takes the fastest
+                whose predictions agree, lower precisions among them, with threads and batch as they were fastest.
+            samples: images to measure with, in any form that the model takes; None: generated ones.
+            budget_s: seconds that measuring may take; an opening or a round that has begun is ended.
+            cache_dir: folder where measurements are remembered; None: they are not.
 
         Raises:
+            ParameterInvalid: there is no such strategy, or samples come without `measured`.
             ModelNotFound: the id or path is not known.
             PackageInvalid: the files are wrong.
             NoRunnableBackend: nothing runs here; the message lists every candidate with its reasons.
         """
-        decision = explain(
-            model_id_or_path,
-            backend=backend,
-            device=device,
-            quantization=quantization,
-            batch_size=batch_size,
-            model_dirs=model_dirs,
-        )
-        return open_decided(decision, options)
+        _check_strategy(strategy, samples)
+        wishes = Wishes(backend=backend, quantization=quantization, batch_size=batch_size, device=device)
+        decision = decide(_reference(model_id_or_path), wishes, model_dirs=model_dirs)
+        if strategy == "measured":
+            decision = _measured(decision, options, samples, budget_s, cache_dir)
+        chosen = decision.chosen
+        if chosen is None or chosen.measurement is None:
+            return open_decided(decision, options)
+        tuned = measured_options(chosen)
+        return open_decided(decision, replace(options, threads=tuned.threads, concurrency=tuned.concurrency))
+
+
+def _check_strategy(strategy: str, samples: Any) -> None:
+    if strategy not in STRATEGIES:
+        raise ParameterInvalid(f"strategy must be one of {', '.join(STRATEGIES)}, found {strategy!r}")
+    if samples is not None and strategy != "measured":
+        raise ParameterInvalid('samples are measured with: pass strategy="measured" too, or leave them out')
+
+
+def _measured(
+    decision: Decision, options: SessionOptions, samples: Any, budget_s: float, cache_dir: Path | None
+) -> Decision:
+    from inference_engine.inputs import as_rgb_images
+    from inference_engine.measuring import resolve
+    from inference_engine.resolution_cache import ResolutionCache
+    from inference_engine.tuning import Limits
+
+    machine = probe_machine()
+    limits = Limits(machine.cpu_count, options.concurrency, options.threads or None)
+    images = None if samples is None else as_rgb_images(samples)
+    cache = ResolutionCache(cache_dir) if cache_dir else None
+    return resolve(decision, machine, images, budget_s=budget_s, limits=limits, cache=cache)
 
 
 def _reference(model: str | os.PathLike[str]) -> str:

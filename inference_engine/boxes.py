@@ -18,6 +18,16 @@ def centre_to_corners(cxcywh: npt.NDArray[np.float32]) -> Boxes:
     return np.concatenate([cxcywh[:, :2] - half, cxcywh[:, :2] + half], axis=1)
 
 
+def overlaps(one: Boxes, other: Boxes) -> npt.NDArray[np.float32]:
+    """Intersection over union of `(n, 4)` with `(m, 4)` corners, `(n, m)`; 0 where both boxes are empty."""
+    size = np.minimum(one[:, None, 2:], other[None, :, 2:]) - np.maximum(one[:, None, :2], other[None, :, :2])
+    shared = np.clip(size, 0, None).prod(axis=2)
+    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1) for boxes in (one, other)]
+    joined = areas[0][:, None] + areas[1][None, :] - shared
+    result: npt.NDArray[np.float32] = shared / np.maximum(joined, np.float32(1e-12))
+    return result
+
+
 def top_k(scores: npt.NDArray[np.float32], limit: int) -> npt.NDArray[np.int64]:
     """Indices of the highest scores, descending; equal scores keep their order."""
     order = np.argsort(-scores, kind="stable")

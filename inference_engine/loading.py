@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from inference_engine.backends import backend, offers
@@ -11,7 +12,7 @@ from inference_engine.errors import NoRunnableBackend, PackageInvalid
 from inference_engine.families import recipe
 from inference_engine.machine import Machine, probe_machine
 from inference_engine.model import VisionModel
-from inference_engine.negotiation import BACKEND_ORDER, Decision, Reason, Wishes, negotiate
+from inference_engine.negotiation import BACKEND_ORDER, Candidate, Decision, Reason, Wishes, negotiate
 from inference_engine.packages import ModelPackage
 from inference_engine.providers.local import find_model
 from inference_engine.sessions import Session, SessionOptions
@@ -39,26 +40,47 @@ def decide(
     )
 
 
-def open_decided(decision: Decision, options: SessionOptions) -> VisionModel:
+def open_decided(decision: Decision, options: SessionOptions | None = None) -> VisionModel:
     """Step 8: open the chosen candidate; one that does not open is rejected and the next one tried.
+
+    Args:
+        options: None: threads and runs at once as they were measured, or the runtime's own.
 
     Raises:
         NoRunnableBackend: nothing is left; the message is the table of all candidates.
     """
     while (chosen := decision.chosen) is not None:
-        package = decision.packages[chosen.package_id]
         try:
-            made = recipe(package.family, package.task)
-            session: Session = backend(chosen.backend).open_session(package, chosen.device, options)
-            _check_fits(session, package)
+            return open_candidate(decision, chosen, options or measured_options(chosen))
         except Exception as error:  # noqa: BLE001 (recorded as the reason, and the next candidate runs)
             # A runtime that is installed and broken shows itself only here, and with anything: OSError for a missing
             # library, RuntimeError from its own initialisation, AttributeError beside a numpy that it does not know.
             logger.warning("%s on %s does not open: %s", chosen.package_id, chosen.backend, error)
-            decision = decision.without(chosen, Reason("open_failed", f"{type(error).__name__}: {error}"))
-            continue
-        return VisionModel(package, session, made, decision)
+            decision = decision.without(chosen, open_failed(error))
     raise NoRunnableBackend(f"nothing here runs {decision.model_id}:\n{decision}")
+
+
+def open_candidate(decision: Decision, candidate: Candidate, options: SessionOptions) -> VisionModel:
+    """Open one candidate in its precision; whatever its runtime raises comes through."""
+    package = decision.packages[candidate.package_id]
+    made = recipe(package.family, package.task)
+    wanted = replace(options, precision=candidate.quantization if candidate.is_lowered else None)
+    session: Session = backend(candidate.backend).open_session(package, candidate.device, wanted)
+    _check_fits(session, package)
+    return VisionModel(package, session, made, decision)
+
+
+def open_failed(error: Exception) -> Reason:
+    """The reason against a candidate that did not open."""
+    return Reason("open_failed", f"{type(error).__name__}: {error}")
+
+
+def measured_options(candidate: Candidate) -> SessionOptions:
+    """Threads and runs at once of the fastest setting; the runtime's own where nothing was measured."""
+    if candidate.measurement is None:
+        return SessionOptions()
+    setting = candidate.measurement.setting
+    return SessionOptions(threads=setting.threads, concurrency=setting.streams)
 
 
 def _check_fits(session: Session, package: ModelPackage) -> None:

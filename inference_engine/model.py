@@ -40,6 +40,12 @@ class VisionModel:
         self._input_names = [spec.name for spec in session.inputs]
 
     @property
+    def batch_size(self) -> int:
+        """Images that a call joins: as measured, else as many as the session takes."""
+        measured = self.decision.chosen.measurement if self.decision.chosen else None
+        return min(measured.setting.batch, self.session.max_batch_size) if measured else self.session.max_batch_size
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """Names by class id."""
         return self.package.class_names
@@ -78,8 +84,8 @@ class VisionModel:
         checked = self.check_params(params)
         rgb = as_rgb_images(images, input_color_format)
         predictions: list[Any] = []
-        for start in range(0, len(rgb), self.session.max_batch_size):
-            prepared = [self.preprocess(image) for image in rgb[start : start + self.session.max_batch_size]]
+        for start in range(0, len(rgb), self.batch_size):
+            prepared = [self.preprocess(image) for image in rgb[start : start + self.batch_size]]
             outputs = self.forward(join_tensors([tensors for tensors, _ in prepared]))
             predictions += self.postprocess(outputs, [fit for _, fit in prepared], checked)
         for prediction in predictions:

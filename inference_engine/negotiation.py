@@ -1,7 +1,7 @@
 """Choose what runs a model on a machine, and keep the receipts. Pure: packages, offers and wishes come in as data.
 
 A candidate is a package x a backend that opens its kind x a device of that backend, so that a GPU that turns out not to
-work leaves the CPU to try. All reasons against a candidate are kept, not the first.
+work leaves the CPU to try, x a precision in which that backend can run it. All reasons against a candidate are kept.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from inference_engine.errors import ParameterInvalid
+from inference_engine.measurements import Measured, Measurement
 from inference_engine.packages import ModelPackage
 
 #: Best first: the order of the seeds. A setting may change it; the docs' table is made from it.
@@ -36,6 +37,11 @@ REASON_CODES = {
     "open_failed": "the runtime refused to open the package",
     "lower_precision": "runs, but changes results; taken when asked for or when nothing else runs",
     "lower_in_order": "runs, but comes later in the order",
+    "slower": "runs and agrees, but another candidate was measured to be faster",
+    "outputs_disagree": "its predictions differ from the reference candidate's by more than the tolerance",
+    "outputs_not_compared": "the samples gave no predictions that a lower precision could be judged by",
+    "run_failed": "the runtime opened the package and could not run it",
+    "not_measured": "the time to measure was over before its turn",
 }
 
 
@@ -57,6 +63,7 @@ class Offer:
         devices: `cpu`, `cuda`; empty where the backend cannot be used.
         missing: why it cannot be used; None when it can.
         max_opset: newest ONNX operator set that the runtime reads; None: not limited or not known.
+        lowers: (kind of device, a package's precision) -> lower precisions that it can be run in there.
     """
 
     backend: str
@@ -65,6 +72,7 @@ class Offer:
     devices: tuple[str, ...] = ()
     missing: Reason | None = None
     max_opset: int | None = None
+    lowers: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +105,10 @@ class Candidate:
     """One package on one backend, with the verdict and every reason.
 
     Attributes:
+        quantization: precision of the arithmetic.
         verdict: `chosen`, `runnable` (works, but another is better) or `rejected`.
+        is_lowered: the precision is below the package's own.
+        measurement: what strategy `measured` found; None where it did not run.
     """
 
     package_id: str
@@ -106,11 +117,23 @@ class Candidate:
     quantization: str
     verdict: Literal["chosen", "runnable", "rejected"]
     reasons: tuple[Reason, ...] = ()
+    is_lowered: bool = False
+    measurement: Measurement | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What tells it from the other candidates of its decision."""
+        return self.package_id, self.backend, self.device, self.quantization
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Every candidate, best first, the chosen one among them unless nothing runs."""
+    """Every candidate, best first, the chosen one among them unless nothing runs.
+
+    Attributes:
+        strategy: `order`, or `measured` where the times decided.
+        measured: how was measured, with strategy `measured`.
+    """
 
     model_id: str
     candidates: tuple[Candidate, ...]
@@ -118,6 +141,7 @@ class Decision:
     strategy: str = "order"
     order: tuple[str, ...] = BACKEND_ORDER
     packages: Mapping[str, ModelPackage] = field(default_factory=dict, compare=False, repr=False)
+    measured: Measured | None = None
 
     @property
     def chosen(self) -> Candidate | None:
@@ -132,6 +156,7 @@ class Decision:
             "order": list(self.order),
             "wishes": asdict(self.wishes),
             "candidates": [asdict(candidate) for candidate in self.candidates],
+            "measured": asdict(self.measured) if self.measured else None,
         }
 
     def without(self, failed: Candidate, reason: Reason) -> Decision:
@@ -139,7 +164,7 @@ class Decision:
         rejected = replace(failed, verdict="rejected", reasons=(reason,))
         runnable = [c for c in self.candidates if c.verdict == "runnable"]
         others = [c for c in self.candidates if c.verdict == "rejected"]
-        return replace(self, candidates=(*_chosen_first(runnable), *others, rejected))
+        return replace(self, candidates=(*chosen_first(runnable, self.wishes), *others, rejected))
 
     def __str__(self) -> str:
         rows = [("package", "backend", "precision", "verdict", "reason")]
@@ -167,10 +192,11 @@ def negotiate(
         order: backends, best first; one that is not named comes last.
     """
     judged = [
-        _judge(package, offer, device, wishes)
+        _judge(package, offer, (device, precision), wishes)
         for package in packages
         for offer in _openers(package, offers)
         for device in _devices(offer, wishes)
+        for precision in _precisions(package, offer, device)
     ]
     runnable = sorted((c for c in judged if c.verdict == "runnable"), key=lambda c: _rank(c, order, wishes))
     rejected = sorted((c for c in judged if c.verdict == "rejected"), key=lambda c: _rank(c, order, wishes))
@@ -180,7 +206,7 @@ def negotiate(
     ]
     return Decision(
         model_id,
-        (*_chosen_first(runnable), *rejected, *ruined),
+        (*chosen_first(runnable, wishes), *rejected, *ruined),
         wishes,
         order=order,
         packages={package.package_id: package for package in packages},
@@ -195,7 +221,8 @@ def _openers(package: ModelPackage, offers: Mapping[str, Offer]) -> list[Offer]:
     return found or [Offer(package.kind, frozenset({package.kind}), missing=reason)]
 
 
-def _judge(package: ModelPackage, offer: Offer, device: str, wishes: Wishes) -> Candidate:
+def _judge(package: ModelPackage, offer: Offer, way: tuple[str, str], wishes: Wishes) -> Candidate:
+    device, precision = way
     reasons = tuple(
         reason
         for reason in (
@@ -203,13 +230,20 @@ def _judge(package: ModelPackage, offer: Offer, device: str, wishes: Wishes) -> 
             _against_device(offer, wishes),
             _against_opset(package, offer),
             _against_wishes(offer.backend, wishes.backend, "backend_not_wanted", "backend"),
-            _against_wishes(package.quantization, wishes.quantization, "precision_not_wanted", "precision"),
+            _against_wishes(precision, wishes.quantization, "precision_not_wanted", "precision"),
             _against_batch(package, wishes),
         )
         if reason
     )
     verdict: Literal["runnable", "rejected"] = "rejected" if reasons else "runnable"
-    return Candidate(package.package_id, offer.backend, device, package.quantization, verdict, reasons)
+    is_lowered = precision != package.quantization
+    return Candidate(package.package_id, offer.backend, device, precision, verdict, reasons, is_lowered)
+
+
+def _precisions(package: ModelPackage, offer: Offer, device: str) -> tuple[str, ...]:
+    """The package's own, and those below it that this backend can run it in on this device."""
+    own = package.quantization
+    return (own, *offer.lowers.get((device.partition(":")[0], own), ()))
 
 
 def _devices(offer: Offer, wishes: Wishes) -> tuple[str, ...]:
@@ -247,27 +281,44 @@ def _against_batch(package: ModelPackage, wishes: Wishes) -> Reason | None:
 
 
 def _rank(candidate: Candidate, order: tuple[str, ...], wishes: Wishes) -> tuple[bool, int, int, bool, str, str]:
-    reduced = candidate.quantization in REDUCED_PRECISIONS and wishes.quantization is None
     backend = order.index(candidate.backend) if candidate.backend in order else len(order)
     known = candidate.quantization in _PRECISION_ORDER
     precision = _PRECISION_ORDER.index(candidate.quantization) if known else len(_PRECISION_ORDER)
+    reduced = is_reduced(candidate) and wishes.quantization is None
     return reduced, backend, precision, candidate.device == "cpu", candidate.package_id, candidate.backend
 
 
-def _chosen_first(runnable: Sequence[Candidate]) -> list[Candidate]:
-    """The first becomes the chosen one; the others say why they are not."""
-    if not runnable:
-        return []
-    first, *others = runnable
-    return [replace(first, verdict="chosen", reasons=()), *(replace(c, reasons=(_why_not(c, first),)) for c in others)]
+def is_reduced(candidate: Candidate) -> bool:
+    """Say whether the precision changes results against what the model can give."""
+    return candidate.is_lowered or candidate.quantization in REDUCED_PRECISIONS
+
+
+def chosen_first(runnable: Sequence[Candidate], wishes: Wishes) -> list[Candidate]:
+    """The first that may be taken becomes the chosen one; the others say why they are not.
+
+    A package is never run below its own precision unless that was asked for, or measured to agree.
+    """
+    first = next((c for c in runnable if not c.is_lowered or wishes.quantization or c.measurement), None)
+    if first is None:
+        return list(runnable)
+    others = [replace(c, verdict="runnable", reasons=(_why_not(c, first),)) for c in runnable if c is not first]
+    return [replace(first, verdict="chosen", reasons=()), *others]
 
 
 def _why_not(candidate: Candidate, chosen: Candidate) -> Reason:
-    if candidate.quantization in REDUCED_PRECISIONS and chosen.quantization not in REDUCED_PRECISIONS:
-        hint = f'ask for it: quantization="{candidate.quantization}"'
+    here, there = candidate.measurement, chosen.measurement
+    if here and there:
+        return Reason("slower", f"{here.images_per_s:.4g} images/s, the chosen one {there.images_per_s:.4g}")
+    if there:
+        return next((r for r in candidate.reasons if r.code == "not_measured"), _NOT_MEASURED)
+    if is_reduced(candidate) and not is_reduced(chosen):
+        hint = f'ask for it: quantization="{candidate.quantization}", or strategy="measured"'
         return Reason(
             "lower_precision", f"{candidate.quantization} changes results against {chosen.quantization}", hint
         )
     return Reason(
         "lower_in_order", f"{chosen.backend} {chosen.quantization} on {chosen.device} comes first ({chosen.package_id})"
     )
+
+
+_NOT_MEASURED = Reason("not_measured", "the time to measure was over before its turn", "give a larger budget")

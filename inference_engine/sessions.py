@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -34,10 +35,14 @@ class SessionOptions:
     Attributes:
         threads: threads within one run on a CPU; 0 leaves it to the runtime.
         concurrency: runs that may be under way at once on a CPU.
+        precision: of the arithmetic, one that the backend's offer names for the package; None: the package's own.
+        compile_cache: folder where a runtime may keep what it compiled; None: it compiles each time.
     """
 
     threads: int = 0
     concurrency: int = 1
+    precision: str | None = None
+    compile_cache: Path | None = None
 
 
 class Session(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from inference_engine.backends import installed
+from inference_engine.backends import fill_batch, installed
 from inference_engine.errors import OutOfMemory, SessionFailed
 from inference_engine.negotiation import Offer
 from inference_engine.sessions import Array, SessionOptions, Tensors, TensorSpec
@@ -81,7 +81,7 @@ class OnnxSession:
 
     def _prepared(self, name: str, value: Array) -> Array:
         dtype = self._dtypes.get(name)
-        return _fill(value.astype(dtype, copy=False) if dtype == "float16" else value, self._static)
+        return fill_batch(value.astype(dtype, copy=False) if dtype == "float16" else value, self._static)
 
 
 def _session_options(onnxruntime: Any, options: SessionOptions) -> Any:
@@ -113,16 +113,6 @@ def _spec(value: Any) -> TensorSpec:
 
 
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}
-
-
-def _fill(value: Array, static: int | None) -> Array:
-    if static is None or len(value) == static:
-        return value
-    import numpy as np
-
-    filled = np.zeros((static, *value.shape[1:]), dtype=value.dtype)
-    filled[: len(value)] = value
-    return filled
 
 
 def _max_opset(version: str | None) -> int | None:

@@ -1,10 +1,11 @@
-"""PyTorch: eager family modules filled from safetensors."""
+"""PyTorch: eager family modules filled from safetensors, in their own precision or a lower one."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from inference_engine.backends import installed
+from inference_engine.backends import installed, lower_precisions
 from inference_engine.errors import OutOfMemory, PackageInvalid, SessionFailed
 from inference_engine.negotiation import Offer
 from inference_engine.sessions import Array, SessionOptions, Tensors, TensorSpec
@@ -20,7 +21,7 @@ def probe(machine: Machine) -> Offer:
     version = machine.packages.get("torch")
     has_cuda = bool(machine.gpus) and "+cpu" not in (version or "")
     devices = () if missing else ("cpu", "cuda") if has_cuda else ("cpu",)
-    return Offer("torch", frozenset({"torch"}), version, devices, missing)
+    return Offer("torch", frozenset({"torch"}), version, devices, missing, lowers=lower_precisions(machine, *devices))
 
 
 def open_session(package: ModelPackage, device: str, options: SessionOptions) -> TorchSession:
@@ -37,9 +38,11 @@ class TorchSession:
         self._torch, self._device = torch, torch.device(device)
         self._max_batch_size = package.max_batch_size
         self._concurrency = options.concurrency if device == "cpu" else 1
-        if options.threads:
-            torch.set_num_threads(options.threads)
+        self._threads = options.threads
+        self._lowered = _DTYPES.get(options.precision or "") if options.precision != package.quantization else None
         self._module = _filled(package).eval().to(self._device)
+        if self._lowered:
+            self._module = _lower(torch, self._module, getattr(torch, self._lowered))
         height, width = package.config.network_input.hw
         self.inputs = (TensorSpec("images", (package.static_batch_size, 3, height, width), "float32"),)
         self.outputs = (TensorSpec("output0", (package.static_batch_size, None, None), "float32"),)
@@ -58,8 +61,9 @@ class TorchSession:
         """Run one batch."""
         torch = self._torch
         try:
-            with torch.inference_mode():
-                output = self._module(*(torch.from_numpy(value).to(self._device) for value in inputs.values()))
+            self._claim_threads()
+            with torch.inference_mode(), self._precision():
+                output = self._module(*map(self._prepared, inputs.values()))
                 return {"output0": output.float().cpu().numpy()}
         except Exception as error:
             kind = OutOfMemory if _is_out_of_memory(torch, error) else SessionFailed
@@ -68,6 +72,34 @@ class TorchSession:
     def close(self) -> None:
         """Drop the module, which frees its memory."""
         self._module = None
+
+    def _claim_threads(self) -> None:
+        # The number is the calling thread's, and a process may have sessions of several numbers.
+        if self._threads and self._torch.get_num_threads() != self._threads:
+            self._torch.set_num_threads(self._threads)
+
+    def _precision(self) -> Any:
+        """Convolutions and products in the lower precision; what needs the range or the digits stays in float32."""
+        if not self._lowered:
+            return nullcontext()
+        return self._torch.autocast(self._device.type, dtype=getattr(self._torch, self._lowered))
+
+    def _prepared(self, value: Array) -> Any:
+        tensor = self._torch.from_numpy(value).to(self._device)
+        is_picture = self._lowered and tensor.ndim == 4
+        return tensor.contiguous(memory_format=self._torch.channels_last) if is_picture else tensor
+
+
+_DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
+
+
+def _lower(torch: Any, module: Any, dtype: Any) -> Any:
+    """Channels last, and the weights of convolutions and products cast once instead of at every run."""
+    kinds = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear)
+    for part in module.modules():
+        if isinstance(part, kinds):
+            part.to(dtype)
+    return module.to(memory_format=torch.channels_last)
 
 
 def _filled(package: ModelPackage) -> Any:

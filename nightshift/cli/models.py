@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nightshift.cli.bench import bench
 from nightshift.cli.output import json_option, print_json, print_rows
 from nightshift.settings import load_settings
 
@@ -14,10 +15,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @json_option
-def models(as_json: bool) -> None:
+@click.pass_context
+def models(context: click.Context, as_json: bool) -> None:
     """List the models that are found here, with their packages."""
+    if context.invoked_subcommand is not None:
+        return
     folders = load_settings().all_model_dirs
     found = [_describe(name, folders) for name in _names(folders)]
     if as_json:
@@ -26,6 +30,9 @@ def models(as_json: bool) -> None:
         return
     columns = ("model", "task", "classes", "packages")
     print_rows(columns, [(m["model"], m["task"], str(len(m["classes"])), ", ".join(m["packages"])) for m in found])
+
+
+models.add_command(bench)
 
 
 def _names(folders: Sequence[Path]) -> list[str]:

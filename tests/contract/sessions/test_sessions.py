@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +23,15 @@ OPTIONS = SessionOptions(threads=1, concurrency=4)
 STATIC = 3
 #: Pixels and scores of one image alone against the same in a batch: kernels differ by batch size in float32's last
 #: bits; int8 turns such a bit into one step of a scale now and then.
-TOLERANCE = {"onnx int8": 0.5}
+TOLERANCE = {"onnx int8": 0.5, "openvino int8": 4.0, "openvino bf16": 2.0, "torch bf16": 2.0}
 
 
-def open_package(name):
+def open_package(name, runtime=None, precision=None):
     package = read_package(DIGITS / name)
-    return backend(package.kind).open_session(package, "cpu", OPTIONS)
+    return backend(runtime or package.kind).open_session(package, "cpu", replace(OPTIONS, precision=precision))
 
 
-def open_static(folder):
+def open_static(folder, runtime="onnx"):
     """The starter model with its batch axis fixed, as many exporters leave it."""
     shutil.copytree(DIGITS / "onnx-fp32", folder / "static")
     model = onnx.load(folder / "static" / "model.onnx")
@@ -40,7 +43,7 @@ def open_static(folder):
         data = json.loads(path.read_text(encoding="utf-8"))
         data.update(change or {"forward_pass": {"static_batch_size": STATIC}})
         path.write_text(json.dumps(data), encoding="utf-8")
-    return backend("onnx").open_session(read_package(folder / "static"), "cpu", OPTIONS)
+    return backend(runtime).open_session(read_package(folder / "static"), "cpu", OPTIONS)
 
 
 def scripted(_):
@@ -55,6 +58,11 @@ OPENERS = {
     "onnx int8": lambda _: open_package("onnx-int8"),
     "onnx static": open_static,
     "torch fp32": lambda _: open_package("torch-fp32"),
+    "torch bf16": lambda _: open_package("torch-fp32", precision="bf16"),
+    "openvino fp32": lambda _: open_package("onnx-fp32", "openvino"),
+    "openvino bf16": lambda _: open_package("onnx-fp32", "openvino", "bf16"),
+    "openvino int8": lambda _: open_package("onnx-int8", "openvino"),
+    "openvino static": lambda folder: open_static(folder, "openvino"),
     "scripted": scripted,
 }
 
@@ -175,8 +183,9 @@ def test_a_closed_session_refuses_and_closes_twice(name, tmp_path, images):
         session.run({session.inputs[0].name: images[:1]})
 
 
-def test_a_static_batch_is_padded_and_cut(tmp_path, images):
-    static, free = open_static(tmp_path), open_package("onnx-fp32")
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_a_static_batch_is_padded_and_cut(tmp_path, images, runtime):
+    static, free = open_static(tmp_path, runtime), open_package("onnx-fp32")
 
     assert static.max_batch_size == static.inputs[0].shape[0] == STATIC
     for count in range(1, STATIC + 1):
@@ -207,3 +216,66 @@ def test_onnx_runtime_without_cuda_is_refused_and_does_not_run_on_the_cpu_in_sil
 
     with pytest.raises(SessionFailed, match="cannot use cuda:9"):
         backend("onnx").open_session(package, "cuda:9", OPTIONS)
+
+
+def test_closing_openvino_refuses_a_run_that_waits_for_a_free_request(images):
+    session = open_package("onnx-fp32", "openvino")
+    held = [session._free.get() for _ in range(session.concurrency)]
+
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(outputs_of, session, images[:1]) for _ in range(2)]
+        session.close()
+
+    assert len(held) == OPTIONS.concurrency
+    assert all(isinstance(run.exception(timeout=30), SessionFailed) for run in waiting)
+
+
+def test_openvino_runs_first_in_one_thread_however_many_open_it_at_once(images):
+    program = (
+        "import sys; from concurrent.futures import ThreadPoolExecutor; from pathlib import Path; import numpy as np;"
+        "from inference_engine.backends import backend; from inference_engine.packages import read_package;"
+        "from inference_engine.sessions import SessionOptions;"
+        "package = read_package(Path(sys.argv[1]));"
+        "one = lambda _: backend('openvino').open_session(package, 'cpu', SessionOptions(1, 2));"
+        "pool = ThreadPoolExecutor(4); sessions = list(pool.map(one, range(4)));"
+        "batch = {'images': np.zeros((1, 3, 320, 320), np.float32)};"
+        "print(len(list(pool.map(lambda session: session.run(batch), sessions * 4))))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(DIGITS / "onnx-fp32")],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        cwd=DIGITS.parents[1],
+    )
+
+    assert done.stdout.strip() == "16"
+
+
+def test_openvino_keeps_what_it_compiled_where_it_is_told_to(tmp_path, images):
+    package = read_package(DIGITS / "onnx-fp32")
+    options = replace(OPTIONS, compile_cache=tmp_path / "compiled")
+
+    first, again = (backend("openvino").open_session(package, "cpu", options) for _ in range(2))
+
+    assert list((tmp_path / "compiled").iterdir())
+    np.testing.assert_array_equal(outputs_of(first, images[:1]), outputs_of(again, images[:1]))
+
+
+@pytest.mark.parametrize("runtime", ["torch", "openvino"])
+def test_a_lower_precision_differs_a_little_and_answers_in_float32(runtime, images):
+    name = "torch-fp32" if runtime == "torch" else "onnx-fp32"
+    full, low = open_package(name, runtime), open_package(name, runtime, "bf16")
+
+    exact, rough = outputs_of(full, images), outputs_of(low, images)
+
+    assert rough.dtype == np.float32
+    assert np.abs(exact - rough).max() < 4
+    np.testing.assert_allclose(exact[:, 4:], rough[:, 4:], atol=0.1)
+
+
+def test_openvino_refuses_a_device_that_it_does_not_look_for():
+    with pytest.raises(SessionFailed, match="not on cuda"):
+        backend("openvino").open_session(read_package(DIGITS / "onnx-fp32"), "cuda", OPTIONS)

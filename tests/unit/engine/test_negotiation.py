@@ -3,6 +3,7 @@
 import builtins
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -134,12 +135,64 @@ TABLE = [
     ids=[f"{row[0]} | {'gpu ' if row[1].gpus else ''}{' '.join(row[1].packages)} | {row[2]}" for row in TABLE],
 )
 def test_the_table(pack, names, on, wishes, chosen, others):
-    decision = negotiate("m", pack(names), offers(on), Wishes(**wishes))
+    # Without OpenVINO, and packages in their own precision: the table after this one has the others.
+    offered = {name: offer for name, offer in offers(on).items() if name != "openvino"}
+    decision = negotiate("m", pack(names), offered, Wishes(**wishes))
 
     best = decision.chosen
     assert (f"{best.package_id} {best.backend} {best.device}" if best else None) == chosen
-    found = {c.package_id: " ".join(reason.code for reason in c.reasons) for c in decision.candidates if c is not best}
-    assert found == others
+    rest = [c for c in decision.candidates if c is not best and not c.is_lowered]
+    assert {c.package_id: " ".join(reason.code for reason in c.reasons) for c in rest} == others
+
+
+BF16_CPU = replace(
+    machine(torch="2.7.0+cpu", onnxruntime="1.22.0", openvino="2026.1"), cpu_features=("avx2", "avx512_bf16")
+)
+OLD_CPU = machine(torch="2.7.0+cpu", onnxruntime="1.22.0", openvino="2026.1")
+AMX_CPU = replace(machine(openvino="2026.1"), cpu_features=("amx_bf16",))
+OLD_GPU = machine(gpus=(Gpu(0, "Old GPU", "7.5", 16 << 30),), torch="2.7.0")
+
+PRECISIONS = [
+    # packages, machine, wishes -> what runs, in order, the chosen one first
+    ("onnx", OLD_CPU, {}, "openvino:fp32 onnx:fp32"),
+    ("onnx", BF16_CPU, {}, "openvino:fp32 onnx:fp32 openvino:bf16"),
+    ("onnx", AMX_CPU, {}, "openvino:fp32 openvino:bf16"),
+    ("torch", OLD_CPU, {}, "torch:fp32"),
+    ("torch", BF16_CPU, {}, "torch:fp32 torch:bf16"),
+    ("onnx torch", BF16_CPU, {}, "torch:fp32 openvino:fp32 onnx:fp32 torch:bf16 openvino:bf16"),
+    ("onnx torch", BF16_CPU, {"quantization": "bf16"}, "torch:bf16 openvino:bf16"),
+    ("onnx torch", BF16_CPU, {"quantization": "bf16", "backend": "openvino"}, "openvino:bf16"),
+    ("onnx torch", OLD_CPU, {"quantization": "bf16"}, ""),
+    ("int8", BF16_CPU, {}, "openvino:int8 onnx:int8"),
+    ("int8 onnx", BF16_CPU, {"quantization": "int8"}, "openvino:int8 onnx:int8"),
+    ("fp16", BF16_CPU, {}, "openvino:fp16 onnx:fp16"),
+    ("torch", CUDA, {"device": "cuda"}, "torch:fp32 torch:fp16 torch:bf16"),
+    ("torch", CUDA, {"device": "cuda:0", "quantization": "fp16"}, "torch:fp16"),
+    ("torch", OLD_GPU, {"device": "cuda"}, "torch:fp32 torch:fp16"),
+    ("onnx", BF16_CPU, {"device": "cuda"}, ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("names", "on", "wishes", "runnable"), PRECISIONS, ids=[f"{row[0]} | {row[2]} | {row[3]}" for row in PRECISIONS]
+)
+def test_precisions_below_the_packages_own_are_candidates_that_order_takes_only_when_asked(
+    pack, names, on, wishes, runnable
+):
+    decision = negotiate("m", pack(names), offers(on), Wishes(**wishes))
+
+    found = [c for c in decision.candidates if c.verdict != "rejected"]
+    assert " ".join(f"{c.backend}:{c.quantization}" for c in found) == runnable
+    assert decision.chosen == (found[0] if found else None)
+
+
+def test_a_lower_precision_does_not_step_in_for_one_that_does_not_open(pack):
+    decision = negotiate("m", pack("torch"), offers(BF16_CPU))
+
+    after = decision.without(decision.chosen, Reason("open_failed", "damaged"))
+
+    assert after.chosen is None
+    assert [(c.quantization, c.verdict) for c in after.candidates] == [("bf16", "runnable"), ("fp32", "rejected")]
 
 
 def test_the_chosen_candidate_comes_first_and_has_no_reason(pack):
@@ -159,7 +212,7 @@ def test_broken_packages_are_rejected_candidates(pack):
     decision = negotiate("m", pack("onnx"), offers(CPU_ONLY), broken={"b": "no weights", "a": "no names"})
 
     assert decision.chosen.package_id == "onnx"
-    assert [(c.package_id, c.verdict, c.reasons[0].code) for c in decision.candidates[1:]] == [
+    assert [(c.package_id, c.verdict, c.reasons[0].code) for c in decision.candidates if c.package_id != "onnx"] == [
         ("a", "rejected", "package_invalid"),
         ("b", "rejected", "package_invalid"),
     ]
@@ -183,7 +236,14 @@ def test_the_record_is_json_and_holds_every_reason(pack):
     record = negotiate("m", pack("onnx int8 alien"), offers(CPU_ONLY), Wishes(batch_size=2)).to_record()
 
     assert json.loads(json.dumps(record)) == json.loads(json.dumps(record, allow_nan=False))
-    assert [len(c["reasons"]) for c in record["candidates"]] == [0, 1, 1]
+    found = [(c["package_id"], c["backend"], [reason["code"] for reason in c["reasons"]]) for c in record["candidates"]]
+    assert found == [
+        ("onnx", "onnx", []),
+        ("int8", "onnx", ["lower_precision"]),
+        ("onnx", "openvino", ["not_installed"]),
+        ("alien", "coreml", ["unknown_kind"]),
+        ("int8", "openvino", ["not_installed"]),
+    ]
     assert record["order"] == list(BACKEND_ORDER)
 
 
@@ -216,14 +276,16 @@ def offer_sets(draw):
         if draw(st.booleans()):
             missing = draw(st.sampled_from([None, None, Reason("not_installed", "no"), Reason("broken_runtime", "no")]))
             max_opset = draw(st.sampled_from([None, 17]))
-            made[name] = Offer(name, frozenset(kinds), "1.0", () if missing else draw(devices), missing, max_opset)
+            lowers = draw(st.sampled_from([{}, {("cpu", "fp32"): ("bf16",)}, {("cuda", "fp32"): ("fp16", "bf16")}]))
+            found = () if missing else draw(devices)
+            made[name] = Offer(name, frozenset(kinds), "1.0", found, missing, max_opset, lowers)
     return made
 
 
 wishes_sets = st.builds(
     Wishes,
     backend=st.sampled_from([None, None, "onnx", "torch", "mine", "nobody"]),
-    quantization=st.sampled_from([None, None, "int8", "fp32"]),
+    quantization=st.sampled_from([None, None, "int8", "fp32", "bf16"]),
     batch_size=st.sampled_from([None, 1, 4, 9]),
     device=st.sampled_from(["auto", "cpu", "cuda", "cuda:1"]),
 )
@@ -248,7 +310,9 @@ def test_every_negotiation_is_complete_reasoned_and_independent_of_order(
         assert best.device.partition(":")[0] in offer.devices
         assert wishes.backend in (None, best.backend)
         assert wishes.quantization in (None, best.quantization)
+        assert wishes.quantization or best.quantization == package.quantization
     assert all(c.reasons for c in decision.candidates if c is not best)
+    assert len({c.key for c in decision.candidates}) == len(decision.candidates)
     assert {r.code for c in decision.candidates for r in c.reasons} <= REASON_CODES.keys()
     assert {c.package_id for c in decision.candidates} == {*chosen, *broken}
     assert sum(c.verdict == "chosen" for c in decision.candidates) == bool(best)
@@ -301,7 +365,7 @@ def test_a_runtime_that_is_installed_and_broken_is_passed_over(write_package, tm
     model = AutoModel.from_pretrained(tmp_path / "pets")
 
     failed = model.decision.candidates[-1]
-    assert model.decision.chosen.backend == "onnx"
+    assert model.decision.chosen.backend == "openvino"
     assert (failed.backend, failed.verdict, [r.code for r in failed.reasons]) == ("torch", "rejected", ["open_failed"])
     assert str(error) in failed.reasons[0].message
     assert len(model(np.zeros((8, 8, 3), np.uint8))) == 1

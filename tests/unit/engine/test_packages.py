@@ -219,7 +219,7 @@ def test_a_configuration_that_contradicts_the_file_is_refused_when_it_opens(writ
 
     model = AutoModel.from_pretrained(tmp_path / "pets")
 
-    wrong = next(c for c in model.decision.candidates if c.package_id == "a-wrong")
+    wrong = next(c for c in model.decision.candidates if (c.package_id, c.verdict) == ("a-wrong", "rejected"))
     assert model.package.package_id == "b-right"
     assert [reason.code for reason in wrong.reasons] == ["open_failed"]
     assert "64, 64" in wrong.reasons[0].message

@@ -1,0 +1,119 @@
+"""Whether two candidates give the same predictions, within what their precision may cost. Pure.
+
+Detections are compared as decoded boxes: greedy matching by score within a class, as evaluation on COCO does it. Boxes
+near the confidence threshold would flicker, so both sides are decoded a little below it, and only those above it count.
+Tasks without such a comparison are judged by the distance of their raw outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from inference_engine.boxes import overlaps
+from inference_engine.measurements import Agreement
+from inference_engine.sessions import Tensors
+from inference_engine.tasks.detection import Detections
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far predictions may lie from the reference's.
+
+    Attributes:
+        min_iou: overlap from which two boxes are one.
+        min_share: of the boxes or images, that must have their like.
+        max_score: mean absolute difference of the scores of matched boxes.
+        max_distance: of raw outputs, `|a - b| / |a|` over one image.
+    """
+
+    min_iou: float
+    min_share: float
+    max_score: float
+    max_distance: float
+
+
+#: Full precision differs by the order of additions only. bfloat16 keeps 8 bits: boxes move by some pixels, scores by a
+#: few hundredths. int8 gives 256 steps a tensor; 0.9 of the boxes at IoU 0.6 is what static quantisation of small
+#: detectors keeps (models/digits: 0.97 and more).
+TOLERANCES = {
+    "fp32": Tolerance(0.9, 0.95, 0.01, 0.01),
+    "fp16": Tolerance(0.75, 0.9, 0.03, 0.05),
+    "bf16": Tolerance(0.75, 0.9, 0.03, 0.05),
+    "int8": Tolerance(0.6, 0.9, 0.08, 0.2),
+}
+
+
+def tolerance_of(precision: str) -> Tolerance:
+    """What a precision may cost; one that is not known is held to bfloat16's."""
+    return TOLERANCES.get(precision, TOLERANCES["bf16"])
+
+
+def compare_detections(
+    reference: Sequence[Detections], found: Sequence[Detections], threshold: float, tolerance: Tolerance
+) -> Agreement:
+    """Compare boxes image by image, in both directions: one that is missing counts as much as one that is too many.
+
+    Args:
+        reference: decoded from a confidence below `threshold`, at best by `tolerance.max_score`; so is `found`.
+        threshold: confidence from which a box on either side must have its like on the other.
+    """
+    compared, alike = 0, 0
+    overlap: list[float] = []
+    difference: list[float] = []
+    for one, other in zip(reference, found, strict=True):
+        sure_one, sure_other = one.confidence >= threshold, other.confidence >= threshold
+        compared += int(sure_one.sum() + sure_other.sum())
+        for left, right, iou in match_boxes(one, other, tolerance.min_iou):
+            alike += int(sure_one[left]) + int(sure_other[right])
+            if sure_one[left] or sure_other[right]:
+                overlap.append(iou)
+                difference.append(abs(float(one.confidence[left]) - float(other.confidence[right])))
+    share = alike / compared if compared else 0.0
+    off = float(np.mean(difference)) if difference else 0.0
+    agrees = compared > 0 and share >= tolerance.min_share and off <= tolerance.max_score
+    return Agreement("boxes", compared, share, float(np.mean(overlap)) if overlap else None, off, agrees)
+
+
+def match_boxes(one: Detections, other: Detections, min_iou: float) -> list[tuple[int, int, float]]:
+    """Pair boxes of one class greedily, the highest score of `one` first with what overlaps it most.
+
+    Returns:
+        Index in `one`, index in `other`, intersection over union; each index at most once.
+    """
+    if not len(one) or not len(other):
+        return []
+    iou = overlaps(one.xyxy, other.xyxy)
+    iou[one.class_id[:, None] != other.class_id[None, :]] = 0
+    pairs = []
+    for left in np.argsort(-one.confidence, kind="stable"):
+        right = int(iou[left].argmax())
+        if iou[left, right] >= min_iou:
+            pairs.append((int(left), right, float(iou[left, right])))
+            iou[:, right] = 0
+    return pairs
+
+
+def compare_outputs(reference: Sequence[Tensors], found: Sequence[Tensors], tolerance: Tolerance) -> Agreement:
+    """Compare raw outputs image by image, in their order since names differ between runtimes."""
+    distances = [_distance(one, other) for one, other in zip(reference, found, strict=True)]
+    near = [distance for distance in distances if distance <= tolerance.max_distance]
+    share = len(near) / len(distances) if distances else 0.0
+    mean = float(np.mean(np.minimum(distances, 1.0))) if distances else 0.0
+    return Agreement("outputs", len(distances), share, None, mean, bool(distances) and share >= tolerance.min_share)
+
+
+def _distance(one: Tensors, other: Tensors) -> float:
+    """The largest relative distance of all outputs; infinite where shapes differ or a number is not finite."""
+    pairs = list(zip(one.values(), other.values(), strict=False))
+    if len(one) != len(other) or any(a.shape != b.shape for a, b in pairs):
+        return float("inf")
+    found = [_relative(a.astype(np.float64), b.astype(np.float64)) for a, b in pairs]
+    return max(found, default=0.0) if np.isfinite(found).all() else float("inf")
+
+
+def _relative(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
+    return float(np.linalg.norm(one - other) / max(float(np.linalg.norm(one)), 1e-12))

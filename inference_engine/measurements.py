@@ -1,0 +1,112 @@
+"""What strategy `measured` finds, as data: settings, speeds, agreement. Pure and JSON-safe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Setting:
+    """How a session was run.
+
+    Attributes:
+        batch: images a run.
+        streams: runs under way at once.
+        threads: threads within one run; 0: as the runtime has it.
+    """
+
+    batch: int
+    streams: int
+    threads: int
+
+    def __str__(self) -> str:
+        return f"{self.batch} x {self.streams} x {self.threads or 'auto'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """One point of the curve: the best round of a setting."""
+
+    setting: Setting
+    images_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How near predictions come to those of the reference candidate.
+
+    Attributes:
+        by: `boxes` where decoded detections were compared, `outputs` where raw tensors were.
+        compared: boxes, or images, that were compared.
+        share: of them, those that have their like on the other side, 0 to 1.
+        mean_iou: overlap of the matched boxes; None where tensors were compared.
+        difference: mean absolute difference of scores, or relative distance of tensors.
+        agrees: within the tolerance of the precision.
+    """
+
+    by: str
+    compared: int
+    share: float
+    mean_iou: float | None
+    difference: float
+    agrees: bool
+
+    def __str__(self) -> str:
+        overlap = "" if self.mean_iou is None else f", IoU {self.mean_iou:.3f}"
+        return f"{self.share:.1%} of {self.compared} {self.by}{overlap}, off by {self.difference:.4f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What one candidate was measured to do.
+
+    Attributes:
+        setting: the fastest one.
+        images_per_s: of the network alone, in that setting; reading, preparing and decoding pictures is not in it.
+        curve: every setting that was tried, by setting.
+        agreement: None for the reference candidate itself.
+    """
+
+    setting: Setting
+    images_per_s: float
+    curve: tuple[Speed, ...]
+    agreement: Agreement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How a decision was measured.
+
+    Attributes:
+        reference: package, backend, device and precision of the candidate that the others must agree with.
+        images: pictures that were run.
+        source: `given`, or `generated` where the caller had none.
+        seconds: that measuring took.
+        is_complete: every runnable candidate had its turn within the budget.
+        is_remembered: read from the resolution cache.
+    """
+
+    reference: tuple[str, ...]
+    images: int
+    source: str
+    budget_s: float
+    seconds: float
+    is_complete: bool
+    is_remembered: bool = False
+
+
+def measurement_from_record(record: Mapping[str, Any]) -> Measurement:
+    """The measurement that `asdict` wrote.
+
+    Raises:
+        KeyError, TypeError: the record is not one.
+    """
+    agreement = record["agreement"]
+    return Measurement(
+        Setting(**record["setting"]),
+        float(record["images_per_s"]),
+        tuple(Speed(Setting(**point["setting"]), float(point["images_per_s"])) for point in record["curve"]),
+        Agreement(**agreement) if agreement is not None else None,
+    )
