@@ -34,10 +34,16 @@ class SessionOptions:
     Attributes:
         threads: threads within one run on a CPU; 0 leaves it to the runtime.
         concurrency: runs that may be under way at once on a CPU.
+        precision: arithmetic of an artefact that leaves it open: `fp32`, `bf16` or `fp16`.
+        compile: whether PyTorch compiles an eager module; it runs eager, with a logged reason, where that fails.
+        cuda_graphs: whether a GPU replays recorded runs, one recording a padded batch size.
     """
 
     threads: int = 0
     concurrency: int = 1
+    precision: str = "fp32"
+    compile: bool = False
+    cuda_graphs: bool = True
 
 
 class Session(Protocol):
