@@ -3,6 +3,7 @@
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +15,25 @@ from inference_engine.errors import EngineError, SessionFailed
 from inference_engine.packages import read_package
 from inference_engine.sessions import SessionOptions
 from inference_engine.testing import ScriptedSession
+from tests.fixtures.torch_exports import write_torch_export
 
 DIGITS = Path(__file__).parents[3] / "models" / "digits"
 OPTIONS = SessionOptions(threads=1, concurrency=4)
 STATIC = 3
 #: Pixels and scores of one image alone against the same in a batch: kernels differ by batch size in float32's last
 #: bits; int8 turns such a bit into one step of a scale now and then.
-TOLERANCE = {"onnx int8": 0.5}
+#: bfloat16 keeps 8 bits, so the same holds for it.
+TOLERANCE = {"onnx int8": 0.5, "torch bf16": 0.5}
 
 
-def open_package(name):
+def open_package(name, **options):
     package = read_package(DIGITS / name)
-    return backend(package.kind).open_session(package, "cpu", OPTIONS)
+    return backend(package.kind).open_session(package, "cpu", replace(OPTIONS, **options))
+
+
+def open_torch_export(folder, kind, batch=None):
+    package = read_package(write_torch_export(DIGITS / "torch-fp32", folder / "exported", kind, batch=batch))
+    return backend("torch").open_session(package, "cpu", OPTIONS)
 
 
 def open_static(folder):
@@ -55,6 +63,10 @@ OPENERS = {
     "onnx int8": lambda _: open_package("onnx-int8"),
     "onnx static": open_static,
     "torch fp32": lambda _: open_package("torch-fp32"),
+    "torch bf16": lambda _: open_package("torch-fp32", precision="bf16"),
+    "torch script": lambda folder: open_torch_export(folder, "torch-script"),
+    "torch export": lambda folder: open_torch_export(folder, "torch-export"),
+    "torch static": lambda folder: open_torch_export(folder, "torch-export", batch=STATIC),
     "scripted": scripted,
 }
 
