@@ -11,10 +11,12 @@ import onnx
 import pytest
 
 from inference_engine.backends import backend
+from inference_engine.backends.trt import TrtSession
 from inference_engine.errors import EngineError, SessionFailed
 from inference_engine.packages import read_package
 from inference_engine.sessions import SessionOptions
 from inference_engine.testing import ScriptedSession
+from tests.fixtures.recorded_tensorrt import PLAN, fake_session_parts
 from tests.fixtures.torch_exports import write_torch_export
 
 DIGITS = Path(__file__).parents[3] / "models" / "digits"
@@ -51,6 +53,16 @@ def open_static(folder):
     return backend("onnx").open_session(read_package(folder / "static"), "cpu", OPTIONS)
 
 
+def open_recorded_trt(folder, static=None):
+    """The TensorRT session over a recorded fake: its names are those of the real bindings, its engine is numpy."""
+    plan = folder / "engine.plan"
+    plan.write_bytes(PLAN)
+    answer = np.linspace(0, 1, 14 * 5, dtype=np.float32).reshape(14, 5)
+    trt, cuda = fake_session_parts(lambda x: answer * x.mean((1, 2, 3))[:, None, None], static=static)
+    package = replace(read_package(DIGITS / "onnx-fp32"), kind="trt", weights=plan)
+    return TrtSession(package, trt, cuda, OPTIONS)
+
+
 def scripted(_):
     answer = np.linspace(0, 1, 14 * 5, dtype=np.float32).reshape(14, 5)
     return ScriptedSession(
@@ -67,6 +79,8 @@ OPENERS = {
     "torch script": lambda folder: open_torch_export(folder, "torch-script"),
     "torch export": lambda folder: open_torch_export(folder, "torch-export"),
     "torch static": lambda folder: open_torch_export(folder, "torch-export", batch=STATIC),
+    "trt recorded": open_recorded_trt,
+    "trt recorded static": lambda folder: open_recorded_trt(folder, STATIC),
     "scripted": scripted,
 }
 
