@@ -79,7 +79,7 @@ class AutoModel:
         """
         _check_strategy(strategy, samples)
         wishes = Wishes(backend=backend, quantization=quantization, batch_size=batch_size, device=device)
-        decision = decide(_reference(model_id_or_path), wishes, model_dirs=model_dirs)
+        decision = decide(_reference(model_id_or_path), wishes, model_dirs=[Path(folder) for folder in model_dirs])
         if strategy == "measured":
             decision = _measured(decision, options, samples, budget_s, cache_dir)
         chosen = decision.chosen

@@ -37,12 +37,16 @@ class SessionOptions:
         concurrency: runs that may be under way at once on a CPU.
         precision: of the arithmetic, one that the backend's offer names for the package; None: the package's own.
         compile_cache: folder where a runtime may keep what it compiled; None: it compiles each time.
+        compile: whether PyTorch compiles an eager module; it runs eager, with a logged reason, where that fails.
+        cuda_graphs: whether a GPU replays recorded runs, one recording a padded batch size.
     """
 
     threads: int = 0
     concurrency: int = 1
     precision: str | None = None
     compile_cache: Path | None = None
+    compile: bool = False
+    cuda_graphs: bool = True
 
 
 class Session(Protocol):

@@ -13,22 +13,31 @@ import onnx
 import pytest
 
 from inference_engine.backends import backend
+from inference_engine.backends.trt import TrtSession
 from inference_engine.errors import EngineError, SessionFailed
 from inference_engine.packages import read_package
 from inference_engine.sessions import SessionOptions
 from inference_engine.testing import ScriptedSession
+from tests.fixtures.recorded_tensorrt import PLAN, fake_session_parts
+from tests.fixtures.torch_exports import write_torch_export
 
 DIGITS = Path(__file__).parents[3] / "models" / "digits"
 OPTIONS = SessionOptions(threads=1, concurrency=4)
 STATIC = 3
 #: Pixels and scores of one image alone against the same in a batch: kernels differ by batch size in float32's last
 #: bits; int8 turns such a bit into one step of a scale now and then.
+#: bfloat16 keeps 8 bits, so the same holds for it.
 TOLERANCE = {"onnx int8": 0.5, "openvino int8": 4.0, "openvino bf16": 2.0, "torch bf16": 2.0}
 
 
 def open_package(name, runtime=None, precision=None):
     package = read_package(DIGITS / name)
     return backend(runtime or package.kind).open_session(package, "cpu", replace(OPTIONS, precision=precision))
+
+
+def open_torch_export(folder, kind, batch=None):
+    package = read_package(write_torch_export(DIGITS / "torch-fp32", folder / "exported", kind, batch=batch))
+    return backend("torch").open_session(package, "cpu", OPTIONS)
 
 
 def open_static(folder, runtime="onnx"):
@@ -44,6 +53,16 @@ def open_static(folder, runtime="onnx"):
         data.update(change or {"forward_pass": {"static_batch_size": STATIC}})
         path.write_text(json.dumps(data), encoding="utf-8")
     return backend(runtime).open_session(read_package(folder / "static"), "cpu", OPTIONS)
+
+
+def open_recorded_trt(folder, static=None):
+    """The TensorRT session over a recorded fake: its names are those of the real bindings, its engine is numpy."""
+    plan = folder / "engine.plan"
+    plan.write_bytes(PLAN)
+    answer = np.linspace(0, 1, 14 * 5, dtype=np.float32).reshape(14, 5)
+    trt, cuda = fake_session_parts(lambda x: answer * x.mean((1, 2, 3))[:, None, None], static=static)
+    package = replace(read_package(DIGITS / "onnx-fp32"), kind="trt", weights=plan)
+    return TrtSession(package, trt, cuda, OPTIONS)
 
 
 def scripted(_):
@@ -63,6 +82,11 @@ OPENERS = {
     "openvino bf16": lambda _: open_package("onnx-fp32", "openvino", "bf16"),
     "openvino int8": lambda _: open_package("onnx-int8", "openvino"),
     "openvino static": lambda folder: open_static(folder, "openvino"),
+    "torch script": lambda folder: open_torch_export(folder, "torch-script"),
+    "torch export": lambda folder: open_torch_export(folder, "torch-export"),
+    "torch static": lambda folder: open_torch_export(folder, "torch-export", batch=STATIC),
+    "trt recorded": open_recorded_trt,
+    "trt recorded static": lambda folder: open_recorded_trt(folder, STATIC),
     "scripted": scripted,
 }
 
