@@ -93,6 +93,24 @@ def test_a_lower_precision_is_not_taken_where_nothing_was_found_to_judge_it_by(d
     assert codes(found, "small") == {"outputs_not_compared"}
 
 
+def test_a_lower_precision_that_was_asked_for_needs_no_evidence(decided):
+    decision = decided(Wishes(quantization="int8"), small={"quantization": "int8", "head": np.zeros((6, 4))})
+
+    found = measure(decision, PICTURES, 0.5, LIMITS)
+
+    assert found.chosen.quantization == "int8"
+    assert codes(found, "small") <= {"slower"}
+
+
+def test_outputs_that_cannot_be_right_are_a_reason_and_never_the_reference(decided):
+    decision = decided(a={"head": np.full((6, 4), np.nan)}, b={})
+
+    found = measure(decision, PICTURES, 0.5, LIMITS)
+
+    assert found.chosen.package_id == "b"
+    assert codes(found, "a") == {"run_failed"}
+
+
 def test_a_model_that_is_unsure_of_the_pictures_is_compared_at_a_lower_confidence(decided):
     faint = HEAD * np.array([[1], [1], [1], [1], [0.1], [0.1]], np.float32)
 
@@ -168,7 +186,7 @@ def test_the_record_of_a_measured_decision_is_json(decided):
 
 def test_one_line_measures_opens_and_remembers(decided, tmp_path):
     decided(full={})
-    ask = {"strategy": "measured", "samples": PICTURES, "budget_s": 5.0, "cache_dir": tmp_path / "cache"}
+    ask = {"strategy": "measured", "samples": PICTURES, "budget_s": 4.0, "cache_dir": tmp_path / "cache"}
 
     first = AutoModel.from_pretrained(tmp_path / "pets", **ask)
     again = AutoModel.from_pretrained(tmp_path / "pets", **ask)
@@ -208,7 +226,8 @@ def remembered(decided, tmp_path):
     decision, clock = decided(full={}), Clock()
     cache = ResolutionCache(tmp_path / "cache", expiry_s=100, clock=clock)
     machine = probe_machine()
-    found = resolve(decision, machine, PICTURES, budget_s=3.0, limits=LIMITS, cache=cache)
+    found = measure(decision, PICTURES, 0.3, LIMITS)
+    cache.write(resolution_key(decision, machine, LIMITS, "given"), found)
     return cache, clock, resolution_key(decision, machine, LIMITS, "given"), decision, found
 
 
@@ -261,12 +280,11 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_answer_is_no_answer_and_is_written_anew(remembered, damage):
-    cache, _, key, decision, _ = remembered
+    cache, _, key, decision, found = remembered
     damage(cache.folder / f"{key}.json")
 
     assert cache.read(key, decision) is None
-    again = resolve(decision, probe_machine(), PICTURES, budget_s=3.0, limits=LIMITS, cache=cache)
-    assert not again.measured.is_remembered
+    cache.write(key, found)
     assert cache.read(key, decision) is not None
 
 
