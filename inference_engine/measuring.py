@@ -36,14 +36,19 @@ _GENERATED, _GENERATED_HW = 8, (480, 640)
 _SCREEN_ROUNDS, _FINAL_ROUNDS = 2, 3
 _SCREEN_WITHIN, _SCREEN_MOST = 0.7, 6
 _FINAL_WITHIN, _FINAL_MOST = 0.9, 4
-#: Seconds of one slice of a round, and slices that come after the screening: up to 12 over batches, 12 at last, which
+#: Seconds of a slice at least, and slices that come after the screening: up to 12 over batches, 12 at last, which
 #: run longer than a slice where the model is slow.
-_SHORTEST_S, _LONGEST_S, _LATER_SLICES = 0.03, 0.5, 36
+_SHORTEST_S, _LATER_SLICES = 0.03, 36
 Opening = tuple[int, int]
 
 
 def measure(
-    decision: Decision, images: Sequence[Image] | None, budget_s: float, limits: Limits | None = None
+    decision: Decision,
+    images: Sequence[Image] | None,
+    budget_s: float,
+    limits: Limits | None = None,
+    *,
+    slice_s: float = 0.5,
 ) -> Decision:
     """Give the decision with the fastest candidate that agrees chosen, and all figures beside the candidates.
 
@@ -52,9 +57,10 @@ def measure(
         images: `(H, W, 3)` uint8 RGB, the first twelve are run; None: generated ones.
         budget_s: no candidate is opened and no round begins later; what is open by then gets one short slice.
         limits: cores and runs at once; None: one core, one run.
+        slice_s: of one setting in one round at most; a smaller budget makes it shorter.
     """
     pictures = list(images or generated_images(_GENERATED, _GENERATED_HW))[:MOST_IMAGES]
-    contest = _Contest(decision, pictures, limits or Limits(1), budget_s)
+    contest = _Contest(decision, pictures, limits or Limits(1), (budget_s, slice_s))
     try:
         contest.run()
     finally:
@@ -117,10 +123,13 @@ class _Contender:
 class _Contest:
     """The state of one measurement."""
 
-    def __init__(self, decision: Decision, images: Sequence[Image], limits: Limits, budget_s: float) -> None:
-        self._decision, self._images, self._limits, self._budget_s = decision, images, limits, budget_s
+    def __init__(
+        self, decision: Decision, images: Sequence[Image], limits: Limits, seconds: tuple[float, float]
+    ) -> None:
+        self._decision, self._images, self._limits = decision, images, limits
+        self._budget_s, self._longest_s = seconds
         self._started = time.perf_counter()
-        self._slice_s = _SHORTEST_S
+        self._slice_s = min(_SHORTEST_S, self._longest_s)
         self._prepared: dict[str, tuple[list[Tensors], list[Fit]]] = {}
         self._contenders: list[_Contender] = []
         self._truth: Reference | None = None
@@ -216,7 +225,7 @@ class _Contest:
         first = [(c, Setting(c.batches[0], *opening)) for c in field_ for opening in c.models]
         left = self._budget_s - (time.perf_counter() - self._started)
         slices = len(first) * _SCREEN_ROUNDS + _LATER_SLICES
-        self._slice_s = min(_LONGEST_S, max(_SHORTEST_S, left / slices))
+        self._slice_s = min(self._longest_s, max(_SHORTEST_S, left / slices))
         self._rounds(first, _SCREEN_ROUNDS)
         ahead = leaders(self._speeds(), _SCREEN_WITHIN, _SCREEN_MOST)
         self._keep(ahead)
