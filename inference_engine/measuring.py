@@ -11,9 +11,8 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from inference_engine.agreement import compare_detections, compare_outputs, tolerance_of
+from inference_engine.comparing import Reference, against, agreement_with, reference_of
 from inference_engine.errors import EngineError
 from inference_engine.images import Fit, Image
 from inference_engine.loading import open_candidate, open_failed
@@ -23,8 +22,7 @@ from inference_engine.model import VisionModel
 from inference_engine.negotiation import Candidate, Decision, Reason, chosen_first, is_reduced
 from inference_engine.resolution_cache import ResolutionCache, resolution_key
 from inference_engine.samples import generated_images
-from inference_engine.sessions import Array, SessionOptions, Tensors
-from inference_engine.tasks import detection
+from inference_engine.sessions import SessionOptions, Tensors
 from inference_engine.timing import images_per_second, make_batches
 from inference_engine.tuning import Limits, batch_sizes, leaders, openings
 
@@ -35,19 +33,22 @@ MOST_IMAGES = 12
 #: Enough for five candidates of 10 GFLOP on two cores.
 DEFAULT_BUDGET_S = 30.0
 _GENERATED, _GENERATED_HW = 8, (480, 640)
-#: Confidences from which boxes are compared; lower ones only where the model says too little of these pictures.
-_LEVELS = (0.1, 0.03, 0.01)
 _SCREEN_ROUNDS, _FINAL_ROUNDS = 2, 3
 _SCREEN_WITHIN, _SCREEN_MOST = 0.7, 6
 _FINAL_WITHIN, _FINAL_MOST = 0.9, 4
-#: Seconds of one slice of a round, and slices that come after the screening: up to 12 over batches, 12 at last, which
+#: Seconds of a slice at least, and slices that come after the screening: up to 12 over batches, 12 at last, which
 #: run longer than a slice where the model is slow.
-_SHORTEST_S, _LONGEST_S, _LATER_SLICES = 0.03, 0.5, 36
+_SHORTEST_S, _LATER_SLICES = 0.03, 36
 Opening = tuple[int, int]
 
 
 def measure(
-    decision: Decision, images: Sequence[Image] | None, budget_s: float, limits: Limits | None = None
+    decision: Decision,
+    images: Sequence[Image] | None,
+    budget_s: float,
+    limits: Limits | None = None,
+    *,
+    slice_s: float = 0.5,
 ) -> Decision:
     """Give the decision with the fastest candidate that agrees chosen, and all figures beside the candidates.
 
@@ -56,9 +57,10 @@ def measure(
         images: `(H, W, 3)` uint8 RGB, the first twelve are run; None: generated ones.
         budget_s: no candidate is opened and no round begins later; what is open by then gets one short slice.
         limits: cores and runs at once; None: one core, one run.
+        slice_s: of one setting in one round at most; a smaller budget makes it shorter.
     """
     pictures = list(images or generated_images(_GENERATED, _GENERATED_HW))[:MOST_IMAGES]
-    contest = _Contest(decision, pictures, limits or Limits(1), budget_s)
+    contest = _Contest(decision, pictures, limits or Limits(1), (budget_s, slice_s))
     try:
         contest.run()
     finally:
@@ -118,31 +120,19 @@ class _Contender:
         return replace(self.candidate, verdict="runnable", reasons=(late,))
 
 
-@dataclass(frozen=True, slots=True)
-class _Truth:
-    """What the reference candidate said.
-
-    Attributes:
-        threshold: confidence from which boxes are compared; None where tensors are, or nothing can be.
-    """
-
-    contender: _Contender
-    model: VisionModel
-    outputs: list[dict[str, Array]]
-    fits: list[Fit]
-    threshold: float | None
-
-
 class _Contest:
     """The state of one measurement."""
 
-    def __init__(self, decision: Decision, images: Sequence[Image], limits: Limits, budget_s: float) -> None:
-        self._decision, self._images, self._limits, self._budget_s = decision, images, limits, budget_s
+    def __init__(
+        self, decision: Decision, images: Sequence[Image], limits: Limits, seconds: tuple[float, float]
+    ) -> None:
+        self._decision, self._images, self._limits = decision, images, limits
+        self._budget_s, self._longest_s = seconds
         self._started = time.perf_counter()
-        self._slice_s = _SHORTEST_S
+        self._slice_s = min(_SHORTEST_S, self._longest_s)
         self._prepared: dict[str, tuple[list[Tensors], list[Fit]]] = {}
         self._contenders: list[_Contender] = []
-        self._truth: _Truth | None = None
+        self._truth: Reference | None = None
 
     def run(self) -> None:
         """Find the reference, compare the others with it, narrow the field."""
@@ -169,7 +159,7 @@ class _Contest:
         ]
         rejected = [c for c in self._decision.candidates if c.verdict == "rejected"]
         measured = Measured(
-            reference=self._truth.contender.candidate.key if self._truth else (),
+            reference=self._truth.candidate.key if self._truth else (),
             images=len(self._images),
             source=source,
             budget_s=self._budget_s,
@@ -201,9 +191,11 @@ class _Contest:
         contender.tensors, fits = self._prepare(model)
         outputs = [model.forward(tensors) for tensors in contender.tensors]
         if self._truth is None:
-            self._truth = _Truth(contender, model, outputs, fits, _threshold(model, outputs, fits))
+            self._truth = reference_of(candidate, model, outputs, fits)
         else:
-            contender.refused = self._judge(contender, model, outputs)
+            is_asked = self._decision.wishes.quantization is not None
+            contender.agreement = agreement_with(self._truth, candidate, model, outputs, fits)
+            contender.refused = against(self._truth, candidate, contender.agreement, is_asked=is_asked)
         if contender.refused:
             self._time(contender, Setting(contender.batches[0], *next(iter(contender.models))))
             self._leave(contender)
@@ -227,34 +219,13 @@ class _Contest:
         names = [spec.name for spec in model.session.inputs]
         return [dict(zip(names, one.values(), strict=True)) for one in tensors], fits
 
-    def _judge(self, contender: _Contender, model: VisionModel, outputs: list[dict[str, Array]]) -> Reason | None:
-        truth, tolerance = self._truth, tolerance_of(contender.candidate.quantization)
-        if truth is None:
-            return None
-        if model.package.task != detection.TASK:
-            contender.agreement = compare_outputs(truth.outputs, outputs, tolerance)
-        elif truth.threshold is None:
-            return _not_compared(contender.candidate, len(outputs))
-        else:
-            low = max(truth.threshold - tolerance.max_score, truth.threshold / 10)
-            told = _decode(truth.model, truth.outputs, truth.fits, low)
-            contender.agreement = compare_detections(
-                told, _decode(model, outputs, self._prepare(model)[1], low), truth.threshold, tolerance
-            )
-        if contender.agreement.agrees:
-            return None
-        wanted = f"expected {tolerance.min_share:.0%} at IoU {tolerance.min_iou} or more"
-        if contender.agreement.by == "boxes":
-            wanted += f", scores off by {tolerance.max_score} at most"
-        return Reason("outputs_disagree", f"{contender.agreement}; {wanted}")
-
     def _narrow(self) -> None:
         """Screen all, then the leaders over batches, then the best settings again."""
         field_ = [c for c in self._contenders if c.models]
         first = [(c, Setting(c.batches[0], *opening)) for c in field_ for opening in c.models]
         left = self._budget_s - (time.perf_counter() - self._started)
         slices = len(first) * _SCREEN_ROUNDS + _LATER_SLICES
-        self._slice_s = min(_LONGEST_S, max(_SHORTEST_S, left / slices))
+        self._slice_s = min(self._longest_s, max(_SHORTEST_S, left / slices))
         self._rounds(first, _SCREEN_ROUNDS)
         ahead = leaders(self._speeds(), _SCREEN_WITHIN, _SCREEN_MOST)
         self._keep(ahead)
@@ -297,41 +268,3 @@ class _Contest:
     def _leave(contender: _Contender) -> None:
         while contender.models:
             contender.models.popitem()[1].close()
-
-
-def _decode(model: VisionModel, outputs: Sequence[Tensors], fits: Sequence[Fit], confidence: float) -> list[Any]:
-    """Predictions image by image.
-
-    Raises:
-        EngineError: an image's outputs cannot be right.
-    """
-    params = model.check_params({"confidence": confidence})
-    found = [model.postprocess(one, [fit], params)[0] for one, fit in zip(outputs, fits, strict=True)]
-    for prediction in found:
-        if isinstance(prediction, Exception):
-            raise prediction
-    return found
-
-
-def _threshold(model: VisionModel, outputs: Sequence[Tensors], fits: Sequence[Fit]) -> float | None:
-    """The package's own confidence where that gives a box a picture, else the first lower level that does."""
-    if model.package.task != detection.TASK:
-        return None
-    own = model.package.config.nms.confidence
-    low = None
-    for level in (own, *(level for level in _LEVELS if level < own)):
-        count = sum(map(len, _decode(model, outputs, fits, level)))
-        if count >= len(outputs):
-            return level
-        low = level if count else low
-    return low
-
-
-def _not_compared(candidate: Candidate, images: int) -> Reason | None:
-    """Without one box there is no evidence: full precision is taken on trust, a lower one is not."""
-    if not is_reduced(candidate):
-        return None
-    message = (
-        f"the reference candidate finds nothing in {images} pictures, so {candidate.quantization} cannot be judged"
-    )
-    return Reason("outputs_not_compared", message, "give samples that show what the model looks for")
