@@ -86,7 +86,8 @@ def measured_options(candidate: Candidate) -> SessionOptions:
 def _check_fits(session: Session, package: ModelPackage) -> None:
     """The artefact must take what the package's configuration makes; else every image would fail while running."""
     wanted = (package.static_batch_size, 3, *package.config.network_input.hw)
-    found = [spec.shape for spec in session.inputs]
+    # A mask beside the picture has no channels.
+    found = [spec.shape for spec in session.inputs if len(spec.shape) != 3]
     if len(found) != 1 or len(found[0]) != 4 or not all(map(_agrees, found[0], wanted)):
         session.close()
         raise PackageInvalid(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from inference_engine.errors import ModelNotFound, PackageInvalid
 from inference_engine.exported_onnx import package_from_onnx
+from inference_engine.hf_folder import is_hf_folder, package_from_hf
 from inference_engine.packages import CONFIG_FILE, ModelPackage, read_package
 from inference_engine.providers import FoundModel
 
@@ -57,6 +58,9 @@ def list_models(model_dirs: Sequence[Path]) -> list[str]:
 def _from_path(path: Path) -> FoundModel:
     if path.is_file() and path.suffix == ".onnx":
         package = package_from_onnx(path)
+        return FoundModel(package.model_id, (package,))
+    if is_hf_folder(path) and not (path / CONFIG_FILE).is_file():
+        package = package_from_hf(path)
         return FoundModel(package.model_id, (package,))
     if not path.exists():
         raise ModelNotFound(f"no such file or folder: {path}")

@@ -1,0 +1,128 @@
+"""Hugging Face transformers: architectures that it implements, weights as safetensors, never remote code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from inference_engine.backends import installed
+from inference_engine.backends.parts.batches import count_of
+from inference_engine.backends.parts.graph_runner import GraphRunner, TorchCuda
+from inference_engine.backends.parts.torch_artifacts import DTYPES
+from inference_engine.errors import OutOfMemory, PackageInvalid, SessionFailed
+from inference_engine.hf_folder import MASKED
+from inference_engine.negotiation import Offer
+from inference_engine.sessions import Array, SessionOptions, Tensors, TensorSpec
+
+if TYPE_CHECKING:
+    from inference_engine.machine import Machine
+    from inference_engine.packages import ModelPackage
+
+_HINT = 'pip install "nightshift[hf]"'
+#: What a detector of this library gives; the family decodes them by name.
+OUTPUTS = ("logits", "pred_boxes")
+
+
+def probe(machine: Machine) -> Offer:
+    """Transformers run by PyTorch: on the CPU, and on CUDA where PyTorch's build has it and a GPU is there."""
+    missing = installed(machine, "transformers", _HINT) or installed(machine, "torch", _HINT)
+    has_cuda = bool(machine.gpus) and "+cpu" not in machine.packages.get("torch", "")
+    devices = () if missing else ("cpu", "cuda") if has_cuda else ("cpu",)
+    return Offer("hf", frozenset({"hf"}), machine.packages.get("transformers"), devices, missing)
+
+
+def open_session(package: ModelPackage, device: str, options: SessionOptions) -> HfSession:
+    """Build the architecture that the folder names and fill it from its safetensors file."""
+    return HfSession(package, device, options)
+
+
+class HfSession:
+    """One transformers model in inference mode. On a CPU several threads may run it."""
+
+    def __init__(self, package: ModelPackage, device: str, options: SessionOptions) -> None:
+        import torch
+
+        if options.precision not in DTYPES:
+            raise SessionFailed(f"precision {options.precision!r} is not one of {', '.join(DTYPES)}")
+        self._torch, self._device = torch, torch.device(device)
+        self._dtype = getattr(torch, DTYPES[options.precision])
+        self._max_batch_size = package.max_batch_size
+        self._concurrency = options.concurrency if device == "cpu" else 1
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        self._module: Any = _load(package, self._dtype).eval().to(self._device)
+        height, width = package.config.network_input.hw
+        pixels = TensorSpec("pixel_values", (None, 3, height, width), "float32")
+        mask = (TensorSpec("pixel_mask", (None, height, width), "int64"),) if package.architecture in MASKED else ()
+        self.inputs = (pixels, *mask)
+        self.outputs = tuple(TensorSpec(name, (None, None, None), "float32") for name in OUTPUTS)
+        self._runner = self._graph_runner(options) if device != "cpu" else None
+
+    @property
+    def max_batch_size(self) -> int:
+        """Images a run takes at most."""
+        return self._max_batch_size
+
+    @property
+    def concurrency(self) -> int:
+        """Runs that may be under way at once."""
+        return self._concurrency
+
+    def run(self, inputs: Tensors) -> dict[str, Array]:
+        """Run one batch."""
+        if self._module is None:
+            raise SessionFailed("the session is closed; open the model again")
+        count = count_of(inputs)
+        try:
+            values = [self._torch.from_numpy(inputs[spec.name]) for spec in self.inputs]
+            arrays = self._runner.run(values) if self._runner else self._on_cpu(values)
+        except Exception as error:
+            is_memory = isinstance(error, self._torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+            kind = OutOfMemory if is_memory else SessionFailed
+            raise kind(f"transformers on {self._device}, batch of {count}: {error}") from error
+        return dict(zip(OUTPUTS, arrays, strict=True))
+
+    def close(self) -> None:
+        """Drop the module, which frees its memory."""
+        self._module = None
+        if self._runner:
+            self._runner.close()
+
+    def _on_cpu(self, values: Sequence[Any]) -> list[Array]:
+        with self._torch.inference_mode():
+            return [output.float().numpy() for output in self._call([values[0].to(self._dtype), *values[1:]])]
+
+    def _call(self, values: Sequence[Any]) -> list[Any]:
+        found = self._module(**{spec.name: value for spec, value in zip(self.inputs, values, strict=True)})
+        return [found[name] for name in OUTPUTS]
+
+    def _graph_runner(self, options: SessionOptions) -> GraphRunner:
+        dtypes = [self._dtype, *(self._torch.int64 for _ in self.inputs[1:])]
+        cuda = TorchCuda(self._torch, self._device)
+        return GraphRunner(cuda, self._call, dtypes, max_batch_size=self._max_batch_size, graphs=options.cuda_graphs)
+
+
+def _load(package: ModelPackage, dtype: Any) -> Any:
+    from transformers import AutoModelForObjectDetection
+    from transformers.utils import logging
+
+    was_shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
+    try:
+        model, told = AutoModelForObjectDetection.from_pretrained(
+            package.weights.parent,
+            dtype=dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except Exception as error:
+        raise PackageInvalid(f"{package.weights.parent} is not read by transformers: {error}") from error
+    finally:
+        if was_shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
+    # Where weights are missing, transformers draws random ones and only writes a line to its log.
+    if missing := sorted(told["missing_keys"]):
+        raise PackageInvalid(f"{package.weights} lacks {len(missing)} weights, {', '.join(missing[:3])} ...")
+    return model
