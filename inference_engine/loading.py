@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inference_engine.backends import backend, offers
-from inference_engine.errors import NoRunnableBackend, PackageInvalid
+from inference_engine.errors import DownloadRefused, NoRunnableBackend, PackageInvalid, ProviderError
 from inference_engine.families import recipe
+from inference_engine.finding import find, local_package
 from inference_engine.machine import Machine, probe_machine
 from inference_engine.model import VisionModel
 from inference_engine.negotiation import BACKEND_ORDER, Decision, Reason, Wishes, negotiate
 from inference_engine.packages import ModelPackage
-from inference_engine.providers.local import find_model
+from inference_engine.providers import ProviderOptions
+from inference_engine.remote_packages import RemotePackage
 from inference_engine.sessions import Session, SessionOptions
 
 logger = logging.getLogger(__name__)
@@ -26,9 +28,10 @@ def decide(
     model_dirs: Sequence[Path] = (),
     order: tuple[str, ...] = BACKEND_ORDER,
     machine: Machine | None = None,
+    provider_options: ProviderOptions = ProviderOptions(),  # noqa: B008 (frozen)
 ) -> Decision:
-    """Steps 1 to 6: find the packages and judge every candidate; nothing is opened."""
-    found = find_model(reference, model_dirs)
+    """Steps 1 to 6: find the packages and judge every candidate; nothing is fetched and nothing opened."""
+    found = find(reference, model_dirs, provider_options)
     return negotiate(
         found.model_id,
         found.packages,
@@ -40,25 +43,38 @@ def decide(
 
 
 def open_decided(decision: Decision, options: SessionOptions) -> VisionModel:
-    """Step 8: open the chosen candidate; one that does not open is rejected and the next one tried.
+    """Steps 7 and 8: fetch and open the chosen candidate; one that does not open is rejected and the next one tried.
 
     Raises:
         NoRunnableBackend: nothing is left; the message is the table of all candidates.
+        ProviderError, DownloadRefused: the chosen package cannot be fetched, which is no reason to fetch another.
     """
+    healed: set[str] = set()
     while (chosen := decision.chosen) is not None:
-        package = decision.packages[chosen.package_id]
+        offered = decision.packages[chosen.package_id]
         try:
+            package = local_package(offered)
             made = recipe(package.family, package.task)
             session: Session = backend(chosen.backend).open_session(package, chosen.device, options)
             _check_fits(session, package)
+        except (ProviderError, DownloadRefused):
+            raise
         except Exception as error:  # noqa: BLE001 (recorded as the reason, and the next candidate runs)
             # A runtime that is installed and broken shows itself only here, and with anything: OSError for a missing
             # library, RuntimeError from its own initialisation, AttributeError beside a numpy that it does not know.
+            if chosen.package_id not in healed and _heals(offered):
+                healed.add(chosen.package_id)
+                continue
             logger.warning("%s on %s does not open: %s", chosen.package_id, chosen.backend, error)
             decision = decision.without(chosen, Reason("open_failed", f"{type(error).__name__}: {error}"))
             continue
         return VisionModel(package, session, made, decision)
     raise NoRunnableBackend(f"nothing here runs {decision.model_id}:\n{decision}")
+
+
+def _heals(package: ModelPackage | RemotePackage) -> bool:
+    """Whether files of a fetched package were damaged on this disk, so that fetching them again may help."""
+    return isinstance(package, RemotePackage) and package.origin is not None and package.origin.heal(package)
 
 
 def _check_fits(session: Session, package: ModelPackage) -> None:

@@ -135,11 +135,12 @@ def check_here(settings: Settings, request: JobRequest) -> None:
     """
     from inference_engine.errors import NoRunnableBackend
     from inference_engine.families import recipe
+    from inference_engine.finding import local_package
 
     decision = decide_here(settings, request.model, request.hardware, request.wishes)
     if decision.chosen is None:
         raise NoRunnableBackend(f"nothing on this machine runs {decision.model_id}\n{decision}")
-    package = decision.packages[decision.chosen.package_id]
+    package = local_package(decision.packages[decision.chosen.package_id])
     recipe(package.family, package.task).check_params(request.params, package)
 
 
