@@ -6,7 +6,6 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
 from inference_engine.errors import AnswerInvalid
@@ -61,8 +60,13 @@ class RemoteFile:
     size: int | None = None
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or len(self.name) > 200 or ".." in PurePosixPath(self.name).parts:
+        if not is_file_name(self.name):
             raise AnswerInvalid(f"file name {self.name[:80]!r}: expected letters, digits and ._+- , inside the package")
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a file may be called so: below its package, and by the same name on every file system."""
+    return bool(_NAME.fullmatch(name)) and len(name) <= 200
 
 
 class Origin(Protocol):

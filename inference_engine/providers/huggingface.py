@@ -25,7 +25,7 @@ from inference_engine.errors import (
 )
 from inference_engine.packages import CONFIG_FILE
 from inference_engine.providers import FoundModel, ProviderOptions
-from inference_engine.remote_packages import FileHash, RemoteFile, RemotePackage
+from inference_engine.remote_packages import FileHash, RemoteFile, RemotePackage, is_file_name
 from inference_engine.transport import RETRIED, Limits, get_json, make_client
 
 NAME = "huggingface"
@@ -94,18 +94,17 @@ def _listing(repository: str, revision: str, options: ProviderOptions) -> tuple[
         ) from error
     if not info.sha:
         raise AnswerInvalid(f"{NAME} names no commit for {repository}@{revision}")
-    return info.sha, {sibling.rfilename: _file(sibling) for sibling in info.siblings or ()}
+    files = {sibling.rfilename: _file(sibling) for sibling in info.siblings or () if is_file_name(sibling.rfilename)}
+    return info.sha, files
 
 
 def _file(sibling: Any) -> RemoteFile:
-    """Large files are known by sha256, small ones as git blobs."""
+    """Large files are known by sha256, small ones as git blobs; files of odd names, pictures mostly, are left out."""
     lfs = sibling.lfs
     if lfs is not None:
-        return RemoteFile(sibling.rfilename.lstrip("."), "", FileHash("sha256", lfs.sha256), lfs.size)
+        return RemoteFile(sibling.rfilename, "", FileHash("sha256", lfs.sha256), lfs.size)
     has_hash = sibling.blob_id and sibling.size is not None
-    return RemoteFile(
-        sibling.rfilename.lstrip("."), "", FileHash("git-sha1", sibling.blob_id) if has_hash else None, sibling.size
-    )
+    return RemoteFile(sibling.rfilename, "", FileHash("git-sha1", sibling.blob_id) if has_hash else None, sibling.size)
 
 
 def _own_package(
@@ -133,7 +132,7 @@ def _transformers_package(
     if "config.json" not in files:
         raise ModelNotFound(f"{repository} has neither {CONFIG_FILE} nor config.json: no model that this version reads")
     config = _json(repository, commit, "config.json", options)
-    wanted = tuple(file for name, file in files.items() if not name.endswith(_LEFT_OUT) and not name.startswith("."))
+    wanted = tuple(file for name, file in files.items() if not name.endswith(_LEFT_OUT))
     return RemotePackage(
         package_id="hf",
         model_id=repository,

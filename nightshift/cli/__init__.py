@@ -33,6 +33,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Models": {
         "models": ("models", "List the models that are found here, with their packages."),
         "explain": ("explain", "Say which backend would run a model here, and why not the others."),
+        "cache": ("cache", "List, verify or remove packages that were fetched."),
     },
     "Fleet": {
         "up": ("fleet", "Run workers here until Ctrl-C, with Redis if no broker is configured."),

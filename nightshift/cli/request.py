@@ -124,7 +124,13 @@ def decide_here(settings: Settings, model: str, hardware: str, wishes: Mapping[s
     from inference_engine.auto import explain
 
     device = {"auto": "auto", "cpu": "cpu"}.get(hardware, "cuda")
-    return explain(model, device=device, model_dirs=settings.all_model_dirs, **wishes)
+    return explain(
+        model,
+        device=device,
+        model_dirs=settings.all_model_dirs,
+        provider_options=settings.provider_options,
+        **wishes,
+    )
 
 
 def check_here(settings: Settings, request: JobRequest) -> None:
