@@ -20,7 +20,7 @@ import httpx
 
 from inference_engine.errors import DownloadRefused, FileDamaged, ProviderUnavailable
 from inference_engine.remote_packages import RemoteFile
-from inference_engine.transport import Limits, raise_for_status, retrying, shown, unreachable
+from inference_engine.transport import Limits, raise_for_status, shown, tried, unreachable
 
 _PIECE = 1 << 18
 
@@ -48,9 +48,7 @@ def download(
     part = _Part(target, file, limits)
     if not part.is_complete():
         if isinstance(source, Download):
-            for attempt in retrying(limits):
-                with attempt:
-                    _pull(client, source, part)
+            tried(lambda: _pull(client, source, part), limits)
         else:
             part.start("")
             part.write(source)

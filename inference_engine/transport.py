@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import random
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
-import stamina
 
 from inference_engine.errors import (
     AccessPaused,
@@ -24,6 +25,9 @@ from inference_engine.errors import (
     ProviderUnavailable,
     Unauthorized,
 )
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 #: Answers that pass by themselves.
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
@@ -87,22 +91,28 @@ def shown(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
 
-def retrying(limits: Limits) -> Any:
-    """Tries, each `with attempt:`; ProviderUnavailable is tried again, after what the provider asks to wait."""
+def tried(call: Callable[[], T], limits: Limits) -> T:
+    """What `call` gives; ProviderUnavailable is tried again, after what the provider asks to wait, within the deadline.
 
-    def again(error: Exception) -> bool | float:
-        if not isinstance(error, ProviderUnavailable):
-            return False
-        return True if error.retry_after_s is None else min(error.retry_after_s, limits.max_wait_s)
+    Not by stamina, which writes its retries to standard output where structlog is installed: results go there.
+    """
+    end = time.monotonic() + limits.deadline_s
+    for number in range(1, limits.attempts):
+        try:
+            return call()
+        except ProviderUnavailable as error:
+            wait_s = _wait_s(error, number, limits)
+            if time.monotonic() + wait_s > end:
+                raise
+            logger.info("%s; asked again in %.1f s", error, wait_s)
+            time.sleep(wait_s)
+    return call()
 
-    return stamina.retry_context(
-        on=again,
-        attempts=limits.attempts,
-        timeout=limits.deadline_s,
-        wait_initial=limits.wait_s,
-        wait_jitter=limits.wait_s / 2,
-        wait_max=limits.max_wait_s,
-    )
+
+def _wait_s(error: ProviderUnavailable, number: int, limits: Limits) -> float:
+    """Seconds before the next try: the provider's wish, else twice as long each time, with jitter for crowds."""
+    grown = limits.wait_s * 2 ** (number - 1) * random.uniform(1.0, 1.5)  # noqa: S311 (no secret)
+    return min(grown if error.retry_after_s is None else error.retry_after_s, limits.max_wait_s)
 
 
 def get_json(client: httpx.Client, url: str, limits: Limits, **request: Any) -> dict[str, Any]:
@@ -111,14 +121,16 @@ def get_json(client: httpx.Client, url: str, limits: Limits, **request: Any) -> 
     Raises:
         ProviderError: by status; AnswerInvalid where it is no JSON object.
     """
-    for attempt in retrying(limits):
-        with attempt:
-            try:
-                response = client.get(url, **request)
-            except httpx.TransportError as error:
-                raise unreachable(url, error) from error
-            raise_for_status(response)
-    return _json_object(response)
+
+    def ask() -> httpx.Response:
+        try:
+            response = client.get(url, **request)
+        except httpx.TransportError as error:
+            raise unreachable(url, error) from error
+        raise_for_status(response)
+        return response
+
+    return _json_object(tried(ask, limits))
 
 
 def raise_for_status(response: httpx.Response) -> None:

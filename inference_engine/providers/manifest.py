@@ -65,8 +65,12 @@ def find(model_id: str, options: ProviderOptions) -> FoundModel:
     return FoundModel(found, tuple(packages.values()), broken)
 
 
-def fetch(package: RemotePackage, file: RemoteFile, options: ProviderOptions) -> Download:  # noqa: ARG001
-    """Give a file's address, signed where it is in a bucket."""
+def fetch(package: RemotePackage, file: RemoteFile, options: ProviderOptions) -> Download:
+    """Give a file's address, signed where it is in a bucket; what is kept of a manifest has none."""
+    if not file.source:
+        raise ProviderUnavailable(
+            f"where {package.package_id}/{file.name} is says its manifest, which cannot be read now"
+        )
     if not file.source.startswith("s3://"):
         return Download(file.source)
     parts = urlsplit(file.source)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from inference_engine.downloads import Download
-from inference_engine.errors import AnswerInvalid, ModelNotFound
+from inference_engine.errors import AnswerInvalid, ModelNotFound, ProviderUnavailable
 from inference_engine.providers import FoundModel, ProviderOptions
 from inference_engine.remote_packages import FileHash, RemoteFile, RemotePackage
 from inference_engine.transport import Limits, check_url, get_json, make_client
@@ -74,14 +74,11 @@ def find(model_id: str, options: ProviderOptions) -> FoundModel:
     return FoundModel(model.model_id, tuple(packages.values()), broken)
 
 
-def fetch(package: RemotePackage, file: RemoteFile, options: ProviderOptions) -> Download:
-    """Give a file's address; an answer that was kept has none, so the provider is asked again."""
-    if file.source:
-        return Download(file.source)
-    for fresh in find(package.model_id, options).packages:
-        if isinstance(fresh, RemotePackage) and fresh.key == package.key:
-            return Download(next(found.source for found in fresh.files if found.name == file.name))
-    raise ModelNotFound(f"{NAME} has no package {package.package_id} of {package.model_id} any more")
+def fetch(package: RemotePackage, file: RemoteFile, options: ProviderOptions) -> Download:  # noqa: ARG001
+    """Give a file's address; an answer that was kept has none, since it may be signed."""
+    if not file.source:
+        raise ProviderUnavailable(f"{NAME} has not said where {package.package_id}/{file.name} is, and did not answer")
+    return Download(file.source)
 
 
 def read_package(data: Any, model: _Model) -> RemotePackage:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from datetime import UTC, datetime
 
 import pytest
@@ -250,6 +251,27 @@ def test_a_redirect_to_an_address_that_is_not_allowed_is_refused(server, get):
 
 def test_an_address_is_shown_without_what_it_is_signed_with():
     assert shown("https://user:pass@host:81/a/b?X-Amz-Signature=secret#x") == "https://host:81/a/b"
+
+
+def test_nothing_that_signs_an_address_is_logged_and_nothing_is_printed(server, get, caplog, capsys):
+    server.add_file("/f", DATA)
+    server.faults["/f"] = [(503, {"Retry-After": "0"})]
+
+    with caplog.at_level(logging.DEBUG, logger="httpx"), caplog.at_level(logging.DEBUG, logger="inference_engine"):
+        get("/f?X-Amz-Signature=secret")
+
+    assert "/f answers 503" in caplog.text
+    assert "secret" not in caplog.text
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_wait_past_the_deadline_is_not_begun(server, get):
+    server.faults["/f"] = [(503, {"Retry-After": "20"})]
+
+    with pytest.raises(ProviderUnavailable):
+        get(limits=Limits(deadline_s=5))
+
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(

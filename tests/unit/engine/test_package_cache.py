@@ -210,6 +210,16 @@ def test_offline_and_damaged_is_refused_with_its_reason(serve_model, load, cache
         load(offline=True)
 
 
+def test_a_provider_that_is_down_cannot_mend_what_is_damaged(server, serve_model, load, cache):
+    serve_model()
+    load()
+    damage(cache, cut=10)
+    server.stop()
+
+    with pytest.raises(ProviderUnavailable, match="did not answer"):
+        load()
+
+
 def test_a_provider_that_refuses_is_not_covered_up_by_the_cache(server, serve_model, load):
     serve_model()
     load()
