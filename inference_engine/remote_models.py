@@ -14,7 +14,7 @@ from inference_engine.cache.packages import Fetch, PackageCache
 from inference_engine.cache.upkeep import prune
 from inference_engine.downloads import Download, download
 from inference_engine.errors import DownloadRefused, ModelNotFound, ProviderUnavailable
-from inference_engine.packages import CONFIG_FILE, ModelPackage, read_package
+from inference_engine.packages import ARCHITECTURES, CONFIG_FILE, ModelPackage, read_package
 from inference_engine.providers import FoundModel, ProviderOptions, provider
 from inference_engine.remote_packages import RemoteFile, RemotePackage
 from inference_engine.transport import Limits, check_url, make_client
@@ -57,7 +57,9 @@ class RemoteModels:
             return self._recalled(name, model_id, error)
         offered = tuple(package for package in found.packages if isinstance(package, RemotePackage))
         remember(self.cache_dir, name, model_id, found.model_id, offered)
-        return replace(found, packages=tuple(map(self._mine, found.packages)))
+        unread = {package.package_id: why for package in offered if (why := against_reading(package))}
+        packages = tuple(self._mine(package) for package in found.packages if package.package_id not in unread)
+        return replace(found, packages=packages, broken={**found.broken, **unread})
 
     def bring(self, package: RemotePackage) -> ModelPackage:
         """Fetch what is not there yet, and read the package."""
@@ -109,6 +111,14 @@ class RemoteModels:
                 return download(client, given, file, folder, limits)
 
         return fetch
+
+
+def against_reading(package: RemotePackage) -> str:
+    """Why the package could not be read once it is here, which is known before it is fetched; empty: nothing."""
+    own_config = any(file.name == CONFIG_FILE for file in package.files)
+    if own_config or package.architecture in ARCHITECTURES:
+        return ""
+    return f"architecture {package.architecture!r} is not one of {', '.join(ARCHITECTURES)}"
 
 
 def config_of(package: RemotePackage) -> Mapping[str, Any]:

@@ -18,11 +18,13 @@ from inference_engine.errors import (
     AnswerInvalid,
     Forbidden,
     ModelNotFound,
+    PackageInvalid,
     ParameterInvalid,
     ProviderError,
     ProviderUnavailable,
     Unauthorized,
 )
+from inference_engine.inference_config import optional_count, section
 from inference_engine.packages import CONFIG_FILE
 from inference_engine.providers import FoundModel, ProviderOptions
 from inference_engine.remote_packages import FileHash, RemoteFile, RemotePackage, is_file_name
@@ -49,7 +51,7 @@ def find(model_id: str, options: ProviderOptions) -> FoundModel:
     for folder in folders:
         try:
             packages.append(_own_package(repository, commit, folder, files, options))
-        except (AnswerInvalid, KeyError, TypeError) as error:
+        except (AnswerInvalid, PackageInvalid, KeyError, TypeError) as error:
             broken[folder or repository] = f"{folder}/{CONFIG_FILE}: {type(error).__name__}: {error}"
     if not folders:
         packages.append(_transformers_package(repository, commit, files, options))
@@ -121,7 +123,7 @@ def _own_package(
         task=str(config["task_type"]),
         quantization=str(config.get("quantization") or "unknown"),
         files=tuple(_named(files[name], PurePosixPath(name).name) for name in below),
-        opset=(config.get("onnx") or {}).get("opset"),
+        opset=optional_count(section(config, "onnx", folder).get("opset"), "onnx.opset", folder),
         manifest={"repository": repository, "commit": commit, "folder": folder},
     )
 

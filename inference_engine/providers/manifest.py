@@ -22,11 +22,13 @@ from inference_engine.errors import (
     AnswerInvalid,
     Forbidden,
     ModelNotFound,
+    PackageInvalid,
     ParameterInvalid,
     ProviderError,
     ProviderUnavailable,
     Unauthorized,
 )
+from inference_engine.inference_config import optional_count
 from inference_engine.packages import PRECISIONS
 from inference_engine.providers import FoundModel, ProviderOptions
 from inference_engine.remote_packages import FileHash, RemoteFile, RemotePackage
@@ -56,11 +58,13 @@ def find(model_id: str, options: ProviderOptions) -> FoundModel:
     found = str(data.get("model_id") or PurePosixPath(parts.path).parent.name)
     packages: dict[str, RemotePackage] = {}
     broken: dict[str, str] = {}
-    for number, entry in enumerate(data.get("packages") or ()):
+    if not isinstance(data.get("packages"), list):
+        raise AnswerInvalid(f"{model_id}: packages must be a list, found {str(data.get('packages'))[:80]!r}")
+    for number, entry in enumerate(data["packages"]):
         name = str(entry.get("package_id") if isinstance(entry, dict) else number)
         try:
             packages[name] = _package(entry, data, found, model_id)
-        except (AnswerInvalid, KeyError, TypeError, AttributeError) as error:
+        except (AnswerInvalid, PackageInvalid, KeyError, TypeError, AttributeError) as error:
             broken[name] = f"{model_id}: {type(error).__name__}: {error}"
     return FoundModel(found, tuple(packages.values()), broken)
 
@@ -82,7 +86,9 @@ def _package(entry: Mapping[str, Any], model: Mapping[str, Any], model_id: str, 
     quantization = entry.get("quantization", "unknown")
     if quantization not in PRECISIONS:
         raise AnswerInvalid(f"quantization {quantization!r}, expected one of {', '.join(PRECISIONS)}")
-    package_id, static = str(entry["package_id"]), entry.get("static_batch_size")
+    package_id = str(entry["package_id"])
+    counts = ("static_batch_size", "max_batch_size", "opset")
+    static, most, opset = (optional_count(entry.get(name), name, package_id) for name in counts)
     return RemotePackage(
         package_id=package_id,
         model_id=model_id,
@@ -93,8 +99,8 @@ def _package(entry: Mapping[str, Any], model: Mapping[str, Any], model_id: str, 
         quantization=quantization,
         files=tuple(_file(file, address, package_id) for file in entry["files"]),
         static_batch_size=static,
-        max_batch_size=static or entry.get("max_batch_size") or 64,
-        opset=entry.get("opset"),
+        max_batch_size=static or most or 64,
+        opset=opset,
         manifest=dict(entry.get("manifest") or {}),
         features=dict(entry.get("features") or {}),
     )
@@ -105,7 +111,10 @@ def _file(data: Mapping[str, Any], address: str, package_id: str) -> RemoteFile:
     RemoteFile(path)  # a path has the form of a name: relative, and nowhere up
     hashes = [FileHash(algorithm, data[algorithm]) for algorithm in ("sha256", "md5") if algorithm in data]
     return RemoteFile(
-        str(data["name"]), f"{address.rpartition('/')[0]}/{path}", next(iter(hashes), None), data.get("size")
+        str(data["name"]),
+        f"{address.rpartition('/')[0]}/{path}",
+        next(iter(hashes), None),
+        optional_count(data.get("size"), "size", path),
     )
 
 

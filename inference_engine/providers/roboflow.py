@@ -12,6 +12,7 @@ import httpx
 
 from inference_engine.downloads import Download
 from inference_engine.errors import AnswerInvalid, ModelNotFound, ProviderUnavailable
+from inference_engine.packages import PRECISIONS
 from inference_engine.providers import FoundModel, ProviderOptions
 from inference_engine.remote_packages import FileHash, RemoteFile, RemotePackage
 from inference_engine.transport import Limits, check_url, get_json, make_client
@@ -102,7 +103,7 @@ def read_package(data: Any, model: _Model) -> RemotePackage:
         kind=kind,
         architecture=model.architecture,
         task=model.task,
-        quantization=str(manifest.get("quantization") or "unknown").lower(),
+        quantization=_precision(manifest),
         files=tuple(map(_file, _list(data, "packageFiles"))),
         static_batch_size=static,
         max_batch_size=most,
@@ -171,6 +172,13 @@ def _batch(manifest: Mapping[str, Any], kind: str) -> tuple[int | None, int]:
     if least is None or best is None or most is None or not least <= best <= most:
         raise AnswerInvalid(f"a dynamic plan needs min <= opt <= max batch sizes, found {least}, {best}, {most}")
     return None, most
+
+
+def _precision(manifest: Mapping[str, Any]) -> str:
+    found = str(manifest.get("quantization") or "unknown").lower()
+    if found not in PRECISIONS:
+        raise AnswerInvalid(f"quantization {found[:80]!r}, expected one of {', '.join(PRECISIONS)}")
+    return found
 
 
 def _file(data: Any) -> RemoteFile:

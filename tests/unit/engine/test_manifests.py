@@ -108,6 +108,24 @@ def test_a_manifest_cannot_point_outside_its_folder(server, make_manifest, remot
     assert "file name" in why
 
 
+@pytest.mark.parametrize(
+    "change", [{"static_batch_size": "4"}, {"opset": True}, {"files": None}, {"files": [{"name": "w", "size": "9"}]}]
+)
+def test_a_field_of_the_wrong_type_rejects_the_package(server, make_manifest, remote, change):
+    address = publish(server, *make_manifest(**change))
+
+    found = manifest.find(address, remote())
+
+    assert (found.packages, list(found.broken)) == ((), ["onnx-fp32"])
+
+
+def test_packages_that_are_no_list_are_refused(server, make_manifest, remote):
+    told, files = make_manifest()
+
+    with pytest.raises(AnswerInvalid, match="list"):
+        manifest.find(publish(server, told | {"packages": 5}, files), remote())
+
+
 @pytest.mark.parametrize("version", [None, 2, "1"])
 def test_a_manifest_of_another_version_is_refused(server, make_manifest, remote, version):
     told, files = make_manifest()

@@ -172,6 +172,7 @@ MANIFEST = {"type": "onnx-model-package-v1", "dynamicBatchSize": True, "staticBa
         ({"packageManifest": MANIFEST | {"dynamicBatchSize": False}}, "contradict"),
         ({"packageManifest": MANIFEST | {"dynamicBatchSize": False, "staticBatchSize": 0}}, "staticBatchSize"),
         ({"packageManifest": MANIFEST | {"type": "trt-model-package-v1", "minBatchSize": 4}}, "min <= opt <= max"),
+        ({"packageManifest": MANIFEST | {"quantization": "int3"}}, "int3"),
         ({"packageFiles": []}, "files"),
         ({"packageFiles": "weights.onnx"}, "packageFiles"),
         ({"packageFiles": [{"fileHandle": "../weights.onnx", "downloadUrl": "https://h/x"}]}, "file name"),
@@ -233,6 +234,16 @@ def test_each_type_of_manifest_becomes_metadata_before_anything_is_fetched(serve
     assert (package.kind, (package.static_batch_size, package.max_batch_size)) == (kind, batch)
     assert package.manifest == manifest
     assert package.quantization == manifest.get("quantization", "unknown")
+
+
+def test_an_architecture_we_do_not_know_is_rejected_before_anything_is_fetched(server, serve_model, remote):
+    entry = serve_model()
+    server.add_model("pets/1", [entry], modelArchitecture="oracle")
+
+    with pytest.raises(NoRunnableBackend, match="architecture 'oracle'"):
+        AutoModel.from_pretrained("rf://pets/1", provider_options=remote())
+
+    assert paths(server) == [WEIGHTS_PATH]
 
 
 def test_a_file_without_a_hash_is_refused_unless_allowed(serve_model, remote):
