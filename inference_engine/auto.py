@@ -13,13 +13,14 @@ from inference_engine.loading import decide, measured_options, open_decided
 from inference_engine.machine import probe_machine
 from inference_engine.model import VisionModel
 from inference_engine.negotiation import Decision, Wishes
+from inference_engine.providers import ProviderOptions
 from inference_engine.sessions import SessionOptions
 
 #: How a candidate is chosen.
 STRATEGIES = ("order", "measured")
 
 
-def explain(
+def explain(  # noqa: PLR0913 (each keyword is one wish)
     model: str | os.PathLike[str],
     *,
     backend: str | None = None,
@@ -27,6 +28,7 @@ def explain(
     quantization: str | None = None,
     batch_size: int | None = None,
     model_dirs: Sequence[str | os.PathLike[str]] = (),
+    provider_options: ProviderOptions = ProviderOptions(),  # noqa: B008 (frozen)
 ) -> Decision:
     """Every candidate for this model on this machine, with all reasons; nothing is opened.
 
@@ -34,7 +36,8 @@ def explain(
         ModelNotFound, PackageInvalid.
     """
     wishes = Wishes(backend=backend, quantization=quantization, batch_size=batch_size, device=device)
-    return decide(_reference(model), wishes, model_dirs=[Path(folder) for folder in model_dirs])
+    folders = [Path(folder) for folder in model_dirs]
+    return decide(_reference(model), wishes, model_dirs=folders, provider_options=provider_options)
 
 
 class AutoModel:
@@ -50,6 +53,7 @@ class AutoModel:
         quantization: str | None = None,
         batch_size: int | None = None,
         model_dirs: Sequence[str | os.PathLike[str]] = (),
+        provider_options: ProviderOptions = ProviderOptions(),  # noqa: B008 (frozen)
         options: SessionOptions = SessionOptions(),  # noqa: B008 (frozen)
         strategy: str = "order",
         samples: Any = None,
@@ -59,11 +63,13 @@ class AutoModel:
         """Find the model's packages, choose the best that runs here, and open it.
 
         Args:
-            model_id_or_path: an id below `model_dirs`, a package folder, or an `.onnx` file that names its classes.
+            model_id_or_path: an id below `model_dirs`, a package folder, an `.onnx` file that names its classes, or a
+                provider's model: `rf://project/1`, `hf://org/name@revision`, `https://` or `s3://` and a manifest.
             backend: `torch`, `onnx` ...; None: the first of `BACKEND_ORDER` that runs.
             device: `auto`, `cpu`, `cuda` or `cuda:<index>`.
             quantization: `fp32`, `int8` ...; None: the best that does not change results.
             batch_size: images that one run must take.
+            provider_options: keys, cache folder and limits for models that a provider has.
             options: threads a run and runs at once, on a CPU.
             strategy: `order` takes the first of `BACKEND_ORDER` that runs; `measured` opens all, and takes the fastest
                 whose predictions agree, lower precisions among them, with threads and batch as they were fastest.
@@ -75,11 +81,19 @@ class AutoModel:
             ParameterInvalid: there is no such strategy, or samples come without `measured`.
             ModelNotFound: the id or path is not known.
             PackageInvalid: the files are wrong.
+            ProviderError, DownloadRefused: the provider does not give it.
             NoRunnableBackend: nothing runs here; the message lists every candidate with its reasons.
         """
         _check_strategy(strategy, samples)
-        wishes = Wishes(backend=backend, quantization=quantization, batch_size=batch_size, device=device)
-        decision = decide(_reference(model_id_or_path), wishes, model_dirs=[Path(folder) for folder in model_dirs])
+        decision = explain(
+            model_id_or_path,
+            backend=backend,
+            device=device,
+            quantization=quantization,
+            batch_size=batch_size,
+            model_dirs=model_dirs,
+            provider_options=provider_options,
+        )
         if strategy == "measured":
             decision = _measured(decision, options, samples, budget_s, cache_dir)
         chosen = decision.chosen

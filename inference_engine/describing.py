@@ -85,7 +85,9 @@ def describe_model(model: str, *, model_dirs: Sequence[Path] = ()) -> ModelDescr
         ModelNotFound, PackageInvalid.
     """
     found = find_model(model, model_dirs)
-    return ModelDescription(found.model_id, tuple(_described(p) for p in found.packages), dict(found.broken))
+    return ModelDescription(
+        found.model_id, tuple(_described(p) for p in found.packages if isinstance(p, ModelPackage)), dict(found.broken)
+    )
 
 
 def describe_model_package(model: str, package_id: str, *, model_dirs: Sequence[Path] = ()) -> PackageDescription:

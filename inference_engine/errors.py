@@ -2,7 +2,16 @@
 
 * EngineError
   x PackageInvalid        the files are wrong, or a field is not known: never retry
+    x FileDamaged         a fetched file is not what its hash says, twice: the provider's file is wrong
   x ModelNotFound         no provider knows this id, no such path: check the name
+  x DownloadRefused       a file has no hash, or is larger than the limit: allow it, or leave it
+  x ProviderError         a provider did not give what was asked for
+    x Unauthorized        no key, or one that the provider does not know: pass another (401)
+    x PaymentRequired     the provider wants to be paid (402)
+    x Forbidden           the key does not open this model (403)
+    x AccessPaused        the provider has paused this account (423)
+    x AnswerInvalid       the provider's answer is not in the form that was agreed
+    x ProviderUnavailable no answer, or a busy provider, after all tries: retry later
   x NoRunnableBackend     nothing here can run any package: install a runtime or use other hardware
   x SessionFailed         the runtime broke while running: retry on a fresh session
     x OutOfMemory         the batch did not fit: retry with a smaller one
@@ -34,6 +43,65 @@ class ModelNotFound(EngineError):
     """No provider knows this model."""
 
     code = "model_not_found"
+
+
+class FileDamaged(PackageInvalid):
+    """A fetched file does not have the hash or the size that its provider declares."""
+
+    code = "file_damaged"
+
+
+class DownloadRefused(EngineError):
+    """A file is not fetched: it has no hash to be checked by, or is larger than the limit."""
+
+    code = "download_refused"
+
+
+class ProviderError(EngineError):
+    """A provider did not give what was asked for."""
+
+    code = "provider"
+
+
+class Unauthorized(ProviderError):
+    """The provider wants a key, or does not know the one that was sent."""
+
+    code = "provider_unauthorized"
+
+
+class PaymentRequired(ProviderError):
+    """The provider wants to be paid for this model."""
+
+    code = "provider_payment_required"
+
+
+class Forbidden(ProviderError):
+    """The key is known and does not open this model."""
+
+    code = "provider_forbidden"
+
+
+class AccessPaused(ProviderError):
+    """The provider has paused the account that the key belongs to."""
+
+    code = "provider_access_paused"
+
+
+class AnswerInvalid(ProviderError):
+    """The provider's answer is not in the form that was agreed."""
+
+    code = "provider_answer_invalid"
+
+
+class ProviderUnavailable(ProviderError):
+    """The provider gave no answer, or only refusals that pass; `retry_after_s` is what it asked to wait."""
+
+    code = "provider_unavailable"
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class NoRunnableBackend(EngineError):

@@ -8,13 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from inference_engine.backends import backend, offers
-from inference_engine.errors import NoRunnableBackend, PackageInvalid
+from inference_engine.errors import DownloadRefused, NoRunnableBackend, PackageInvalid, ProviderError
 from inference_engine.families import recipe
+from inference_engine.finding import find, local_package
 from inference_engine.machine import Machine, probe_machine
 from inference_engine.model import VisionModel
 from inference_engine.negotiation import BACKEND_ORDER, Candidate, Decision, Reason, Wishes, negotiate
 from inference_engine.packages import ModelPackage
-from inference_engine.providers.local import find_model
+from inference_engine.providers import ProviderOptions
+from inference_engine.remote_packages import RemotePackage
 from inference_engine.sessions import Session, SessionOptions
 
 logger = logging.getLogger(__name__)
@@ -27,9 +29,10 @@ def decide(
     model_dirs: Sequence[Path] = (),
     order: tuple[str, ...] = BACKEND_ORDER,
     machine: Machine | None = None,
+    provider_options: ProviderOptions = ProviderOptions(),  # noqa: B008 (frozen)
 ) -> Decision:
-    """Steps 1 to 6: find the packages and judge every candidate; nothing is opened."""
-    found = find_model(reference, model_dirs)
+    """Steps 1 to 6: find the packages and judge every candidate; nothing is fetched and nothing opened."""
+    found = find(reference, model_dirs, provider_options)
     return negotiate(
         found.model_id,
         found.packages,
@@ -41,20 +44,28 @@ def decide(
 
 
 def open_decided(decision: Decision, options: SessionOptions | None = None) -> VisionModel:
-    """Step 8: open the chosen candidate; one that does not open is rejected and the next one tried.
+    """Steps 7 and 8: fetch and open the chosen candidate; one that does not open is rejected and the next one tried.
 
     Args:
         options: None: threads and runs at once as they were measured, or the runtime's own.
 
     Raises:
         NoRunnableBackend: nothing is left; the message is the table of all candidates.
+        ProviderError, DownloadRefused: the chosen package cannot be fetched, which is no reason to fetch another.
     """
+    healed: set[str] = set()
     while (chosen := decision.chosen) is not None:
+        offered = decision.packages[chosen.package_id]
         try:
             return open_candidate(decision, chosen, options or measured_options(chosen))
+        except (ProviderError, DownloadRefused):
+            raise
         except Exception as error:  # noqa: BLE001 (recorded as the reason, and the next candidate runs)
             # A runtime that is installed and broken shows itself only here, and with anything: OSError for a missing
             # library, RuntimeError from its own initialisation, AttributeError beside a numpy that it does not know.
+            if chosen.package_id not in healed and _heals(offered):
+                healed.add(chosen.package_id)
+                continue
             logger.warning("%s on %s does not open: %s", chosen.package_id, chosen.backend, error)
             decision = decision.without(chosen, open_failed(error))
     raise NoRunnableBackend(f"nothing here runs {decision.model_id}:\n{decision}")
@@ -62,7 +73,7 @@ def open_decided(decision: Decision, options: SessionOptions | None = None) -> V
 
 def open_candidate(decision: Decision, candidate: Candidate, options: SessionOptions) -> VisionModel:
     """Open one candidate in its precision; whatever its runtime raises comes through."""
-    package = decision.packages[candidate.package_id]
+    package = local_package(decision.packages[candidate.package_id])
     made = recipe(package.family, package.task)
     wanted = replace(options, precision=candidate.quantization if candidate.is_lowered else None)
     session: Session = backend(candidate.backend).open_session(package, candidate.device, wanted)
@@ -81,6 +92,11 @@ def measured_options(candidate: Candidate) -> SessionOptions:
         return SessionOptions()
     setting = candidate.measurement.setting
     return SessionOptions(threads=setting.threads, concurrency=setting.streams)
+
+
+def _heals(package: ModelPackage | RemotePackage) -> bool:
+    """Whether files of a fetched package were damaged on this disk, so that fetching them again may help."""
+    return isinstance(package, RemotePackage) and package.origin is not None and package.origin.heal(package)
 
 
 def _check_fits(session: Session, package: ModelPackage) -> None:

@@ -14,7 +14,10 @@ from typing import Any, Literal
 from inference_engine.errors import ParameterInvalid
 from inference_engine.measurements import Measured, Measurement
 from inference_engine.packages import ModelPackage
+from inference_engine.remote_packages import RemotePackage
 
+#: What is judged: a package on disk, or one that a provider offers.
+Package = ModelPackage | RemotePackage
 #: Best first: the order of the seeds. A setting may change it; the docs' table is made from it.
 BACKEND_ORDER = ("trt", "torch", "hf", "openvino", "onnx")
 #: Precisions that change results; taken by themselves only where nothing better runs.
@@ -140,7 +143,7 @@ class Decision:
     wishes: Wishes
     strategy: str = "order"
     order: tuple[str, ...] = BACKEND_ORDER
-    packages: Mapping[str, ModelPackage] = field(default_factory=dict, compare=False, repr=False)
+    packages: Mapping[str, Package] = field(default_factory=dict, compare=False, repr=False)
     measured: Measured | None = None
 
     @property
@@ -177,7 +180,7 @@ class Decision:
 
 def negotiate(
     model_id: str,
-    packages: Sequence[ModelPackage],
+    packages: Sequence[Package],
     offers: Mapping[str, Offer],
     wishes: Wishes = Wishes(),
     *,
@@ -213,7 +216,7 @@ def negotiate(
     )
 
 
-def _openers(package: ModelPackage, offers: Mapping[str, Offer]) -> list[Offer]:
+def _openers(package: Package, offers: Mapping[str, Offer]) -> list[Offer]:
     """The backends that open this kind; an offer that opens nothing stands for an unknown kind."""
     found = [offer for offer in offers.values() if package.kind in offer.opens]
     kinds = sorted({kind for offer in offers.values() for kind in offer.opens})
@@ -221,7 +224,7 @@ def _openers(package: ModelPackage, offers: Mapping[str, Offer]) -> list[Offer]:
     return found or [Offer(package.kind, frozenset({package.kind}), missing=reason)]
 
 
-def _judge(package: ModelPackage, offer: Offer, way: tuple[str, str], wishes: Wishes) -> Candidate:
+def _judge(package: Package, offer: Offer, way: tuple[str, str], wishes: Wishes) -> Candidate:
     device, precision = way
     reasons = tuple(
         reason
@@ -240,7 +243,7 @@ def _judge(package: ModelPackage, offer: Offer, way: tuple[str, str], wishes: Wi
     return Candidate(package.package_id, offer.backend, device, precision, verdict, reasons, is_lowered)
 
 
-def _precisions(package: ModelPackage, offer: Offer, device: str) -> tuple[str, ...]:
+def _precisions(package: Package, offer: Offer, device: str) -> tuple[str, ...]:
     """The package's own, and those below it that this backend can run it in on this device."""
     own = package.quantization
     return (own, *offer.lowers.get((device.partition(":")[0], own), ()))
@@ -257,7 +260,7 @@ def _against_device(offer: Offer, wishes: Wishes) -> Reason | None:
     return Reason("device_missing", f"{offer.backend} has {', '.join(offer.devices)} here, not {wishes.device}")
 
 
-def _against_opset(package: ModelPackage, offer: Offer) -> Reason | None:
+def _against_opset(package: Package, offer: Offer) -> Reason | None:
     if offer.max_opset is None or (package.opset or 0) <= offer.max_opset:
         return None
     message = (
@@ -272,7 +275,7 @@ def _against_wishes(found: str, wished: str | None, code: str, what: str) -> Rea
     return Reason(code, f"{what} is {found}, asked for {wished}")
 
 
-def _against_batch(package: ModelPackage, wishes: Wishes) -> Reason | None:
+def _against_batch(package: Package, wishes: Wishes) -> Reason | None:
     wanted, static = wishes.batch_size, package.static_batch_size
     if wanted is None or (static == wanted if static else wanted <= package.max_batch_size):
         return None

@@ -20,13 +20,19 @@ from typing import Any
 
 from inference_engine.machine import Machine
 from inference_engine.measurements import Measured, measurement_from_record
-from inference_engine.negotiation import Candidate, Decision, Reason
+from inference_engine.negotiation import Candidate, Decision, Package, Reason
+from inference_engine.remote_packages import RemotePackage
 from inference_engine.tuning import Limits
 
 #: Raised when measuring, comparing or this file's form changes what an answer means.
 SCHEMA_VERSION = 1
 #: Drivers, kernels and neighbours change without a version that we see.
 DEFAULT_EXPIRY_S = 30 * 24 * 3600.0
+
+
+def _identity(package: Package) -> str:
+    """What a package's results hang on, known before it is fetched as well."""
+    return package.key if isinstance(package, RemotePackage) else package.digest
 
 
 def resolution_key(decision: Decision, machine: Machine, limits: Limits, source: str) -> str:
@@ -37,7 +43,7 @@ def resolution_key(decision: Decision, machine: Machine, limits: Limits, source:
     """
     question = {
         "schema_version": SCHEMA_VERSION,
-        "packages": sorted((name, package.digest) for name, package in decision.packages.items()),
+        "packages": sorted((name, _identity(package)) for name, package in decision.packages.items()),
         "machine": machine_fingerprint(machine),
         "runtimes": sorted((*machine.packages.items(), *machine.distributions.items())),
         "wishes": asdict(decision.wishes),

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from inference_engine.packages import ModelPackage
+from inference_engine.negotiation import Package
 
 K = TypeVar("K", bound=Hashable)
 
@@ -43,7 +43,7 @@ def openings(device: str, limits: Limits) -> list[tuple[int, int]]:
     return [(count, limits.cores // count) for count in usable]
 
 
-def batch_sizes(package: ModelPackage, device: str, wished: int | None) -> list[int]:
+def batch_sizes(package: Package, device: str, wished: int | None) -> list[int]:
     """Batches to try, smallest first; only one where the artefact or the caller fixes it."""
     if package.static_batch_size or wished:
         return [package.static_batch_size or wished or 1]

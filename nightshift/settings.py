@@ -25,11 +25,14 @@ from nightshift.errors import SettingsInvalid
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from inference_engine.providers import ProviderOptions
     from workers.config import WorkerConfig
 
 PREFIX = "NIGHTSHIFT_"
 FILE_NAME = "nightshift.toml"
 DATABASE_NAME = "nightshift.db"
+#: Provider -> variable of its key, as the provider's own tools call it.
+API_KEYS = {"roboflow": "ROBOFLOW_API_KEY", "huggingface": "HF_TOKEN"}
 
 
 def user_folder(variable: str, fallback: str) -> Path:
@@ -106,6 +109,13 @@ class Settings(BaseSettings):
     model_dirs: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(), description="Folders whose sub-folders are models, separated by `:`; the starter models come last."
     )
+    cache_max_bytes: int = Field(
+        default=50 * 2**30, ge=1, description="Bytes of fetched packages above which the least recently used go."
+    )
+    weights_provider: str | None = Field(
+        default=None, description="Who knows plain model ids, such as roboflow; unset: the models folders."
+    )
+    offline: bool = Field(default=False, description="Use fetched models only, and ask no provider.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Least level that is logged."
     )
@@ -160,6 +170,29 @@ class Settings(BaseSettings):
         return (*(folder.expanduser().absolute() for folder in self.model_dirs), starter_models())
 
     @property
+    def package_cache_dir(self) -> Path:
+        """Where fetched packages are."""
+        return self.cache_dir / "packages"
+
+    @property
+    def api_keys(self) -> dict[str, str]:
+        """Keys of providers, from the variables that their own tools read; in no file and no listing of settings."""
+        return {name: os.environ[key] for name, key in API_KEYS.items() if os.environ.get(key)}
+
+    @property
+    def provider_options(self) -> ProviderOptions:
+        """What models of providers are fetched with."""
+        from inference_engine.providers import ProviderOptions
+
+        return ProviderOptions(
+            weights_provider=self.weights_provider,
+            cache_dir=self.package_cache_dir,
+            api_keys=self.api_keys,
+            offline=self.offline,
+            max_cache_bytes=self.cache_max_bytes,
+        )
+
+    @property
     def quiet_log_level(self) -> str:
         """The level for commands that tell how a job goes themselves: the one that was set, else ERROR."""
         return self.log_level if "log_level" in self.model_fields_set else "ERROR"
@@ -173,6 +206,11 @@ class Settings(BaseSettings):
             "database_url": self.store_url,
             "broker_url": broker_url,
             "model_dirs": tuple(str(folder) for folder in self.all_model_dirs),
+            "cache_dir": str(self.package_cache_dir),
+            "cache_max_bytes": self.cache_max_bytes,
+            "weights_provider": self.weights_provider,
+            "api_keys": self.api_keys,
+            "offline": self.offline,
             "log_level": self.log_level,
             "log_format": self.log_format,
             **{name: value for name, value in overrides.items() if value is not None},

@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 from inference_engine.machine import Machine, probe_machine
+from inference_engine.providers import ProviderOptions
 from inference_engine.sniff import ImageLimits
 from jobstore.ids import new_id
 from jobstore.schema import WorkerId
@@ -29,7 +30,8 @@ def build_runtime(config: WorkerConfig, slot: Slot) -> Runtime:
     worker_id = WorkerId(new_id())
     store = JobStore.open(config.database_url)
     cores = max(1, len(slot.cores))
-    opener = Opener(slot.device, cores, config.max_wait_ms / 1000, tuple(map(Path, config.model_dirs)))
+    folders = tuple(map(Path, config.model_dirs))
+    opener = Opener(slot.device, cores, config.max_wait_ms / 1000, folders, provider_options(config))
     in_flight = _IN_FLIGHT_PER_CORE * cores if slot.device == "cpu" else _IN_FLIGHT_ON_GPU
     machine = probe_machine()
     return Runtime(
@@ -45,6 +47,17 @@ def build_runtime(config: WorkerConfig, slot: Slot) -> Runtime:
         runners=cores,
         in_flight=threading.Semaphore(in_flight),
         lease_s=config.lease_s,
+    )
+
+
+def provider_options(config: WorkerConfig) -> ProviderOptions:
+    """What models of providers are fetched with."""
+    return ProviderOptions(
+        weights_provider=config.weights_provider,
+        cache_dir=Path(config.cache_dir) if config.cache_dir else None,
+        api_keys=config.api_keys,
+        offline=config.offline,
+        max_cache_bytes=config.cache_max_bytes,
     )
 
 

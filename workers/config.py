@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,11 @@ class WorkerConfig:
         hardware: `auto`, `cpu`, or a GPU class such as `gpu-sm90`.
         cpu_processes: worker processes on the CPU; the cores are divided between them.
         model_dirs: folders whose sub-folders are models, searched by id.
+        cache_dir: folder of packages fetched from providers; empty: no provider is asked.
+        cache_max_bytes: above it, the least recently used of them go.
+        weights_provider: who knows plain model ids; None: the models folders.
+        api_keys: provider -> key.
+        offline: use what was fetched, and ask no provider.
         concurrency: shards a process works on at a time.
         max_wait_ms: how long the first image of a batch waits for others.
         lease_s: seconds after its last sign of life that a shard is taken from a worker.
@@ -34,6 +40,11 @@ class WorkerConfig:
     hardware: str = "auto"
     cpu_processes: int = 1
     model_dirs: tuple[str, ...] = ()
+    cache_dir: str = ""
+    cache_max_bytes: int = 50 * 2**30
+    weights_provider: str | None = None
+    api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    offline: bool = False
     concurrency: int = 4
     max_wait_ms: float = 10.0
     lease_s: float = 60.0

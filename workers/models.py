@@ -18,6 +18,7 @@ from inference_engine.errors import EngineError
 from inference_engine.loading import decide, open_decided
 from inference_engine.model import VisionModel
 from inference_engine.negotiation import Wishes
+from inference_engine.providers import ProviderOptions
 from workers.placement import batch_policy, session_options
 
 logger = logging.getLogger(__name__)
@@ -54,12 +55,13 @@ class Opener:
     cores: int
     max_wait_s: float
     model_dirs: tuple[Path, ...] = ()
+    provider_options: ProviderOptions = ProviderOptions()  # noqa: RUF009 (frozen)
 
     def __call__(self, reference: str, wishes: Mapping[str, Any]) -> LoadedModel:
         """Negotiate, open, and run one empty image, so that the first real one does not pay for warming up."""
         started = time.perf_counter()
         wished = Wishes(**{"device": self.device, **wishes})
-        decision = decide(reference, wished, model_dirs=self.model_dirs)
+        decision = decide(reference, wished, model_dirs=self.model_dirs, provider_options=self.provider_options)
         model = open_decided(decision, session_options(self.device, self.cores))
         policy = batch_policy(
             self.device, model.session.concurrency, (model.session.max_batch_size, wished.batch_size), self.max_wait_s

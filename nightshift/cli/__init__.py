@@ -34,6 +34,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "models": ("models", "List the models that are found here, with their packages."),
         "explain": ("explain", "Say which backend would run a model here, and why not the others."),
         "compile": ("compile", "Build a model for this machine's GPU."),
+        "cache": ("cache", "List, verify or remove packages that were fetched."),
     },
     "Fleet": {
         "up": ("fleet", "Run workers here until Ctrl-C, with Redis if no broker is configured."),

@@ -54,11 +54,11 @@ def compile(  # noqa: A001, PLR0913, PLR0917 (the command is called that; one pa
 def _onnx_package(model: str) -> ModelPackage:
     """The ONNX package of a model with the highest precision."""
     from inference_engine.errors import PackageInvalid
-    from inference_engine.packages import PRECISIONS
+    from inference_engine.packages import PRECISIONS, ModelPackage
     from inference_engine.providers.local import find_model
 
     found = find_model(model, load_settings().all_model_dirs).packages
-    candidates = [package for package in found if package.kind == "onnx"]
+    candidates = [package for package in found if isinstance(package, ModelPackage) and package.kind == "onnx"]
     if not candidates:
         kinds = ", ".join(sorted({package.kind for package in found}))
         raise PackageInvalid(f"{model} has no ONNX package to compile, only {kinds}; export it to ONNX first")

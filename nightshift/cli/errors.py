@@ -16,6 +16,7 @@ STATUS_OF_CODE = {
     "broker_unavailable": UNREACHABLE,
     "redis_not_found": UNREACHABLE,
     "redis_failed": UNREACHABLE,
+    "provider_unavailable": UNREACHABLE,
     "no_runnable_backend": NO_BACKEND,
     "settings_invalid": USAGE,
     "source_not_found": USAGE,
@@ -28,6 +29,7 @@ STATUS_OF_CODE = {
 HINT_OF_CODE = {
     "model_not_found": "nightshift models     or give a folder or an .onnx file: -m ./my_model",
     "no_runnable_backend": "nightshift explain MODEL     shows each candidate with what it lacks",
+    "provider_unauthorized": "set ROBOFLOW_API_KEY, or HF_TOKEN for hf:// models",
     "job_not_found": "nightshift jobs",
     "schema_outdated": "nightshift db upgrade",
     "store_unavailable": "see that the database of NIGHTSHIFT_DATABASE_URL runs, then: nightshift doctor",

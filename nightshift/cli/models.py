@@ -44,12 +44,13 @@ def _names(folders: Sequence[Path]) -> list[str]:
 def _describe(name: str, folders: Sequence[Path]) -> dict[str, Any]:
     """Give a model's packages; a broken one is named with what is wrong."""
     from inference_engine.errors import PackageInvalid
+    from inference_engine.finding import local_package
     from inference_engine.providers.local import find_model
 
     try:
         model = find_model(name, folders)
     except PackageInvalid as error:
         return {"model": name, "task": "broken", "classes": (), "packages": (str(error),)}
-    first = model.packages[0]
+    first = local_package(model.packages[0])
     packages = (*(package.package_id for package in model.packages), *(f"{broken} (broken)" for broken in model.broken))
     return {"model": name, "task": first.task, "classes": first.class_names, "packages": packages}

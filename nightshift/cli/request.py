@@ -124,7 +124,13 @@ def decide_here(settings: Settings, model: str, hardware: str, wishes: Mapping[s
     from inference_engine.auto import explain
 
     device = {"auto": "auto", "cpu": "cpu"}.get(hardware, "cuda")
-    return explain(model, device=device, model_dirs=settings.all_model_dirs, **wishes)
+    return explain(
+        model,
+        device=device,
+        model_dirs=settings.all_model_dirs,
+        provider_options=settings.provider_options,
+        **wishes,
+    )
 
 
 def check_here(settings: Settings, request: JobRequest) -> None:
@@ -135,11 +141,12 @@ def check_here(settings: Settings, request: JobRequest) -> None:
     """
     from inference_engine.errors import NoRunnableBackend
     from inference_engine.families import recipe
+    from inference_engine.finding import local_package
 
     decision = decide_here(settings, request.model, request.hardware, request.wishes)
     if decision.chosen is None:
         raise NoRunnableBackend(f"nothing on this machine runs {decision.model_id}\n{decision}")
-    package = decision.packages[decision.chosen.package_id]
+    package = local_package(decision.packages[decision.chosen.package_id])
     recipe(package.family, package.task).check_params(request.params, package)
 
 

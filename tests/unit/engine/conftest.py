@@ -10,6 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from inference_engine.inference_config import InferenceConfig, NetworkInput
 from inference_engine.packages import ModelPackage
+from inference_engine.providers import ProviderOptions
+from inference_engine.testing_server import ModelServer
+from inference_engine.transport import Limits
 
 INFERENCE = {
     "network_input": {"training_input_size": {"height": 32, "width": 32}, "padding_value": 114, "scaling_factor": 255},
@@ -97,5 +100,41 @@ def make_package():
             "digest": "0" * 64,
         }
         return ModelPackage(**fields | changes)
+
+    return make
+
+
+@pytest.fixture
+def server():
+    with ModelServer() as running:
+        yield running
+
+
+@pytest.fixture
+def serve_model(server, write_package):
+    """A function that serves a detector as Roboflow does, and gives its entry of `modelPackages`."""
+
+    def serve(model_id="pets/1", package_id="abc", *, extra=(), place="", **package):
+        folder = write_package(f"served/{package_id}")
+        names = {"weights.onnx": "model.onnx", "class_names.txt": "class_names.txt"}
+        names["inference_config.json"] = "inference_config.json"
+        for name, local in names.items():
+            server.add_file(f"/{place or package_id}/{name}", (folder / local).read_bytes())
+        files = {name: f"/{place or package_id}/{name}" for name in names}
+        entry = server.onnx_package(package_id, files, **package)
+        server.add_model(model_id, [entry, *extra])
+        return entry
+
+    return serve
+
+
+@pytest.fixture
+def remote(server, tmp_path):
+    """A function that gives the options to ask the server with."""
+
+    def make(**changes):
+        limits = Limits(wait_s=0.01, max_wait_s=0.05, connect_s=5, read_s=10, attempts=4)
+        fields = {"hosts": {"roboflow": server.url}, "cache_dir": tmp_path / "cache", "limits": limits}
+        return ProviderOptions(**fields | changes)
 
     return make

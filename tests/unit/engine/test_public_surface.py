@@ -50,6 +50,10 @@ def test_choosing_a_backend_loads_no_runtime():
     assert not modules_after(program) & {"torch", "onnxruntime", "cv2", "transformers"}
 
 
+def test_local_models_load_no_web_client():
+    assert not modules_after("import inference_engine.loading") & {"httpx", "boto3", "huggingface_hub", "filelock"}
+
+
 def test_every_error_is_of_one_tree_with_a_code_of_its_own():
     errors = [
         found
