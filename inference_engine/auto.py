@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from inference_engine import describing
+from inference_engine.describing import ModelDescription, PackageDescription, RuntimeDescription
 from inference_engine.errors import ParameterInvalid
 from inference_engine.loading import decide, measured_options, open_decided
 from inference_engine.machine import probe_machine
@@ -101,6 +103,44 @@ class AutoModel:
             return open_decided(decision, options)
         tuned = measured_options(chosen)
         return open_decided(decision, replace(options, threads=tuned.threads, concurrency=tuned.concurrency))
+
+    @staticmethod
+    def explain(model: str | os.PathLike[str], **wishes: Any) -> Decision:
+        """Every candidate for this model on this machine; takes what `inference_engine.explain` takes."""
+        return explain(model, **wishes)
+
+    @staticmethod
+    def describe_model(
+        model: str | os.PathLike[str], *, model_dirs: Sequence[str | os.PathLike[str]] = ()
+    ) -> ModelDescription:
+        """A model's packages as data that prints well.
+
+        Raises:
+            ModelNotFound, PackageInvalid.
+        """
+        return describing.describe_model(_reference(model), model_dirs=[Path(folder) for folder in model_dirs])
+
+    @staticmethod
+    def describe_model_package(
+        model: str | os.PathLike[str], package_id: str, *, model_dirs: Sequence[str | os.PathLike[str]] = ()
+    ) -> PackageDescription:
+        """One package of a model.
+
+        Raises:
+            ModelNotFound: the model, or a package of this id, is not there.
+        """
+        folders = [Path(folder) for folder in model_dirs]
+        return describing.describe_model_package(_reference(model), package_id, model_dirs=folders)
+
+    @staticmethod
+    def describe_runtime() -> RuntimeDescription:
+        """This machine and what each backend can do on it; imports no runtime."""
+        return describing.describe_runtime()
+
+    @staticmethod
+    def list_models(model_dirs: Sequence[str | os.PathLike[str]]) -> list[ModelDescription]:
+        """Every model below the folders."""
+        return describing.describe_models([Path(folder) for folder in model_dirs])
 
 
 def _check_strategy(strategy: str, samples: Any) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from inference_engine.auto import AutoModel
 from inference_engine.describing import (
     RuntimeDescription,
     describe_model,
@@ -71,3 +72,13 @@ def test_an_open_detector_has_the_detectors_interface():
 
     assert isinstance(model, ObjectDetectionModel)
     model.close()
+
+
+def test_auto_model_describes_with_paths_as_texts():
+    folders = [str(MODELS[0])]
+
+    assert AutoModel.describe_model("digits", model_dirs=folders).model_id == "digits"
+    assert AutoModel.describe_model_package("digits", "digits-onnx-fp32", model_dirs=folders).kind == "onnx"
+    assert "digits" in [model.model_id for model in AutoModel.list_models(folders)]
+    assert AutoModel.describe_runtime().machine == probe_machine()
+    assert AutoModel.explain("digits", model_dirs=folders, backend="onnx").chosen.backend == "onnx"
