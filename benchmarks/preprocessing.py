@@ -23,10 +23,11 @@ from inference_engine.opencv import import_cv2
 
 HW, SIDE, PICTURES = (720, 1280), 640, 8
 PLAIN = NetworkInput((SIDE, SIDE))
+OURS = "to_network, its own arrays"
 BARE = "cv2.resize and copy into a batch"
 
 NETWORKS = {
-    "to_network, its own arrays": PLAIN,
+    OURS: PLAIN,
     "imagenet normalisation": NetworkInput((SIDE, SIDE), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
     "stretch": NetworkInput((SIDE, SIDE), ResizeMode.STRETCH),
     "letterbox-reflect-edges": NetworkInput((SIDE, SIDE), ResizeMode.LETTERBOX_REFLECT),
@@ -67,10 +68,11 @@ def work(pictures: list[Any]) -> dict[str, Callable[[], None]]:
     }
 
 
-def measure(rounds: int) -> dict[str, float]:
+def measure(rounds: int, only: tuple[str, ...] = ()) -> dict[str, float]:
     """Milliseconds for all pictures, the best round of each; rounds alternate, so that a busy machine slows all."""
     random = np.random.default_rng(0)
     runs = work([random.integers(0, 256, (*HW, 3), dtype=np.uint8) for _ in range(PICTURES)])
+    runs = {name: run for name, run in runs.items() if not only or name in only}
     best = dict.fromkeys(runs, float("inf"))
     for _ in range(rounds):
         for name, run in runs.items():
