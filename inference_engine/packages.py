@@ -180,6 +180,7 @@ def _custom_package(folder: Path, config: Mapping[str, Any], where: str) -> Mode
         raise PackageInvalid(f"{where}: model_class {code_class!r} is not a name of Python")
     declares_input = (folder / "inference_config.json").is_file()
     inference = _inference_config(folder, "custom-code") if declares_input else InferenceConfig(NetworkInput((0, 0)))
+    arguments = {**inference.initialization, **section(config, "model_initialization", where)}
     has_names = (folder / "class_names.txt").is_file()
     names, network_names = _names(folder, inference) if has_names else ((), ())
     files = _files(folder, config, where)
@@ -193,7 +194,7 @@ def _custom_package(folder: Path, config: Mapping[str, Any], where: str) -> Mode
         weights=weights,
         quantization=_precision(config.get("quantization"), where),
         class_names=names,
-        config=inference,
+        config=replace(inference, initialization=arguments),
         digest=digest_of(files),
         network_classes=network_names,
         files=files,

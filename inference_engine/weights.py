@@ -92,7 +92,10 @@ def _safetensors(path: Path) -> list[StoredTensor]:
         length = int.from_bytes(file.read(8), "little")
         if not 0 < length <= _LONGEST_HEADER:
             raise ValueError(f"a header of {length} bytes")
-        header = json.loads(file.read(length))
+        raw = file.read(length)
+        if len(raw) != length:
+            raise ValueError(f"a header of {length} bytes, of which {len(raw)} are there")
+        header = json.loads(raw)
     size, found = path.stat().st_size, []
     for name, entry in header.items():
         dtype = None if name == "__metadata__" else _SAFETENSORS_TYPES.get(entry["dtype"])
