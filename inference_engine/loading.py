@@ -5,16 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from inference_engine.backends import backend, offers
+from inference_engine.custom import load_custom
 from inference_engine.errors import NoRunnableBackend, PackageInvalid
 from inference_engine.families import recipe
 from inference_engine.machine import Machine, probe_machine
 from inference_engine.model import VisionModel
-from inference_engine.negotiation import BACKEND_ORDER, Decision, Reason, Wishes, negotiate
+from inference_engine.negotiation import BACKEND_ORDER, Decision, Offer, Reason, Wishes, negotiate
 from inference_engine.packages import ModelPackage
 from inference_engine.providers.local import find_model
 from inference_engine.sessions import Session, SessionOptions
+from inference_engine.widths import check_widths
+
+#: What opens packages with their own Python; they need no runtime that we know of.
+CUSTOM = "custom-code"
 
 logger = logging.getLogger(__name__)
 
@@ -29,18 +35,23 @@ def decide(
 ) -> Decision:
     """Steps 1 to 6: find the packages and judge every candidate; nothing is opened."""
     found = find_model(reference, model_dirs)
+    machine = machine or probe_machine()
+    own_code = Offer(CUSTOM, frozenset({CUSTOM}), devices=("cpu", "cuda") if machine.gpus else ("cpu",))
     return negotiate(
         found.model_id,
         found.packages,
-        offers(machine or probe_machine()),
+        {**offers(machine), CUSTOM: own_code},
         wishes,
         broken=found.broken,
         order=order,
     )
 
 
-def open_decided(decision: Decision, options: SessionOptions) -> VisionModel:
+def open_decided(decision: Decision, options: SessionOptions) -> Any:
     """Step 8: open the chosen candidate; one that does not open is rejected and the next one tried.
+
+    Returns:
+        A `VisionModel`, or what the class of a custom-code package makes.
 
     Raises:
         NoRunnableBackend: nothing is left; the message is the table of all candidates.
@@ -48,9 +59,12 @@ def open_decided(decision: Decision, options: SessionOptions) -> VisionModel:
     while (chosen := decision.chosen) is not None:
         package = decision.packages[chosen.package_id]
         try:
+            if chosen.backend == CUSTOM:
+                return load_custom(package, chosen.device)
             made = recipe(package.family, package.task)
             session: Session = backend(chosen.backend).open_session(package, chosen.device, options)
             _check_fits(session, package)
+            check_widths(session.outputs, package)
         except Exception as error:  # noqa: BLE001 (recorded as the reason, and the next candidate runs)
             # A runtime that is installed and broken shows itself only here, and with anything: OSError for a missing
             # library, RuntimeError from its own initialisation, AttributeError beside a numpy that it does not know.

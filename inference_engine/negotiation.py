@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from inference_engine.errors import ParameterInvalid
 from inference_engine.packages import ModelPackage
+from inference_engine.trust import TrustPolicy, against_trust
 
 #: Best first: the order of the seeds. A setting may change it; the docs' table is made from it.
 BACKEND_ORDER = ("trt", "torch", "hf", "openvino", "onnx")
@@ -33,6 +34,7 @@ REASON_CODES = {
     "backend_not_wanted": "the caller asked for another backend",
     "precision_not_wanted": "the caller asked for another precision",
     "batch_not_fitting": "the package's batch is not the one that the caller asked for",
+    "untrusted": "the package can run code, and the caller has not said that it may",
     "open_failed": "the runtime refused to open the package",
     "lower_precision": "runs, but changes results; taken when asked for or when nothing else runs",
     "lower_in_order": "runs, but comes later in the order",
@@ -74,6 +76,7 @@ class Wishes:
     Attributes:
         device: `auto`, `cpu`, `cuda` or `cuda:<index>`.
         batch_size: images a run must take.
+        trust: which packages may be opened that can run code.
 
     Raises:
         ParameterInvalid: device or batch size cannot be.
@@ -83,6 +86,7 @@ class Wishes:
     quantization: str | None = None
     batch_size: int | None = None
     device: str = "auto"
+    trust: TrustPolicy = field(default_factory=TrustPolicy)
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, str) or not _DEVICE.fullmatch(self.device):
@@ -205,6 +209,7 @@ def _judge(package: ModelPackage, offer: Offer, device: str, wishes: Wishes) -> 
             _against_wishes(offer.backend, wishes.backend, "backend_not_wanted", "backend"),
             _against_wishes(package.quantization, wishes.quantization, "precision_not_wanted", "precision"),
             _against_batch(package, wishes),
+            _against_trust(package, wishes),
         )
         if reason
     )
@@ -244,6 +249,11 @@ def _against_batch(package: ModelPackage, wishes: Wishes) -> Reason | None:
         return None
     has = f"exactly {static}" if static else f"at most {package.max_batch_size}"
     return Reason("batch_not_fitting", f"takes {has} images a run, asked for {wanted}")
+
+
+def _against_trust(package: ModelPackage, wishes: Wishes) -> Reason | None:
+    found = against_trust(package, wishes.trust)
+    return Reason(*found) if found else None
 
 
 def _rank(candidate: Candidate, order: tuple[str, ...], wishes: Wishes) -> tuple[bool, int, int, bool, str, str]:
