@@ -23,8 +23,11 @@ _TASKS = {"detect": "object-detection"}
 _GREY, _SCALE = 114, 255.0
 
 
-def package_from_onnx(path: Path) -> ModelPackage:
+def package_from_onnx(path: Path, declared: set[str] | None = None) -> ModelPackage:
     """Read a bare ONNX file of a YOLOv8- or YOLO11-style detector.
+
+    Args:
+        declared: external data files that somebody vouches for.
 
     Raises:
         PackageInvalid: names or size are not in the file, or its head is not `(n, 4 + classes, anchors)`.
@@ -36,7 +39,7 @@ def package_from_onnx(path: Path) -> ModelPackage:
         raise PackageInvalid(f"{path}: its metadata says task {header.metadata['task']!r}; only 'detect' is read bare")
     is_fused = _is_fused(header)
     _check_head(header, len(names), is_fused, path)
-    contents = check_onnx(path, set())
+    contents = check_onnx(path, declared or set())
     sha256 = file_sha256(path)
     check_finite(path, sha256)
     network = NetworkInput(hw=_size(header, path), padding_value=_GREY, scaling_factor=_SCALE)

@@ -58,13 +58,7 @@ def check_onnx(path: Path, declared: set[str]) -> OnnxContents:
     Raises:
         PackageInvalid: with what was found.
     """
-    header = read_onnx_header(path)
-    found = _Found()
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            _walk_model(data, found)
-    except (OSError, ValueError, IndexError) as error:
-        raise PackageInvalid(f"{path}: not an ONNX model that can be read ({error})") from error
+    header, found = read_onnx_header(path), _find(path)
     foreign = (found.domains | set(header.domains)) - BUILT_IN_DOMAINS - found.functions
     if foreign:
         raise PackageInvalid(
@@ -76,6 +70,18 @@ def check_onnx(path: Path, declared: set[str]) -> OnnxContents:
     for name in sorted(found.external):
         check_external(path, name, declared)
     return OnnxContents(header.opset, tuple(sorted(found.external)))
+
+
+def external_files(path: Path) -> dict[str, Path]:
+    """External data of an ONNX file, by the path that the file has for them; each is checked as a package's would be.
+
+    Raises:
+        PackageInvalid: the file cannot be read, or a path is not that of a plain file beside it.
+    """
+    external = _find(path).external
+    for name in external:
+        check_external(path, name, external)
+    return {PurePosixPath(name).as_posix(): path.parent / name for name in sorted(external)}
 
 
 def check_external(path: Path, name: str, declared: set[str]) -> None:
@@ -99,6 +105,16 @@ def check_external(path: Path, name: str, declared: set[str]) -> None:
             f"{path}: external data {name!r} has no hash in model_config.json; "
             "make a package of it: nightshift models add"
         )
+
+
+def _find(path: Path) -> _Found:
+    found = _Found()
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            _walk_model(data, found)
+    except (OSError, ValueError, IndexError) as error:
+        raise PackageInvalid(f"{path}: not an ONNX model that can be read ({error})") from error
+    return found
 
 
 def _walk_model(data: mmap.mmap, found: _Found) -> None:
