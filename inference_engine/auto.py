@@ -13,10 +13,10 @@ from inference_engine.describing import ModelDescription, PackageDescription, Ru
 from inference_engine.errors import ParameterInvalid
 from inference_engine.loading import decide, measured_options, open_decided
 from inference_engine.machine import probe_machine
-from inference_engine.model import VisionModel
 from inference_engine.negotiation import Decision, Wishes
 from inference_engine.providers import ProviderOptions
 from inference_engine.sessions import SessionOptions
+from inference_engine.trust import trust_policy
 
 #: How a candidate is chosen.
 STRATEGIES = ("order", "measured")
@@ -29,6 +29,8 @@ def explain(  # noqa: PLR0913 (each keyword is one wish)
     device: str = "auto",
     quantization: str | None = None,
     batch_size: int | None = None,
+    trust: str | Sequence[str] | bool = False,
+    allow_local_code_packages: bool = False,
     model_dirs: Sequence[str | os.PathLike[str]] = (),
     provider_options: ProviderOptions = ProviderOptions(),  # noqa: B008 (frozen)
 ) -> Decision:
@@ -37,7 +39,13 @@ def explain(  # noqa: PLR0913 (each keyword is one wish)
     Raises:
         ModelNotFound, PackageInvalid.
     """
-    wishes = Wishes(backend=backend, quantization=quantization, batch_size=batch_size, device=device)
+    wishes = Wishes(
+        backend=backend,
+        quantization=quantization,
+        batch_size=batch_size,
+        device=device,
+        trust=trust_policy(trust, allow_local_code_packages),
+    )
     folders = [Path(folder) for folder in model_dirs]
     return decide(_reference(model), wishes, model_dirs=folders, provider_options=provider_options)
 
@@ -54,6 +62,8 @@ class AutoModel:
         device: str = "auto",
         quantization: str | None = None,
         batch_size: int | None = None,
+        trust: str | Sequence[str] | bool = False,
+        allow_local_code_packages: bool = False,
         model_dirs: Sequence[str | os.PathLike[str]] = (),
         provider_options: ProviderOptions = ProviderOptions(),  # noqa: B008 (frozen)
         options: SessionOptions = SessionOptions(),  # noqa: B008 (frozen)
@@ -61,7 +71,7 @@ class AutoModel:
         samples: Any = None,
         budget_s: float = 30.0,
         cache_dir: Path | None = None,
-    ) -> VisionModel:
+    ) -> Any:
         """Find the model's packages, choose the best that runs here, and open it.
 
         Args:
@@ -71,6 +81,9 @@ class AutoModel:
             device: `auto`, `cpu`, `cuda` or `cuda:<index>`.
             quantization: `fp32`, `int8` ...; None: the best that does not change results.
             batch_size: images that one run must take.
+            trust: sha256 of packages or artefacts that may be opened although they can run code (TensorRT plans,
+                TorchScript, exported programs); `True`: all of them but packages with their own Python.
+            allow_local_code_packages: packages with their own Python may be loaded too.
             provider_options: keys, cache folder and limits for models that a provider has.
             options: threads a run and runs at once, on a CPU.
             strategy: `order` takes the first of `BACKEND_ORDER` that runs; `measured` opens all, and takes the fastest
@@ -78,6 +91,9 @@ class AutoModel:
             samples: images to measure with, in any form that the model takes; None: generated ones.
             budget_s: seconds that measuring may take; an opening or a round that has begun is ended.
             cache_dir: folder where measurements are remembered; None: they are not.
+
+        Returns:
+            A `VisionModel`; of a package with its own Python, what its class makes.
 
         Raises:
             ParameterInvalid: there is no such strategy, or samples come without `measured`.
@@ -93,6 +109,8 @@ class AutoModel:
             device=device,
             quantization=quantization,
             batch_size=batch_size,
+            trust=trust,
+            allow_local_code_packages=allow_local_code_packages,
             model_dirs=model_dirs,
             provider_options=provider_options,
         )

@@ -13,16 +13,21 @@ from typing import Any
 
 from inference_engine.errors import PackageInvalid
 from inference_engine.inference_config import InferenceConfig, NetworkInput
+from inference_engine.onnx_contents import check_onnx
 from inference_engine.onnx_file import OnnxHeader, read_onnx_header
 from inference_engine.packages import ModelPackage, digest_of, file_sha256
+from inference_engine.weights import check_finite
 
 _TASKS = {"detect": "object-detection"}
 #: Padding grey and scaling that YOLOv8-style exports were trained with (ultralytics LetterBox, docs of 8.x).
 _GREY, _SCALE = 114, 255.0
 
 
-def package_from_onnx(path: Path) -> ModelPackage:
+def package_from_onnx(path: Path, declared: set[str] | None = None) -> ModelPackage:
     """Read a bare ONNX file of a YOLOv8- or YOLO11-style detector.
+
+    Args:
+        declared: external data files that somebody vouches for.
 
     Raises:
         PackageInvalid: names or size are not in the file, or its head is not `(n, 4 + classes, anchors)`.
@@ -32,7 +37,11 @@ def package_from_onnx(path: Path) -> ModelPackage:
     task = _TASKS.get(header.metadata.get("task", "detect"))
     if task is None:
         raise PackageInvalid(f"{path}: its metadata says task {header.metadata['task']!r}; only 'detect' is read bare")
-    _check_head(header, len(names), path)
+    is_fused = _is_fused(header)
+    _check_head(header, len(names), is_fused, path)
+    contents = check_onnx(path, declared or set())
+    sha256 = file_sha256(path)
+    check_finite(path, sha256)
     network = NetworkInput(hw=_size(header, path), padding_value=_GREY, scaling_factor=_SCALE)
     batch = header.inputs[0].shape[0]
     return ModelPackage(
@@ -45,9 +54,10 @@ def package_from_onnx(path: Path) -> ModelPackage:
         weights=path,
         quantization="int8" if header.is_quantized else _PRECISION.get(header.inputs[0].dtype, "unknown"),
         class_names=names,
-        config=InferenceConfig(network_input=network, static_batch_size=batch),
-        digest=digest_of({path.name: file_sha256(path)}),
-        opset=header.opset,
+        config=InferenceConfig(network, static_batch_size=batch, post_processing="nms", is_fused=is_fused),
+        digest=digest_of({path.name: sha256}),
+        opset=contents.opset,
+        files={path.name: sha256},
     )
 
 
@@ -79,12 +89,17 @@ def _size(header: OnnxHeader, path: Path) -> tuple[int, int]:
     raise PackageInvalid(f"{path}: the input {shape} has no fixed height and width, and `imgsz` is {found!r}")
 
 
-def _check_head(header: OnnxHeader, classes: int, path: Path) -> None:
+def _is_fused(header: OnnxHeader) -> bool:
+    """Whether suppression is inside: an end-to-end head, or an export with `nms=True`, each `(n, boxes, 6)`."""
+    return header.metadata.get("end2end") == "True" or "'nms': True" in header.metadata.get("args", "")
+
+
+def _check_head(header: OnnxHeader, classes: int, is_fused: bool, path: Path) -> None:
     shape = header.outputs[0].shape
-    if header.metadata.get("end2end") == "True" or len(shape) != 3 or shape[1] not in (None, 4 + classes):
+    at, width, expected = (2, 6, "(n, boxes, 6)") if is_fused else (1, 4 + classes, f"(n, {4 + classes}, anchors)")
+    if len(shape) != 3 or shape[at] not in (None, width):
         raise PackageInvalid(
-            f"{path}: output {header.outputs[0].name} is {shape}, "
-            f"expected (n, {4 + classes}, anchors) for {classes} classes"
+            f"{path}: output {header.outputs[0].name} is {shape}, expected {expected} for {classes} classes"
         )
     found = [spec.shape for spec in header.inputs]
     if len(found) != 1 or len(found[0]) != 4 or found[0][1] not in (None, 3):

@@ -50,6 +50,7 @@ def package_from_hf(folder: Path) -> ModelPackage:
         raise PackageInvalid(f"{folder}: no {WEIGHTS}; pickled and sharded weights are not read: save it again in one")
     family, task = MODEL_TYPES[model_type]
     steps = {"size": _SIZES.get(model_type, _SIZE)} | steps
+    hashes = {name: file_sha256(folder / name) for name in (CONFIG, PREPROCESSOR, WEIGHTS)}
     network = NetworkInput(canvas_hw(model_type, steps, folder), _mode(steps))
     return ModelPackage(
         package_id=folder.name,
@@ -62,7 +63,8 @@ def package_from_hf(folder: Path) -> ModelPackage:
         quantization=_PRECISIONS.get(str(config.get("dtype") or config.get("torch_dtype")), "unknown"),
         class_names=_class_names(config, folder),
         config=InferenceConfig(network),
-        digest=digest_of({name: file_sha256(folder / name) for name in (CONFIG, PREPROCESSOR, WEIGHTS)}),
+        digest=digest_of(hashes),
+        files=hashes,
         module=(model_type, steps),
     )
 

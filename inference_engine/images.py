@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from inference_engine.inference_config import NetworkInput, ResizeMode
+from inference_engine.network_input import NetworkInput, ResizeMode, round_up
 from inference_engine.opencv import import_cv2
+from inference_engine.pixels import Image, adjust, crop_box
 
-Image = npt.NDArray[np.uint8]  # (H, W, 3), RGB
+__all__ = ["Boxes", "Fit", "Image", "plan_fit", "to_network", "to_original"]
+
 Boxes = npt.NDArray[np.float32]  # (n, 4): x_min, y_min, x_max, y_max
+Planes = npt.NDArray[np.float32]  # (3, height, width)
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How an image was fitted: `network = original * scale + pad`, per axis.
+    """How an image was fitted: `network = (original - offset) * scale + pad`, per axis.
 
     Attributes:
         scale_xy: network pixels an original pixel, along x and y.
-        pad_xy: network pixels left of and above the picture.
+        pad_xy: network pixels left of and above the picture; negative where its border was cut away.
         original_hw: height and width of the original in pixels.
+        offset_xy: original pixels left of and above the static crop.
+        crop_hw: height and width of the static crop in original pixels; None: the whole picture.
     """
 
     scale_xy: tuple[float, float]
     pad_xy: tuple[int, int]
     original_hw: tuple[int, int]
+    offset_xy: tuple[int, int] = (0, 0)
+    crop_hw: tuple[int, int] | None = None
 
 
 def plan_fit(original_hw: tuple[int, int], network: NetworkInput) -> tuple[Fit, tuple[int, int]]:
@@ -35,40 +44,44 @@ def plan_fit(original_hw: tuple[int, int], network: NetworkInput) -> tuple[Fit, 
     The letterbox keeps the aspect ratio and centres the picture; the rest is padding. Sides are rounded, not cut:
     cutting loses a pixel of a 640 network for 113 of the widths up to 8192 (77, 154, 303 ...).
     """
-    (height, width), (net_h, net_w) = original_hw, network.hw
-    if network.resize_mode is ResizeMode.STRETCH:
-        return Fit((net_w / width, net_h / height), (0, 0), original_hw), (net_h, net_w)
-    scale = min(net_h / height, net_w / width)
-    new_h, new_w = max(1, round(height * scale)), max(1, round(width * scale))
-    # The ratio of the rounded sides is what the resize really did; `scale` is off by up to half a pixel in the network.
-    return Fit((new_w / width, new_h / height), ((net_w - new_w) // 2, (net_h - new_h) // 2), original_hw), (
-        new_h,
-        new_w,
-    )
+    left, top, right, bottom = crop_box(original_hw, network.crop)
+    height, width = bottom - top, right - left
+    new_h, new_w = _resized(network.dataset_hw or (height, width), network)
+    net_h, net_w = _canvas((new_h, new_w), network)
+    pad_x, pad_y = _margin(net_w, new_w), _margin(net_h, new_h)
+    # The ratio of the rounded sides is what the resize really did; the exact one is up to half a network pixel off.
+    scale = new_w / width, new_h / height
+    if network.crop is None:
+        return Fit(scale, (pad_x, pad_y), original_hw), (new_h, new_w)
+    return Fit(scale, (pad_x, pad_y), original_hw, (left, top), (height, width)), (new_h, new_w)
 
 
-def to_network(image: Image, network: NetworkInput) -> tuple[npt.NDArray[np.float32], Fit]:
-    """Resize, pad, order channels, scale and normalise one picture.
+def to_network(
+    image: Image, network: NetworkInput, out: npt.NDArray[np.float32] | None = None
+) -> tuple[npt.NDArray[np.float32], Fit]:
+    """Crop, adjust, resize, pad, order channels, scale and normalise one picture.
 
     Args:
         image: `(H, W, 3)` uint8 RGB.
+        out: `(1, 3, height, width)` float32 to write into, such as one place of a batch; None: a new one.
 
     Returns:
         `(1, 3, height, width)` float32, owned by the caller, and how the picture lies in it.
     """
     fit, (new_h, new_w) = plan_fit((image.shape[0], image.shape[1]), network)
-    if (new_h, new_w) != image.shape[:2]:
-        image = import_cv2().resize(image, (new_w, new_h), interpolation=import_cv2().INTER_LINEAR)
-    factor, offset = _arithmetic(network)
+    image = adjust(image, network)
+    if network.dataset_hw is not None:
+        image = _resize(image, network.dataset_hw)
+    image = _resize(image, (new_h, new_w))
+    net_h, net_w = _canvas((new_h, new_w), network)
     left, top = fit.pad_xy
-    planes = np.empty((1, 3, *network.hw), dtype=np.float32)
-    _pad(planes[0], (top, left, new_h, new_w), network.padding_value * factor + offset)
-    order = (0, 1, 2) if network.color_mode == "rgb" else (2, 1, 0)
-    for target, source in enumerate(order):
-        inside = planes[0, target, top : top + new_h, left : left + new_w]
-        np.multiply(image[:, :, source], factor[target], out=inside, dtype=np.float32)
-        if offset[target]:
-            inside += offset[target]
+    if left < 0 or top < 0:
+        image = image[max(-top, 0) : max(-top, 0) + net_h, max(-left, 0) : max(-left, 0) + net_w]
+        left, top = max(left, 0), max(top, 0)
+    if network.resize_mode is ResizeMode.LETTERBOX_REFLECT:
+        image, left, top = _reflected(image, (top, left), (net_h, net_w)), 0, 0
+    planes = np.empty((1, 3, net_h, net_w), dtype=np.float32) if out is None else out
+    _write(image, (top, left), network, planes[0])
     return planes, fit
 
 
@@ -80,20 +93,87 @@ def to_original(xyxy: Boxes, fit: Fit) -> Boxes:
     """
     pad = np.asarray(fit.pad_xy * 2, dtype=np.float32)
     scale = np.asarray(fit.scale_xy * 2, dtype=np.float32)
+    offset = np.asarray(fit.offset_xy * 2, dtype=np.float32)
     height, width = fit.original_hw
     limit = np.asarray((width, height, width, height), dtype=np.float32)
-    original: Boxes = np.clip((xyxy - pad) / scale, np.float32(0), limit).astype(np.float32, copy=False)
+    original: Boxes = np.clip((xyxy - pad) / scale + offset, np.float32(0), limit).astype(np.float32, copy=False)
     return original
 
 
-def _arithmetic(network: NetworkInput) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """`(pixel / scaling - mean) / std` as one multiplication and one addition a channel."""
+def _resized(hw: tuple[int, int], network: NetworkInput) -> tuple[int, int]:
+    """Height and width of the picture after its resize."""
+    if network.resize_mode is ResizeMode.STRETCH:
+        return network.hw
+    if network.resize_mode is ResizeMode.CENTER_CROP:
+        return hw
+    scale = min(network.hw[0] / hw[0], network.hw[1] / hw[1])
+    return max(1, round(hw[0] * scale)), max(1, round(hw[1] * scale))
+
+
+def _canvas(new_hw: tuple[int, int], network: NetworkInput) -> tuple[int, int]:
+    """Height and width of the network's input for a picture of this size."""
+    follows = network.resize_mode is ResizeMode.FIT_LONGER_EDGE
+    return round_up(new_hw, network.divisor) if follows else network.hw
+
+
+def _margin(space: int, size: int) -> int:
+    """Space before the picture, or, negative, what is cut from it; an odd pixel goes to the far side in both."""
+    return (space - size) // 2 if size <= space else -((size - space) // 2)
+
+
+def _resize(image: Image, hw: tuple[int, int]) -> Image:
+    if image.shape[:2] == hw:
+        return image
+    cv2 = import_cv2()
+    resized: Image = cv2.resize(image, (hw[1], hw[0]), interpolation=cv2.INTER_LINEAR)
+    return resized
+
+
+def _reflected(image: Image, corner: tuple[int, int], hw: tuple[int, int]) -> Image:
+    """Fill the border with the picture's mirror image; its outermost pixels are not doubled."""
+    cv2 = import_cv2()
+    top, left = corner
+    bottom, right = hw[0] - top - image.shape[0], hw[1] - left - image.shape[1]
+    bordered: Image = cv2.copyMakeBorder(image, top, bottom, left, right, cv2.BORDER_REFLECT_101)
+    return bordered
+
+
+def _write(image: Image, corner: tuple[int, int], network: NetworkInput, planes: Planes) -> None:
+    """Write the picture's channels, scaled and normalised, and the border around it."""
+    factor, offset, border = _arithmetic(network)
+    top, left = corner
+    height, width = image.shape[:2]
+    _pad(planes, (top, left, height, width), border)
+    # Splitting the bytes first is faster than three passes over interleaved ones.
+    channels = import_cv2().split(image)
+    for channel, plane, by, plus in zip(_ordered(channels, network), planes, factor, offset, strict=True):
+        _scale(channel, by, plus, plane[top : top + height, left : left + width])
+
+
+def _scale(channel: npt.NDArray[np.uint8], factor: float, offset: float, out: npt.NDArray[np.float32]) -> None:
+    """`channel * factor + offset` in one pass; OpenCV writes into the view where its rows are whole."""
+    cv2 = import_cv2()
+    if cv2.addWeighted(channel, factor, channel, 0.0, offset, dst=out, dtype=cv2.CV_32F) is not out:
+        np.multiply(channel, np.float32(factor), out=out, dtype=np.float32)
+        out += np.float32(offset)
+
+
+def _ordered(channels: Sequence[npt.NDArray[np.uint8]], network: NetworkInput) -> Sequence[npt.NDArray[np.uint8]]:
+    return channels if network.color_mode == "rgb" else channels[::-1]
+
+
+@lru_cache(maxsize=64)
+def _arithmetic(network: NetworkInput) -> tuple[tuple[float, ...], tuple[float, ...], npt.NDArray[np.float32]]:
+    """`(pixel / scaling - mean) / std` as one multiplication and one addition a channel, and the border's values."""
     mean = np.asarray(network.mean or (0.0, 0.0, 0.0))
     std = np.asarray(network.std or (1.0, 1.0, 1.0))
-    return (1.0 / (network.scaling_factor * std)).astype(np.float32), (-mean / std).astype(np.float32)
+    factor, offset = 1.0 / (network.scaling_factor * std), -mean / std
+    border = (network.padding_value * factor + offset).astype(np.float32)
+    border.flags.writeable = False
+    return tuple(factor.tolist()), tuple(offset.tolist()), border
 
 
-def _pad(planes: npt.NDArray[np.float32], inside: tuple[int, int, int, int], value: npt.NDArray[np.float32]) -> None:
+def _pad(planes: Planes, inside: tuple[int, int, int, int], value: npt.NDArray[np.float32]) -> None:
     """Fill only the border: writing the whole canvas first costs as much as the picture itself."""
     top, left, height, width = inside
     border = value[:, None, None]

@@ -6,18 +6,24 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from inference_engine.backends import backend, offers
+from inference_engine.custom import load_custom
 from inference_engine.errors import DownloadRefused, NoRunnableBackend, PackageInvalid, ProviderError
 from inference_engine.families import recipe
 from inference_engine.finding import find, local_package
 from inference_engine.machine import Machine, probe_machine
 from inference_engine.model import VisionModel
-from inference_engine.negotiation import BACKEND_ORDER, Candidate, Decision, Reason, Wishes, negotiate
+from inference_engine.negotiation import BACKEND_ORDER, Candidate, Decision, Offer, Reason, Wishes, negotiate
 from inference_engine.packages import ModelPackage
 from inference_engine.providers import ProviderOptions
 from inference_engine.remote_packages import RemotePackage
 from inference_engine.sessions import Session, SessionOptions
+from inference_engine.widths import check_widths
+
+#: What opens packages with their own Python; they need no runtime that we know of.
+CUSTOM = "custom-code"
 
 logger = logging.getLogger(__name__)
 
@@ -33,21 +39,26 @@ def decide(
 ) -> Decision:
     """Steps 1 to 6: find the packages and judge every candidate; nothing is fetched and nothing opened."""
     found = find(reference, model_dirs, provider_options)
+    machine = machine or probe_machine()
+    own_code = Offer(CUSTOM, frozenset({CUSTOM}), devices=("cpu", "cuda") if machine.gpus else ("cpu",))
     return negotiate(
         found.model_id,
         found.packages,
-        offers(machine or probe_machine()),
+        {**offers(machine), CUSTOM: own_code},
         wishes,
         broken=found.broken,
         order=order,
     )
 
 
-def open_decided(decision: Decision, options: SessionOptions | None = None) -> VisionModel:
+def open_decided(decision: Decision, options: SessionOptions | None = None) -> Any:
     """Steps 7 and 8: fetch and open the chosen candidate; one that does not open is rejected and the next one tried.
 
     Args:
         options: None: threads and runs at once as they were measured, or the runtime's own.
+
+    Returns:
+        A `VisionModel`, or what the class of a custom-code package makes.
 
     Raises:
         NoRunnableBackend: nothing is left; the message is the table of all candidates.
@@ -71,13 +82,16 @@ def open_decided(decision: Decision, options: SessionOptions | None = None) -> V
     raise NoRunnableBackend(f"nothing here runs {decision.model_id}:\n{decision}")
 
 
-def open_candidate(decision: Decision, candidate: Candidate, options: SessionOptions) -> VisionModel:
+def open_candidate(decision: Decision, candidate: Candidate, options: SessionOptions) -> Any:
     """Open one candidate in its precision; whatever its runtime raises comes through."""
     package = local_package(decision.packages[candidate.package_id])
+    if candidate.backend == CUSTOM:
+        return load_custom(package, candidate.device)
     made = recipe(package.family, package.task)
     wanted = replace(options, precision=candidate.quantization if candidate.is_lowered else None)
     session: Session = backend(candidate.backend).open_session(package, candidate.device, wanted)
     _check_fits(session, package)
+    check_widths(session.outputs, package)
     return VisionModel(package, session, made, decision)
 
 

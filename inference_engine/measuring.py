@@ -206,7 +206,7 @@ class _Contest:
 
     def _open(self, contender: _Contender, opening: Opening) -> VisionModel:
         options = SessionOptions(threads=opening[1], concurrency=opening[0])
-        model = open_candidate(self._decision, contender.candidate, options)
+        model: VisionModel = open_candidate(self._decision, contender.candidate, options)
         contender.models[opening] = model
         return model
 

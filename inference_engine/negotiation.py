@@ -15,6 +15,7 @@ from inference_engine.errors import ParameterInvalid
 from inference_engine.measurements import Measured, Measurement
 from inference_engine.packages import ModelPackage
 from inference_engine.remote_packages import RemotePackage
+from inference_engine.trust import TrustPolicy, against_trust
 
 #: What is judged: a package on disk, or one that a provider offers.
 Package = ModelPackage | RemotePackage
@@ -37,6 +38,7 @@ REASON_CODES = {
     "backend_not_wanted": "the caller asked for another backend",
     "precision_not_wanted": "the caller asked for another precision",
     "batch_not_fitting": "the package's batch is not the one that the caller asked for",
+    "untrusted": "the package can run code, and the caller has not said that it may",
     "open_failed": "the runtime refused to open the package",
     "lower_precision": "runs, but changes results; taken when asked for or when nothing else runs",
     "lower_in_order": "runs, but comes later in the order",
@@ -85,6 +87,7 @@ class Wishes:
     Attributes:
         device: `auto`, `cpu`, `cuda` or `cuda:<index>`.
         batch_size: images a run must take.
+        trust: which packages may be opened that can run code.
 
     Raises:
         ParameterInvalid: device or batch size cannot be.
@@ -94,6 +97,7 @@ class Wishes:
     quantization: str | None = None
     batch_size: int | None = None
     device: str = "auto"
+    trust: TrustPolicy = field(default_factory=TrustPolicy)
 
     def __post_init__(self) -> None:
         if not isinstance(self.device, str) or not _DEVICE.fullmatch(self.device):
@@ -235,6 +239,7 @@ def _judge(package: Package, offer: Offer, way: tuple[str, str], wishes: Wishes)
             _against_wishes(offer.backend, wishes.backend, "backend_not_wanted", "backend"),
             _against_wishes(precision, wishes.quantization, "precision_not_wanted", "precision"),
             _against_batch(package, wishes),
+            _against_trust(package, wishes),
         )
         if reason
     )
@@ -281,6 +286,11 @@ def _against_batch(package: Package, wishes: Wishes) -> Reason | None:
         return None
     has = f"exactly {static}" if static else f"at most {package.max_batch_size}"
     return Reason("batch_not_fitting", f"takes {has} images a run, asked for {wanted}")
+
+
+def _against_trust(package: Package, wishes: Wishes) -> Reason | None:
+    found = against_trust(package, wishes.trust)
+    return Reason(*found) if found else None
 
 
 def _rank(candidate: Candidate, order: tuple[str, ...], wishes: Wishes) -> tuple[bool, int, int, bool, str, str]:

@@ -7,16 +7,15 @@ metadata_props 14; GraphProto node 1, initializer 5, input 11, output 12.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from inference_engine.errors import PackageInvalid
+from inference_engine.protobuf import fields, text_of, text_pair
 from inference_engine.sessions import TensorSpec
 
 #: TensorProto.DataType -> numpy name, for the types that inputs and outputs of vision models have.
 _DTYPES = {1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "float64"}
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 #: protobuf writes a negative int64 as its two's complement: numbers from here on are negative, which no size is.
 _INT64_SIGN = 1 << 63
 
@@ -69,19 +68,19 @@ def _header(data: mmap.mmap, path: Path) -> OnnxHeader:
     outputs: list[TensorSpec] = []
     ops: set[str] = set()
     weights: set[str] = set()
-    for number, start, end, _ in _fields(data, 0, len(data)):
+    for number, start, end, _ in fields(data, 0, len(data)):
         if number == 8:
             domain, version = _opset(data, start, end)
             opset, domains = (version, domains) if domain in ("", "ai.onnx") else (opset, [*domains, domain])
         elif number == 14:
-            key, value = _text_pair(data, start, end)
+            key, value = text_pair(data, start, end)
             metadata[key] = value
         elif number == 7:
-            for kind, first, last, _ in _fields(data, start, end):
+            for kind, first, last, _ in fields(data, start, end):
                 if kind == 1:
-                    ops.add(_text(data, first, last, 4))
+                    ops.add(text_of(data, first, last, 4))
                 elif kind == 5:
-                    weights.add(_text(data, first, last, 8))
+                    weights.add(text_of(data, first, last, 8))
                 elif kind in (11, 12):
                     (inputs if kind == 11 else outputs).append(_value_info(data, first, last))
     if not opset or not outputs:
@@ -90,76 +89,29 @@ def _header(data: mmap.mmap, path: Path) -> OnnxHeader:
     return OnnxHeader(opset, tuple(sorted(domains)), free, tuple(outputs), metadata, frozenset(ops))
 
 
-def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Walk one protobuf message: field number, start and end of its bytes, value of a varint."""
-    at = start
-    while at < end:
-        tag, at = _varint(data, at)
-        number, wire = tag >> 3, tag & 7
-        value, stop = 0, at
-        if wire == _VARINT:
-            value, stop = _varint(data, at)
-        elif wire == _FIXED64:
-            stop = at + 8
-        elif wire == _FIXED32:
-            stop = at + 4
-        elif wire == _BYTES:
-            length, at = _varint(data, at)
-            stop = at + length
-        else:
-            raise ValueError(f"wire type {wire} at byte {at}")
-        if stop > end or number == 0:
-            raise ValueError(f"field {number} at byte {at} ends behind its message")
-        yield number, at, stop, value
-        at = stop
-
-
-def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while shift < 70:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-    raise ValueError(f"number at byte {at} does not end")
-
-
-def _text(data: mmap.mmap, start: int, end: int, wanted: int) -> str:
-    for number, first, last, _ in _fields(data, start, end):
-        if number == wanted:
-            return data[first:last].decode()
-    return ""
-
-
-def _text_pair(data: mmap.mmap, start: int, end: int) -> tuple[str, str]:
-    return _text(data, start, end, 1), _text(data, start, end, 2)
-
-
 def _opset(data: mmap.mmap, start: int, end: int) -> tuple[str, int]:
-    version = next((value for number, _, _, value in _fields(data, start, end) if number == 2), 0)
-    return _text(data, start, end, 1), version
+    version = next((value for number, _, _, value in fields(data, start, end) if number == 2), 0)
+    return text_of(data, start, end, 1), version
 
 
 def _value_info(data: mmap.mmap, start: int, end: int) -> TensorSpec:
     """ValueInfoProto: name 1, type 2 -> tensor_type 1 -> elem_type 1, shape 2 -> dim 1 -> dim_value 1."""
     dtype, shape = "unknown", []
-    for number, first, last, _ in _fields(data, start, end):
+    for number, first, last, _ in fields(data, start, end):
         if number != 2:
             continue
-        for kind, a, b, _ in _fields(data, first, last):
+        for kind, a, b, _ in fields(data, first, last):
             if kind != 1:
                 continue
-            for part, c, d, value in _fields(data, a, b):
+            for part, c, d, value in fields(data, a, b):
                 if part == 1:
                     dtype = _DTYPES.get(value, f"onnx type {value}")
                 elif part == 2:
-                    shape = [_dim(data, e, f) for n, e, f, _ in _fields(data, c, d) if n == 1]
-    return TensorSpec(_text(data, start, end, 1), tuple(shape), dtype)
+                    shape = [_dim(data, e, f) for n, e, f, _ in fields(data, c, d) if n == 1]
+    return TensorSpec(text_of(data, start, end, 1), tuple(shape), dtype)
 
 
 def _dim(data: mmap.mmap, start: int, end: int) -> int | None:
     return next(
-        (value for number, _, _, value in _fields(data, start, end) if number == 1 and 0 < value < _INT64_SIGN), None
+        (value for number, _, _, value in fields(data, start, end) if number == 1 and 0 < value < _INT64_SIGN), None
     )

@@ -6,23 +6,49 @@ A bare ONNX file is a package too when its exporter left names and image size in
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from inference_engine.config_fields import optional_count, section, text
 from inference_engine.errors import PackageInvalid
-from inference_engine.inference_config import InferenceConfig, optional_count, parse_inference_config, section
+from inference_engine.inference_config import InferenceConfig, parse_inference_config
+from inference_engine.network_input import NetworkInput
+from inference_engine.onnx_contents import check_onnx
+from inference_engine.package_files import (
+    CONFIG_FILE,
+    check_hashes,
+    declared_hashes,
+    digest_of,
+    file_sha256,
+    find_weights,
+    hash_files,
+    read_class_names,
+)
+from inference_engine.weights import check_finite
 
-CONFIG_FILE = "model_config.json"
+__all__ = ["CONFIG_FILE", "SCHEMA_VERSION", "ModelPackage", "digest_of", "file_sha256", "read_package"]
+
 SCHEMA_VERSION = 1
 
 #: Precisions that a package may declare.
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "unknown")
 #: Which family decodes which architecture; the first name of a row is the family's module.
-ARCHITECTURES = {"yolov8": "yolo", "yolov9": "yolo", "yolov11": "yolo", "yolo11": "yolo", "yolov12": "yolo"}
+ARCHITECTURES = {
+    "yolov8": "yolo",
+    "yolov9": "yolo",
+    "yolov10": "yolo",
+    "yolov11": "yolo",
+    "yolo11": "yolo",
+    "yolov12": "yolo",
+    "yolo12": "yolo",
+}
+#: The peer library's names of kinds that are called otherwise here.
+KIND_NAMES = {"hugging-face": "hf", "tensorrt": "trt", "torchscript": "torch-script", "custom": "custom-code"}
+#: What of `inference_config.json` a family applies beyond the input; a package that asks for more is refused.
+FAMILY_APPLIES = {"yolo": frozenset({"nms", "fused", "class removal"})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +56,20 @@ class ModelPackage:
     """Everything known of one package before it is opened.
 
     Attributes:
-        kind: what artefact it is: `torch`, `onnx` ...; a backend says which kinds it opens.
-        family: the module of `inference_engine.families` that decodes it.
-        weights: path of the artefact.
+        kind: what artefact it is: `torch`, `torch-script`, `torch-export`, `onnx`, `trt`, `hf` or `custom-code`; a
+            backend says which kinds it opens.
+        family: the module of `inference_engine.families` that decodes it; `custom` for custom code.
+        weights: path of the artefact; of custom code, its module.
         quantization: precision of its arithmetic: `fp32`, `fp16`, `bf16`, `int8` or `unknown`.
+        class_names: of results, by class id.
+        digest: sha256 over the names and hashes of its files; what a result is keyed by.
         module: name and arguments of the eager module that a `torch` package fills.
         opset: of an `onnx` package.
-        digest: sha256 over the names and hashes of its files; what a result is keyed by.
         warnings: what a reader should know; shown by `explain`.
+        network_classes: names by the network's class id, where `class_names` lacks removed ones; empty: the same.
+        files: sha256 of every file, by its path in the folder.
+        code_class: name of the class in a custom-code package's module.
+        settings: `model_config.json` as it stands, for what only one backend reads.
     """
 
     package_id: str
@@ -54,6 +86,10 @@ class ModelPackage:
     module: tuple[str, Mapping[str, Any]] | None = None
     opset: int | None = None
     warnings: tuple[str, ...] = field(default=())
+    network_classes: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    code_class: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def static_batch_size(self) -> int | None:
@@ -65,6 +101,17 @@ class ModelPackage:
         """Images a run takes at most, as declared; 64 where a dynamic package says nothing."""
         return self.config.static_batch_size or self.config.max_batch_size or 64
 
+    @property
+    def network_class_count(self) -> int:
+        """Classes that the network scores, removed ones included."""
+        return len(self.network_classes or self.class_names)
+
+    @property
+    def reported_ids(self) -> tuple[int, ...]:
+        """By the network's class id: the id in `class_names`, -1 for a removed class."""
+        names = {name: index for index, name in enumerate(self.class_names)}
+        return tuple(names.get(name, -1) for name in self.network_classes or self.class_names)
+
 
 def read_package(folder: Path) -> ModelPackage:
     """Read and check one package folder.
@@ -72,83 +119,160 @@ def read_package(folder: Path) -> ModelPackage:
     Raises:
         PackageInvalid: a file is missing or damaged, or a field is unknown or wrong.
     """
-    config = _json_object(folder / CONFIG_FILE)
-    where = str(folder / CONFIG_FILE)
+    config, where = read_json(folder / CONFIG_FILE), str(folder / CONFIG_FILE)
     if config.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
         raise PackageInvalid(
             f"{where}: schema_version {config['schema_version']!r}, this version reads {SCHEMA_VERSION}"
         )
-    architecture = _text(config, "model_architecture", where)
-    if architecture not in ARCHITECTURES:
-        raise PackageInvalid(f"{where}: architecture {architecture!r} is not one of {', '.join(ARCHITECTURES)}")
-    weights = folder / _text(config, "weights", where)
-    if weights.parent != folder or not weights.is_file():
-        raise PackageInvalid(f"{where}: weights {weights.name!r} is not a file of this folder")
-    inference = _json_object(folder / "inference_config.json")
-    onnx = section(config, "onnx", where)
-    return ModelPackage(
-        package_id=str(config.get("package_id") or folder.name),
-        model_id=str(config.get("model_id") or folder.parent.name),
-        kind=_text(config, "backend_type", where),
+    if "model_module" in config or "model_class" in config:
+        return _custom_package(folder, config, where)
+    architecture, family = _family(config, where)
+    kind = _kind(config, where)
+    weights = find_weights(folder, kind, config.get("weights") and text(config, "weights", where))
+    inference = _inference_config(folder, kind)
+    names, network_names = _names(folder, inference)
+    files = _files(folder, config, where)
+    package = ModelPackage(
+        package_id=_package_id(folder, config),
+        model_id=_model_id(folder, config),
+        kind=kind,
         architecture=architecture,
-        family=ARCHITECTURES[architecture],
-        task=_text(config, "task_type", where),
+        family=family,
+        task=text(config, "task_type", where),
         weights=weights,
         quantization=_precision(config.get("quantization"), where),
-        class_names=_class_names(folder / "class_names.txt"),
-        config=parse_inference_config(inference, str(folder / "inference_config.json")),
-        digest=_checked_digest(folder, section(config, "files", where)),
-        module=_module(section(config, "module", where), where),
-        opset=optional_count(onnx.get("opset"), "onnx.opset", where),
+        class_names=names,
+        config=inference,
+        digest=digest_of(files),
+        module=_module(section(config, "module", where), inference, where),
+        opset=optional_count(section(config, "onnx", where).get("opset"), "onnx.opset", where),
+        network_classes=network_names,
+        files=files,
+        settings=config,
+    )
+    _check_applied(package, where)
+    return _checked_artefact(package, set(section(config, "files", where)))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        PackageInvalid: there is none.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise PackageInvalid(f"{path}: cannot be read as JSON ({error})") from error
+    if not isinstance(data, dict):
+        raise PackageInvalid(f"{path}: expected a JSON object, found {type(data).__name__}")
+    return data
+
+
+def _custom_package(folder: Path, config: Mapping[str, Any], where: str) -> ModelPackage:
+    """A package whose class does everything itself; names and input are there only if it declares them."""
+    module = text(config, "model_module", where)
+    weights = folder / module
+    if weights.parent != folder or weights.suffix != ".py" or not weights.is_file():
+        raise PackageInvalid(f"{where}: model_module {module!r} is not a Python file of this folder")
+    code_class = text(config, "model_class", where)
+    if not code_class.isidentifier():
+        raise PackageInvalid(f"{where}: model_class {code_class!r} is not a name of Python")
+    declares_input = (folder / "inference_config.json").is_file()
+    inference = _inference_config(folder, "custom-code") if declares_input else InferenceConfig(NetworkInput((0, 0)))
+    arguments = {**inference.initialization, **section(config, "model_initialization", where)}
+    has_names = (folder / "class_names.txt").is_file()
+    names, network_names = _names(folder, inference) if has_names else ((), ())
+    files = _files(folder, config, where)
+    return ModelPackage(
+        package_id=_package_id(folder, config),
+        model_id=_model_id(folder, config),
+        kind="custom-code",
+        architecture=str(config.get("model_architecture") or "custom"),
+        family="custom",
+        task=str(config.get("task_type") or "custom"),
+        weights=weights,
+        quantization=_precision(config.get("quantization"), where),
+        class_names=names,
+        config=replace(inference, initialization=arguments),
+        digest=digest_of(files),
+        network_classes=network_names,
+        files=files,
+        code_class=code_class,
+        settings=config,
     )
 
 
-def file_sha256(path: Path) -> str:
-    """Hash a file in pieces; hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _package_id(folder: Path, config: Mapping[str, Any]) -> str:
+    return str(config.get("package_id") or config.get("model_package_id") or folder.name)
 
 
-def digest_of(hashes: Mapping[str, str]) -> str:
-    """One hash over a package's file names and hashes, whatever their order."""
-    lines = "".join(f"{name}\0{value}\n" for name, value in sorted(hashes.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()
+def _model_id(folder: Path, config: Mapping[str, Any]) -> str:
+    return str(config.get("model_id") or folder.parent.name)
 
 
-def _checked_digest(folder: Path, declared: Mapping[str, Any]) -> str:
-    """Hash every file of the folder; those with a declared hash must match it."""
-    try:
-        found = {file.name: file_sha256(file) for file in sorted(folder.iterdir()) if file.is_file()}
-    except OSError as error:
-        raise PackageInvalid(f"{folder}: its files cannot be read ({error})") from error
-    for name in declared:
-        expected = section(declared, name, f"{folder / CONFIG_FILE}: files").get("sha256")
-        if found.get(name) != expected:
-            raise PackageInvalid(
-                f"{folder / name}: sha256 is {found.get(name) or 'absent'}, "
-                f"{CONFIG_FILE} says {expected}; the file is damaged or was changed: fetch the package again"
-            )
-    return digest_of(found)
-
-
-def _class_names(path: Path) -> tuple[str, ...]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PackageInvalid(f"{path}: class names cannot be read ({error})") from error
-    # An empty line between names is refused: dropping it would shift every class after it.
-    names = tuple(line.strip() for line in text.rstrip().split("\n"))
-    if not all(names) or len(set(names)) != len(names):
+def _family(config: Mapping[str, Any], where: str) -> tuple[str, str]:
+    architecture = text(config, "model_architecture", where)
+    named = config.get("family")
+    if named is not None:
+        return architecture, text(config, "family", where)
+    if architecture not in ARCHITECTURES:
         raise PackageInvalid(
-            f"{path}: expected different class names, one a line and no line empty, found {names[:20]}"
+            f"{where}: architecture {architecture!r} is not one of {', '.join(ARCHITECTURES)}; "
+            "a package of another one names its `family`"
         )
-    return names
+    return architecture, ARCHITECTURES[architecture]
 
 
-def _module(data: Mapping[str, Any], where: str) -> tuple[str, Mapping[str, Any]] | None:
-    if not data:
-        return None
-    return _text(data, "name", f"{where}: module"), dict(section(data, "args", f"{where}: module"))
+def _kind(config: Mapping[str, Any], where: str) -> str:
+    kind = text(config, "backend_type", where).lower().replace("_", "-")
+    return KIND_NAMES.get(kind, kind)
+
+
+def _inference_config(folder: Path, kind: str) -> InferenceConfig:
+    path = folder / "inference_config.json"
+    parsed = parse_inference_config(read_json(path), str(path))
+    if kind != "trt" or not (folder / "trt_config.json").is_file():
+        return parsed
+    return _with_engine_batch(parsed, read_json(folder / "trt_config.json"), str(folder / "trt_config.json"))
+
+
+def _with_engine_batch(config: InferenceConfig, engine: Mapping[str, Any], where: str) -> InferenceConfig:
+    """A plan's own batch limits, as the peer library writes them beside it."""
+    return replace(
+        config,
+        static_batch_size=config.static_batch_size
+        or optional_count(engine.get("static_batch_size"), "static_batch_size", where),
+        max_batch_size=config.max_batch_size
+        or optional_count(engine.get("dynamic_batch_size_max"), "dynamic_batch_size_max", where),
+    )
+
+
+def _names(folder: Path, config: InferenceConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of results, and names of the network where those are more."""
+    names = read_class_names(folder / "class_names.txt")
+    if absent := [name for name in config.removed_classes if name not in names]:
+        raise PackageInvalid(f"{folder}: class_names_operations removes {absent[0]!r}, which class_names.txt lacks")
+    kept = tuple(name for name in names if name not in config.removed_classes)
+    if not kept:
+        raise PackageInvalid(f"{folder}: class_names_operations removes every class")
+    return kept, names if len(kept) < len(names) else ()
+
+
+def _files(folder: Path, config: Mapping[str, Any], where: str) -> dict[str, str]:
+    found = hash_files(folder)
+    check_hashes(folder, found, declared_hashes(section(config, "files", where), where))
+    return found
+
+
+def _module(data: Mapping[str, Any], config: InferenceConfig, where: str) -> tuple[str, Mapping[str, Any]] | None:
+    """Name and arguments of the eager module; `model_initialization` adds to its arguments."""
+    if data:
+        arguments = {**section(data, "args", f"{where}: module"), **config.initialization}
+        return text(data, "name", f"{where}: module"), arguments
+    if config.initialization:
+        raise PackageInvalid(f"{where}: model_initialization has arguments, and no module or class takes them")
+    return None
 
 
 def _precision(value: Any, where: str) -> str:
@@ -159,18 +283,27 @@ def _precision(value: Any, where: str) -> str:
     return str(value)
 
 
-def _json_object(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise PackageInvalid(f"{path}: cannot be read as JSON ({error})") from error
-    if not isinstance(data, dict):
-        raise PackageInvalid(f"{path}: expected a JSON object, found {type(data).__name__}")
-    return data
+def _check_applied(package: ModelPackage, where: str) -> None:
+    """Refuse what the family would ignore."""
+    config = package.config
+    asked = {
+        config.post_processing: config.post_processing is not None,
+        "fused": config.is_fused,
+        "class removal": bool(config.removed_classes),
+    }
+    applied = FAMILY_APPLIES.get(package.family, frozenset({"nms", "softmax", "sigmoid"}))
+    if refused := [name for name, is_asked in asked.items() if is_asked and name not in applied]:
+        raise PackageInvalid(
+            f"{where}: inference_config.json asks for {refused[0]} (post_processing or class_names_operations), "
+            f"family {package.family} applies {', '.join(sorted(applied))} only"
+        )
 
 
-def _text(data: Mapping[str, Any], key: str, where: str) -> str:
-    value = data.get(key)
-    if not isinstance(value, str) or not value:
-        raise PackageInvalid(f"{where}: {key} must be a text, found {value!r}")
-    return value
+def _checked_artefact(package: ModelPackage, declared: set[str]) -> ModelPackage:
+    """Look into what can be read without a runtime: its operators, its external data, its numbers."""
+    if package.kind == "onnx":
+        contents = check_onnx(package.weights, declared)
+        package = replace(package, opset=package.opset or contents.opset)
+    relative = package.weights.name
+    check_finite(package.weights, package.files.get(relative, ""))
+    return package

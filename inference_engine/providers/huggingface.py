@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from inference_engine.config_fields import optional_count, section
 from inference_engine.downloads import Download
 from inference_engine.errors import (
     AnswerInvalid,
@@ -24,7 +25,6 @@ from inference_engine.errors import (
     ProviderUnavailable,
     Unauthorized,
 )
-from inference_engine.inference_config import optional_count, section
 from inference_engine.packages import CONFIG_FILE
 from inference_engine.providers import FoundModel, ProviderOptions
 from inference_engine.remote_packages import FileHash, RemoteFile, RemotePackage, is_file_name

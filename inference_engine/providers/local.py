@@ -30,7 +30,7 @@ def find_model(reference: str, model_dirs: Sequence[Path] = ()) -> FoundModel:
             return _from_path(Path(reference).expanduser())
         except (OSError, RuntimeError) as error:  # a name too long, no access, no such home folder
             raise ModelNotFound(f"{reference!r} cannot be read: {error}") from error
-    if not _ID.fullmatch(reference) or len(reference) > 200:
+    if not is_id(reference):
         raise ModelNotFound(f"{reference[:200]!r} is neither a path nor a model id")
     for folder in model_dirs:
         if (folder / reference).is_dir():
@@ -38,6 +38,24 @@ def find_model(reference: str, model_dirs: Sequence[Path] = ()) -> FoundModel:
     looked = ", ".join(map(str, model_dirs)) or "no models folder is configured"
     hint = f"; for the folder of that name here, write ./{reference}" if Path(reference).exists() else ""
     raise ModelNotFound(f"no model called {reference!r} ({looked}){hint}")
+
+
+def is_id(name: str) -> bool:
+    """Whether a text can be a model's id: parts of letters, digits, `.`, `_` and `-`, with `/` between them."""
+    return len(name) <= 200 and _ID.fullmatch(name) is not None
+
+
+def package_folders(reference: str, model_dirs: Sequence[Path] = ()) -> list[Path]:
+    """Folders of a model's packages, whole or broken.
+
+    Raises:
+        ModelNotFound: no such path or id.
+    """
+    places = [Path(reference).expanduser()] if is_path(reference) else [folder / reference for folder in model_dirs]
+    place = next((place for place in places if place.is_dir()), None)
+    if place is None or not (is_path(reference) or is_id(reference)):
+        raise ModelNotFound(f"no model folder called {reference[:200]!r}")
+    return _folders(place)
 
 
 def is_path(reference: str) -> bool:
@@ -64,10 +82,17 @@ def _from_path(path: Path) -> FoundModel:
         return FoundModel(package.model_id, (package,))
     if not path.exists():
         raise ModelNotFound(f"no such file or folder: {path}")
-    folders = [path] if (path / CONFIG_FILE).is_file() else sorted(f.parent for f in path.glob(f"*/{CONFIG_FILE}"))
+    folders = _folders(path)
     if not path.is_dir() or not folders:
         raise ModelNotFound(f"{path} is not a model: expected an .onnx file or a folder with {CONFIG_FILE}")
     return _from_folders(path, folders)
+
+
+def _folders(path: Path) -> list[Path]:
+    """The folder itself if it is a package, else those in it that are; one that is being written is none yet."""
+    if (path / CONFIG_FILE).is_file():
+        return [path]
+    return sorted(file.parent for file in path.glob(f"*/{CONFIG_FILE}") if not file.parent.name.startswith("."))
 
 
 def _from_folders(path: Path, folders: Sequence[Path]) -> FoundModel:

@@ -17,6 +17,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from inference_engine.config_fields import optional_count
 from inference_engine.downloads import Download
 from inference_engine.errors import (
     AnswerInvalid,
@@ -28,7 +29,6 @@ from inference_engine.errors import (
     ProviderUnavailable,
     Unauthorized,
 )
-from inference_engine.inference_config import optional_count
 from inference_engine.packages import PRECISIONS
 from inference_engine.providers import FoundModel, ProviderOptions
 from inference_engine.remote_packages import FileHash, RemoteFile, RemotePackage

@@ -115,9 +115,19 @@ def test_another_task_than_detection_is_refused(write_onnx, task):
         AutoModel.from_pretrained(write_onnx(HEAD, metadata=changed(task=task)))
 
 
-def test_a_head_with_suppression_inside_is_refused(write_onnx):
-    with pytest.raises(PackageInvalid, match="expected"):
-        package_from_onnx(write_onnx(HEAD, metadata=changed(end2end="True")))
+@pytest.mark.parametrize("said", [{"end2end": "True"}, {"args": "{'batch': 1, 'nms': True}"}])
+def test_a_head_with_suppression_inside_is_read_as_boxes(write_onnx, said):
+    model = AutoModel.from_pretrained(write_onnx([[4, 4, 12, 20, 0.9, 1]] * 3, metadata=changed(**said)))
+
+    (found,) = model(np.zeros((32, 32, 3), np.uint8), max_detections=1)
+
+    assert found.xyxy.tolist() == [[4, 4, 12, 20]]
+    assert found.names == ["dog"]
+
+
+def test_a_head_that_should_have_suppression_inside_and_has_another_shape_is_refused(write_onnx):
+    with pytest.raises(PackageInvalid, match=r"expected \(n, boxes, 6\)"):
+        package_from_onnx(write_onnx(np.zeros((8, 5)), metadata=changed(end2end="True")))
 
 
 def test_a_network_for_grey_pictures_is_refused(write_onnx):

@@ -93,18 +93,18 @@ def test_an_unknown_key_is_refused_and_named(path):
         parse(changed(path, 1))
 
 
-@pytest.mark.parametrize("key", ["model_initialization", "class_names_operations"])
-def test_a_key_of_the_peer_that_is_not_implemented_is_refused(key):
-    with pytest.raises(PackageInvalid, match=key):
-        parse(WHOLE | {key: []})
-
-
 @pytest.mark.parametrize(
     ("path", "value"),
     [
         ("image_pre_processing/static-crop", {"enabled": True, "x_min": 0}),
-        ("image_pre_processing/contrast", {"type": "Contrast Stretching"}),
-        ("image_pre_processing/grayscale", {"enabled": True}),
+        ("image_pre_processing/static-crop", {"x_min": 0, "x_max": 101, "y_min": 0, "y_max": 100}),
+        ("image_pre_processing/static-crop", {"x_min": 50, "x_max": 50, "y_min": 0, "y_max": 100}),
+        ("image_pre_processing/static-crop", {"x_min": 0, "x_max": math.nan, "y_min": 0, "y_max": 100}),
+        ("image_pre_processing/contrast", {"type": "More"}),
+        ("image_pre_processing/contrast", {"enabled": True}),
+        ("image_pre_processing/grayscale", {"enabled": "yes"}),
+        ("image_pre_processing/grayscale", True),
+        ("image_pre_processing/tile", {"enabled": True}),
         ("image_pre_processing", [1]),
         ("network_input", "rgb"),
         ("network_input/training_input_size", None),
@@ -112,10 +112,12 @@ def test_a_key_of_the_peer_that_is_not_implemented_is_refused(key):
         ("network_input/training_input_size/height", 0),
         ("network_input/training_input_size/height", True),
         ("network_input/training_input_size/width", 640.0),
-        ("network_input/dataset_version_resize_dimensions", {"height": 1, "width": 1}),
+        ("network_input/dataset_version_resize_dimensions", {"height": 1}),
+        ("network_input/dataset_version_resize_dimensions", [640, 640]),
+        ("network_input/dynamic_spatial_size_supported", "yes"),
         ("network_input/color_mode", "grey"),
-        ("network_input/resize_mode", "letterbox-reflect-edges"),
-        ("network_input/resize_mode", "center-crop"),
+        ("network_input/resize_mode", "fit-shorter-edge"),
+        ("network_input/resize_mode", "fit-longer-edge"),
         ("network_input/padding_value", 256),
         ("network_input/padding_value", -1),
         ("network_input/padding_value", "114"),
@@ -135,8 +137,12 @@ def test_a_key_of_the_peer_that_is_not_implemented_is_refused(key):
         ("forward_pass/static_batch_size", "4"),
         ("forward_pass/max_dynamic_batch_size", -1),
         ("forward_pass/max_dynamic_batch_size", 1.5),
-        ("post_processing/type", "softmax"),
-        ("post_processing/fused", True),
+        ("post_processing/type", "wbf"),
+        ("post_processing/fused", "yes"),
+        ("model_initialization", [1]),
+        ("class_names_operations", {"type": "class_name_removal"}),
+        ("class_names_operations", [{"type": "class_name_rename", "class_name": "x"}]),
+        ("class_names_operations", [{"type": "class_name_removal", "class_name": ""}]),
         ("post_processing/nms_parameters", [0.5]),
         ("post_processing/nms_parameters/confidence_threshold", 1.1),
         ("post_processing/nms_parameters/confidence_threshold", "best"),

@@ -6,9 +6,11 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from inference_engine import AutoModel, explain
 from inference_engine.backends import backend, known_backends, offers
@@ -355,7 +357,7 @@ def refuse_import(monkeypatch):
 )
 def test_a_runtime_that_is_installed_and_broken_is_passed_over(write_package, tmp_path, refuse_import, error):
     folder = write_package("pets/a-torch", backend_type="torch", module={"name": "tinydet", "args": {}})
-    (folder / "model.safetensors").write_bytes(b"")
+    save_file({}, folder / "model.safetensors")
     config = json.loads((folder / "model_config.json").read_text(encoding="utf-8"))
     (folder / "model_config.json").write_text(json.dumps(config | {"weights": "model.safetensors"}), encoding="utf-8")
     write_package("pets/b-onnx")
@@ -387,7 +389,9 @@ def test_when_nothing_runs_the_error_is_the_table_of_all_candidates(write_packag
 
 def test_the_error_after_a_failed_opening_names_it_too(write_package):
     folder = write_package()
-    (folder / "model.onnx").write_bytes(b"no model")
+    model = onnx.load(folder / "model.onnx")
+    model.graph.node[0].op_type = "NoSuchOperator"
+    onnx.save(model, folder / "model.onnx")
 
     with pytest.raises(NoRunnableBackend, match="open_failed: SessionFailed: onnxruntime cannot open"):
         open_decided(explain(folder), SessionOptions())
