@@ -34,7 +34,7 @@ NAME = "huggingface"
 HOST = "https://huggingface.co"
 _REFERENCE = re.compile(r"([A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})(?:@([\w./-]{1,100}))?")
 #: Endings of files of a transformers repository that its own loaders never read, or that hold pickles.
-_LEFT_OUT = (".md", ".bin", ".h5", ".msgpack", ".ot", ".pt", ".pth", ".ckpt", ".gitattributes", ".png", ".jpg")
+_LEFT_OUT = (".md", ".bin", ".h5", ".msgpack", ".pt", ".pth", ".ckpt", ".gitattributes", ".png", ".jpg")
 
 
 def find(model_id: str, options: ProviderOptions) -> FoundModel:
