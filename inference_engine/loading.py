@@ -78,8 +78,15 @@ def open_decided(decision: Decision, options: SessionOptions | None = None) -> A
                 healed.add(chosen.package_id)
                 continue
             logger.warning("%s on %s does not open: %s", chosen.package_id, chosen.backend, error)
-            decision = decision.without(chosen, open_failed(error))
+            decision = _without(decision, chosen, error)
     raise NoRunnableBackend(f"nothing here runs {decision.model_id}:\n{decision}")
+
+
+def _without(decision: Decision, failed: Candidate, error: Exception) -> Decision:
+    """The decision without a candidate; files that are wrong are wrong on every backend, and not fetched for each."""
+    if isinstance(error, PackageInvalid) and isinstance(decision.packages[failed.package_id], RemotePackage):
+        return decision.without_package(failed.package_id, Reason("package_invalid", str(error)))
+    return decision.without(failed, open_failed(error))
 
 
 def open_candidate(decision: Decision, candidate: Candidate, options: SessionOptions) -> Any:

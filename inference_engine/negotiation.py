@@ -173,6 +173,14 @@ class Decision:
         others = [c for c in self.candidates if c.verdict == "rejected"]
         return replace(self, candidates=(*chosen_first(runnable, self.wishes), *others, rejected))
 
+    def without_package(self, package_id: str, reason: Reason) -> Decision:
+        """The decision after a package turned out to be unusable, on whatever backend."""
+        gone = [c for c in self.candidates if c.package_id == package_id and c.verdict != "rejected"]
+        runnable = [c for c in self.candidates if c.verdict != "rejected" and c not in gone]
+        others = [c for c in self.candidates if c.verdict == "rejected"]
+        rejected = [replace(c, verdict="rejected", reasons=(reason,)) for c in gone]
+        return replace(self, candidates=(*chosen_first(runnable, self.wishes), *others, *rejected))
+
     def __str__(self) -> str:
         rows = [("package", "backend", "precision", "verdict", "reason")]
         for c in self.candidates:

@@ -27,7 +27,7 @@ def import_cv2() -> ModuleType:
     One thread, because workers run several pictures side by side and OpenCV's pool would fight them for cores.
     """
     if "cv2" in sys.modules:
-        return sys.modules["cv2"]
+        return sys.modules["cv2"]  # whoever imported it first has chosen its limits and threads
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import cv2

@@ -42,10 +42,11 @@ class HfSession:
     def __init__(self, package: ModelPackage, device: str, options: SessionOptions) -> None:
         import torch
 
-        if options.precision not in DTYPES:
+        if options.precision not in (None, *DTYPES):
             raise SessionFailed(f"precision {options.precision!r} is not one of {', '.join(DTYPES)}")
         self._torch, self._device = torch, torch.device(device)
-        self._dtype = getattr(torch, DTYPES[options.precision])
+        # A package that does not say its own precision runs in the one that loses nothing.
+        self._dtype = getattr(torch, DTYPES.get(options.precision or package.quantization, "float32"))
         self._max_batch_size = package.max_batch_size
         self._concurrency = options.concurrency if device == "cpu" else 1
         if options.threads:

@@ -404,3 +404,15 @@ def test_every_backend_answers_for_any_machine():
             assert offer.backend == name
             assert offer.opens
             assert bool(offer.devices) is (offer.missing is None)
+
+
+def test_a_package_that_is_unusable_is_rejected_on_every_backend_and_the_next_package_runs(pack):
+    found = negotiate("m", pack("onnx torch"), offers(CPU_ONLY), Wishes(), order=("onnx", "openvino", "torch"))
+    assert found.chosen.package_id == "onnx"
+
+    after = found.without_package("onnx", Reason("package_invalid", "the hash is wrong"))
+
+    assert after.chosen.package_id == "torch"
+    codes = {candidate.reasons[0].code for candidate in after.candidates if candidate.package_id == "onnx"}
+    assert codes <= {"package_invalid", "not_installed"}
+    assert len(after.candidates) == len(found.candidates)
