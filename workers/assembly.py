@@ -31,7 +31,8 @@ def build_runtime(config: WorkerConfig, slot: Slot) -> Runtime:
     store = JobStore.open(config.database_url)
     cores = max(1, len(slot.cores))
     folders = tuple(map(Path, config.model_dirs))
-    opener = Opener(slot.device, cores, config.max_wait_ms / 1000, folders, provider_options(config))
+    measured = Path(config.cache_dir).parent / "measured" if config.cache_dir else None
+    opener = Opener(slot.device, cores, config.max_wait_ms / 1000, folders, provider_options(config), measured)
     in_flight = _IN_FLIGHT_PER_CORE * cores if slot.device == "cpu" else _IN_FLIGHT_ON_GPU
     machine = probe_machine()
     return Runtime(

@@ -7,21 +7,28 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inference_engine.batching import MicroBatcher
-from inference_engine.errors import EngineError
+from inference_engine.auto import STRATEGIES
+from inference_engine.batching import BatchPolicy, MicroBatcher
+from inference_engine.errors import EngineError, ParameterInvalid
+from inference_engine.images import Image
 from inference_engine.loading import decide, open_decided
+from inference_engine.machine import probe_machine
 from inference_engine.model import VisionModel
-from inference_engine.negotiation import Wishes
+from inference_engine.negotiation import Decision, Wishes
 from inference_engine.providers import ProviderOptions
+from inference_engine.sessions import SessionOptions
 from workers.placement import batch_policy, session_options
 
 logger = logging.getLogger(__name__)
+
+#: Gives pictures of a job; called only where something is measured with them.
+Samples = Callable[[], Sequence[Image]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +56,7 @@ class Opener:
 
     Attributes:
         cores: cores of this process.
+        resolution_dir: folder where measurements are remembered; None: they are not.
     """
 
     device: str
@@ -56,16 +64,32 @@ class Opener:
     max_wait_s: float
     model_dirs: tuple[Path, ...] = ()
     provider_options: ProviderOptions = ProviderOptions()  # noqa: RUF009 (frozen)
+    resolution_dir: Path | None = None
 
-    def __call__(self, reference: str, wishes: Mapping[str, Any]) -> LoadedModel:
-        """Negotiate, open, and run one empty image, so that the first real one does not pay for warming up."""
+    def __call__(self, reference: str, wishes: Mapping[str, Any], samples: Samples) -> LoadedModel:
+        """Negotiate, open, and run one empty image, so that the first real one does not pay for warming up.
+
+        Args:
+            wishes: fields of `Wishes`, and `strategy`: `order` or `measured`.
+            samples: gives pictures of the job, which `measured` measures with.
+
+        Raises:
+            EngineError: the model cannot be opened, or a wish is unknown.
+        """
         started = time.perf_counter()
-        wished = Wishes(**{"device": self.device, **wishes})
+        strategy, wished = split_wishes(wishes, self.device)
         decision = decide(reference, wished, model_dirs=self.model_dirs, provider_options=self.provider_options)
-        model = open_decided(decision, session_options(self.device, self.cores))
-        policy = batch_policy(
-            self.device, model.session.concurrency, (model.session.max_batch_size, wished.batch_size), self.max_wait_s
-        )
+        if strategy == "measured":
+            decision = self._measured(decision, samples())
+        chosen = decision.chosen
+        if chosen is not None and chosen.measurement is not None:
+            tuned = chosen.measurement.setting
+            model = open_decided(decision, SessionOptions(threads=tuned.threads, concurrency=tuned.streams))
+            policy = BatchPolicy(tuned.batch, self.max_wait_s, tuned.streams)
+        else:
+            model = open_decided(decision, session_options(self.device, self.cores))
+            most = model.session.max_batch_size, wished.batch_size
+            policy = batch_policy(self.device, model.session.concurrency, most, self.max_wait_s)
         try:
             warm_up(model)
         except BaseException:
@@ -74,6 +98,31 @@ class Opener:
         load_ms = (time.perf_counter() - started) * 1000
         logger.info("opened %r in %.0f ms", model, load_ms, extra={"event": "model_loaded", "model": reference})
         return LoadedModel(model, MicroBatcher(model.forward, policy), load_ms)
+
+    def _measured(self, decision: Decision, images: Sequence[Image]) -> Decision:
+        from inference_engine.measuring import resolve
+        from inference_engine.resolution_cache import ResolutionCache
+        from inference_engine.tuning import Limits
+
+        cache = ResolutionCache(self.resolution_dir) if self.resolution_dir else None
+        return resolve(decision, probe_machine(), images, limits=Limits(self.cores, self.cores), cache=cache)
+
+
+def split_wishes(wishes: Mapping[str, Any], device: str) -> tuple[str, Wishes]:
+    """A job's wishes as the strategy and what negotiation takes.
+
+    Raises:
+        ParameterInvalid: a wish that is not known.
+    """
+    rest = {"device": device, **wishes}
+    strategy = rest.pop("strategy", "order")
+    known = {"backend", "quantization", "batch_size", "device"}
+    if strategy not in STRATEGIES or not known >= rest.keys():
+        raise ParameterInvalid(
+            f"wishes {dict(wishes)!r}: expected some of {', '.join(sorted(known))}, and strategy as one of "
+            f"{', '.join(STRATEGIES)}"
+        )
+    return strategy, Wishes(**rest)
 
 
 def warm_up(model: VisionModel) -> None:
@@ -95,14 +144,19 @@ class ModelPool:
     A model is dropped only while no shard uses it: `borrow` and `give_back` count.
     """
 
-    open: Callable[[str, Mapping[str, Any]], LoadedModel]
+    open: Callable[[str, Mapping[str, Any], Samples], LoadedModel]
     capacity: int = 4
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _models: OrderedDict[str, Future[LoadedModel]] = field(default_factory=OrderedDict)
     _uses: dict[str, int] = field(default_factory=dict)
 
-    def borrow(self, reference: str, wishes: Mapping[str, Any]) -> tuple[str, LoadedModel]:
+    def borrow(
+        self, reference: str, wishes: Mapping[str, Any], samples: Samples = lambda: ()
+    ) -> tuple[str, LoadedModel]:
         """The model and the key to give it back with.
+
+        Args:
+            samples: gives pictures to measure with, should this be the first borrower.
 
         Raises:
             EngineError: it cannot be opened; the next borrower tries again.
@@ -114,7 +168,7 @@ class ModelPool:
             self._models.move_to_end(key)
             self._uses[key] = self._uses.get(key, 0) + 1
         if first:
-            self._load(key, future, reference, wishes)
+            self._load(key, future, lambda: self.open(reference, wishes, samples))
         try:
             return key, future.result()
         except BaseException:
@@ -143,9 +197,9 @@ class ModelPool:
             if future.done() and not future.exception():
                 future.result().close()
 
-    def _load(self, key: str, future: Future[LoadedModel], reference: str, wishes: Mapping[str, Any]) -> None:
+    def _load(self, key: str, future: Future[LoadedModel], load: Callable[[], LoadedModel]) -> None:
         try:
-            future.set_result(self.open(reference, wishes))
+            future.set_result(load())
         except Exception as error:  # noqa: BLE001 (every borrower gets it)
             with self._lock:
                 self._models.pop(key, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -13,7 +14,7 @@ from typing import Any
 
 from inference_engine.decoding import decode_image
 from inference_engine.errors import EngineError, ImageUnreadable
-from inference_engine.images import Fit
+from inference_engine.images import Fit, Image
 from inference_engine.sniff import ImageLimits
 from jobstore.errors import LeaseLost
 from jobstore.schema import DecisionId, Hint, Item, ItemError, JobId, Lease, Outcome, OutcomeState, WorkerId
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 #: A flush leaves when so many outcomes wait, or when the oldest has waited so long.
 FLUSH_ITEMS, FLUSH_S = 64, 0.5
+#: Pictures of a job that candidates are measured with.
+SAMPLES = 8
 
 
 @dataclass(slots=True)
@@ -78,7 +81,7 @@ def process_shard(runtime: Runtime, hint: Hint) -> JobId | None:
         return None
     with runtime.leases.holding(lease) as held:
         try:
-            key, loaded = runtime.models.borrow(lease.model, lease.wishes)
+            key, loaded = runtime.models.borrow(lease.model, lease.wishes, lambda: sample_images(runtime, lease))
         except EngineError as error:
             return _fail_job(runtime, lease, error)
         try:
@@ -92,6 +95,17 @@ def process_shard(runtime: Runtime, hint: Hint) -> JobId | None:
             return _fail_job(runtime, lease, error)
         finally:
             runtime.models.give_back(key)
+
+
+def sample_images(runtime: Runtime, lease: Lease) -> list[Image]:
+    """The first readable pictures of a shard, to measure candidates with; an unreadable one has its outcome later."""
+    images: list[Image] = []
+    for item in lease.items:
+        if len(images) == SAMPLES:
+            break
+        with contextlib.suppress(MediaError, ImageUnreadable):
+            images.append(decode_image(runtime.media.read(item.uri), runtime.limits))
+    return images
 
 
 def _fail_job(runtime: Runtime, lease: Lease, error: EngineError) -> JobId:

@@ -20,7 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: Option's parameter name -> what the model's task calls it.
 PARAMS = {"conf": "confidence", "iou": "iou_threshold", "classes": "classes", "max_detections": "max_detections"}
 #: Option's parameter name -> what negotiation calls it.
-WISHES = {"backend": "backend", "quantization": "quantization", "batch": "batch_size"}
+WISHES = {"backend": "backend", "quantization": "quantization", "batch": "batch_size", "strategy": "strategy"}
 
 
 def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -51,6 +51,11 @@ _OPTIONS = (
     click.option("--max-detections", type=click.IntRange(min=1), help="Objects a picture at most."),
     click.option("--backend", help="Take this backend: trt, torch, hf, openvino or onnx."),
     click.option("--quantization", help="Take this precision: fp32, fp16, bf16 or int8."),
+    click.option(
+        "--strategy",
+        type=click.Choice(["order", "measured"]),
+        help="Take the first backend that runs, or the fastest that agrees (measured on the job's first pictures).",
+    ),
     click.option("--batch", default="auto", callback=_batch, metavar="auto|N", help="Pictures a run of the model."),
     click.option("--hardware", default="auto", show_default=True, help="Hardware class: auto, cpu, gpu-sm90 ..."),
     click.option("--limit", type=click.IntRange(min=1), help="Take this many pictures at most."),
@@ -129,7 +134,7 @@ def decide_here(settings: Settings, model: str, hardware: str, wishes: Mapping[s
         device=device,
         model_dirs=settings.all_model_dirs,
         provider_options=settings.provider_options,
-        **wishes,
+        **{name: value for name, value in wishes.items() if name != "strategy"},
     )
 
 

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from inference_engine.errors import EngineError, ModelNotFound
-from workers.models import ModelPool
+from inference_engine.errors import EngineError, ModelNotFound, ParameterInvalid
+from workers.models import ModelPool, Opener, split_wishes
+
+MODELS = Path(__file__).parents[3] / "models"
 
 
 class FakeModel:
@@ -23,7 +27,7 @@ class FakeModel:
 def test_a_model_is_opened_once_whoever_asks_first():
     opened, gate = [], threading.Event()
 
-    def open_slowly(reference, _):
+    def open_slowly(reference, *_):
         opened.append(reference)
         gate.wait(10)
         return FakeModel(reference)
@@ -38,13 +42,13 @@ def test_a_model_is_opened_once_whoever_asks_first():
 
 
 def test_other_wishes_are_another_model():
-    pool = ModelPool(lambda reference, wishes: FakeModel(f"{reference} {wishes}"))
+    pool = ModelPool(lambda reference, wishes, _: FakeModel(f"{reference} {wishes}"))
 
     assert pool.borrow("m", {})[1] is not pool.borrow("m", {"backend": "onnx"})[1]
 
 
 def test_the_least_recently_used_model_is_closed_when_there_are_too_many():
-    pool = ModelPool(lambda reference, _: FakeModel(reference), capacity=1)
+    pool = ModelPool(lambda reference, *_: FakeModel(reference), capacity=1)
     first_key, first = pool.borrow("a", {})
     pool.give_back(first_key)
     second_key, second = pool.borrow("b", {})
@@ -55,7 +59,7 @@ def test_the_least_recently_used_model_is_closed_when_there_are_too_many():
 
 
 def test_a_model_in_use_is_never_closed():
-    pool = ModelPool(lambda reference, _: FakeModel(reference), capacity=1)
+    pool = ModelPool(lambda reference, *_: FakeModel(reference), capacity=1)
     _, used = pool.borrow("a", {})
     other_key, _ = pool.borrow("b", {})
 
@@ -67,7 +71,7 @@ def test_a_model_in_use_is_never_closed():
 def test_a_model_that_cannot_be_opened_is_tried_again_by_the_next_borrower():
     answers = iter([ModelNotFound("not there yet"), None])
 
-    def open_model(reference, _):
+    def open_model(reference, *_):
         if (error := next(answers)) is not None:
             raise error
         return FakeModel(reference)
@@ -88,9 +92,45 @@ def test_a_foreign_error_while_opening_becomes_one_of_ours():
 
 
 def test_closing_the_pool_closes_every_model():
-    pool = ModelPool(lambda reference, _: FakeModel(reference))
+    pool = ModelPool(lambda reference, *_: FakeModel(reference))
     models = [pool.borrow(name, {})[1] for name in "abc"]
 
     pool.close()
 
     assert all(model.is_closed for model in models)
+
+
+def test_a_jobs_wishes_are_a_strategy_and_what_negotiation_takes():
+    strategy, wished = split_wishes({"strategy": "measured", "backend": "onnx"}, "cpu")
+
+    assert (strategy, wished.backend, wished.device) == ("measured", "onnx", "cpu")
+    assert split_wishes({}, "cuda:0")[0] == "order"
+
+
+@pytest.mark.parametrize("wishes", [{"strategy": "luck"}, {"speed": "high"}])
+def test_a_wish_that_is_not_known_is_refused(wishes):
+    with pytest.raises(ParameterInvalid, match="expected some of"):
+        split_wishes(wishes, "cpu")
+
+
+def test_a_measured_model_runs_as_it_was_fastest_and_is_remembered(tmp_path):
+    pictures = [np.full((64, 64, 3), shade, np.uint8) for shade in (30, 120)]
+    asked = []
+
+    def samples():
+        asked.append(1)
+        return pictures
+
+    opener = Opener("cpu", 2, 0.01, (MODELS,), resolution_dir=tmp_path)
+    wishes = {"strategy": "measured", "quantization": "fp32"}
+    loaded = [opener("digits", wishes, samples) for _ in range(2)]
+
+    decision = loaded[0].model.decision
+    tuned = decision.chosen.measurement.setting
+    assert decision.strategy == "measured"
+    assert loaded[0].batcher.max_batch_size == tuned.batch
+    assert len(asked) == 2
+    assert loaded[1].model.decision.chosen.key == decision.chosen.key
+    assert list(tmp_path.iterdir())
+    for model in loaded:
+        model.close()
