@@ -42,10 +42,12 @@ def test_one_asker_is_told_that_redis_lost_its_memory(doorbell):
 def test_the_end_of_a_job_wakes_who_waits_for_it(doorbell):
     with doorbell.listening(JobId("j1")) as wait:
         wait(0.0)
-        threading.Timer(0.1, lambda: doorbell.announce_end(JobId("j1"))).start()
+        announcer = threading.Timer(0.1, lambda: doorbell.announce_end(JobId("j1")))
+        announcer.start()
         started = time.monotonic()
         wait(30.0)
 
+    announcer.join()
     assert time.monotonic() - started < 15
 
 
