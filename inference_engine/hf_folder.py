@@ -5,13 +5,13 @@ Only JSON is read. Weights must be safetensors, and a folder whose configuration
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from inference_engine.errors import PackageInvalid
 from inference_engine.inference_config import InferenceConfig, NetworkInput, ResizeMode
+from inference_engine.package_files import read_object
 from inference_engine.packages import ModelPackage, digest_of, file_sha256
 
 CONFIG, WEIGHTS, PREPROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
@@ -40,7 +40,7 @@ def package_from_hf(folder: Path) -> ModelPackage:
     Raises:
         PackageInvalid: a file is missing, the architecture is not known, or it names code of its own.
     """
-    config, steps = _object(folder / CONFIG), _object(folder / PREPROCESSOR)
+    config, steps = read_object(folder / CONFIG), read_object(folder / PREPROCESSOR)
     model_type = config.get("model_type")
     if "auto_map" in config or "auto_map" in steps:
         raise PackageInvalid(f"{folder}: `auto_map` names code that comes with the model, which is not run")
@@ -103,13 +103,3 @@ def _class_names(config: Mapping[str, Any], folder: Path) -> tuple[str, ...]:
         raise PackageInvalid(f"{folder / CONFIG}: id2label must name the classes 0, 1, 2 ..., found {labels!r:.200}")
     names = [str(labels[str(index)]) for index in range(len(labels))]
     return tuple(f"{name} {index}" if names.index(name) != index else name for index, name in enumerate(names))
-
-
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise PackageInvalid(f"{path}: cannot be read as JSON ({error})") from error
-    if not isinstance(data, dict):
-        raise PackageInvalid(f"{path}: expected a JSON object, found {type(data).__name__}")
-    return data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -112,3 +113,18 @@ def read_class_names(path: Path) -> tuple[str, ...]:
             f"{path}: expected different class names, one a line and no line empty, found {names[:20]}"
         )
     return names
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        PackageInvalid: it is missing, no JSON, nested beyond reading, or something else than an object.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise PackageInvalid(f"{path}: cannot be read as JSON ({error})") from error
+    if not isinstance(data, dict):
+        raise PackageInvalid(f"{path}: expected a JSON object, found {type(data).__name__}")
+    return data

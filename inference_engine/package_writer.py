@@ -17,8 +17,8 @@ from inference_engine.errors import PackageInvalid, ParameterInvalid
 from inference_engine.exported_onnx import package_from_onnx
 from inference_engine.onnx_contents import external_files
 from inference_engine.onnx_file import read_onnx_header
-from inference_engine.package_files import CONFIG_FILE, hash_files
-from inference_engine.packages import KIND_NAMES, SCHEMA_VERSION, ModelPackage, read_json, read_package
+from inference_engine.package_files import CONFIG_FILE, hash_files, read_object
+from inference_engine.packages import KIND_NAMES, SCHEMA_VERSION, ModelPackage, read_package
 
 #: Suffix of a file -> kind of package, and the name that it gets.
 ARTEFACTS = {
@@ -100,7 +100,7 @@ def hash_report(folder: Path) -> list[tuple[str, str]]:
     Raises:
         PackageInvalid: its configuration cannot be read.
     """
-    found, listed = hash_files(folder), read_json(folder / CONFIG_FILE).get("files") or {}
+    found, listed = hash_files(folder), read_object(folder / CONFIG_FILE).get("files") or {}
     hashes = {name: entry.get("sha256") for name, entry in listed.items() if isinstance(entry, Mapping)}
     report = []
     for name in sorted({*found, *hashes} - {CONFIG_FILE}):
@@ -204,7 +204,7 @@ def _config(new: NewPackage, kind: str, quantization: str | None, weights: str) 
 
 def _from_hf(source: Path, new: NewPackage) -> _Draft:
     """A folder that `save_pretrained` wrote: names from `config.json`, the input from `preprocessor_config.json`."""
-    config = read_json(source / "config.json")
+    config = read_object(source / "config.json")
     ignored = shutil.ignore_patterns(*_NOT_COPIED)
     names = [path for path in sorted(source.rglob("*")) if path.is_file()]
     left = {path for path in names if ignored(str(path.parent), [path.name]) or path.is_symlink()}
@@ -216,7 +216,7 @@ def _from_hf(source: Path, new: NewPackage) -> _Draft:
         )
     labels = config.get("id2label") or {}
     class_names = new.class_names or tuple(str(labels[key]) for key in sorted(labels, key=int))
-    processor = read_json(source / "preprocessor_config.json") if "preprocessor_config.json" in files else {}
+    processor = read_object(source / "preprocessor_config.json") if "preprocessor_config.json" in files else {}
     network = _hf_input(processor, new.size or _hf_size(processor, source))
     made = _config(
         new, "hf", new.quantization or _HF_TYPES.get(str(config.get("torch_dtype", config.get("dtype")))), weights

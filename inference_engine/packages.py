@@ -6,7 +6,6 @@ A bare ONNX file is a package too when its exporter left names and image size in
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from inference_engine.package_files import (
     find_weights,
     hash_files,
     read_class_names,
+    read_object,
 )
 from inference_engine.weights import check_finite
 
@@ -119,7 +119,7 @@ def read_package(folder: Path) -> ModelPackage:
     Raises:
         PackageInvalid: a file is missing or damaged, or a field is unknown or wrong.
     """
-    config, where = read_json(folder / CONFIG_FILE), str(folder / CONFIG_FILE)
+    config, where = read_object(folder / CONFIG_FILE), str(folder / CONFIG_FILE)
     if config.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
         raise PackageInvalid(
             f"{where}: schema_version {config['schema_version']!r}, this version reads {SCHEMA_VERSION}"
@@ -152,21 +152,6 @@ def read_package(folder: Path) -> ModelPackage:
     )
     _check_applied(package, where)
     return _checked_artefact(package, set(section(config, "files", where)))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file.
-
-    Raises:
-        PackageInvalid: there is none.
-    """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise PackageInvalid(f"{path}: cannot be read as JSON ({error})") from error
-    if not isinstance(data, dict):
-        raise PackageInvalid(f"{path}: expected a JSON object, found {type(data).__name__}")
-    return data
 
 
 def _custom_package(folder: Path, config: Mapping[str, Any], where: str) -> ModelPackage:
@@ -231,10 +216,10 @@ def _kind(config: Mapping[str, Any], where: str) -> str:
 
 def _inference_config(folder: Path, kind: str) -> InferenceConfig:
     path = folder / "inference_config.json"
-    parsed = parse_inference_config(read_json(path), str(path))
+    parsed = parse_inference_config(read_object(path), str(path))
     if kind != "trt" or not (folder / "trt_config.json").is_file():
         return parsed
-    return _with_engine_batch(parsed, read_json(folder / "trt_config.json"), str(folder / "trt_config.json"))
+    return _with_engine_batch(parsed, read_object(folder / "trt_config.json"), str(folder / "trt_config.json"))
 
 
 def _with_engine_batch(config: InferenceConfig, engine: Mapping[str, Any], where: str) -> InferenceConfig:

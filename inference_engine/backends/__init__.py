@@ -10,7 +10,7 @@ from typing import Protocol, cast
 from inference_engine.machine import Machine
 from inference_engine.negotiation import Offer, Reason
 from inference_engine.packages import ModelPackage
-from inference_engine.sessions import Array, Session, SessionOptions
+from inference_engine.sessions import Session, SessionOptions
 
 #: CPU flags of which one is enough to compute in bfloat16; without them it is emulated, and slower than float32.
 _BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
@@ -64,14 +64,3 @@ def lower_precisions(machine: Machine, *devices: str) -> dict[tuple[str, str], t
         "cuda": ("fp16", "bf16") if any(float(gpu.compute_capability) >= 8 for gpu in machine.gpus) else ("fp16",),
     }
     return {(device, "fp32"): by_device[device] for device in devices if by_device[device]}
-
-
-def fill_batch(value: Array, static: int | None) -> Array:
-    """Fill a batch up with zeros to the number that a static artefact takes; None leaves it as it is."""
-    if static is None or len(value) == static:
-        return value
-    import numpy as np
-
-    filled = np.zeros((static, *value.shape[1:]), dtype=value.dtype)
-    filled[: len(value)] = value
-    return filled

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from inference_engine.backends import fill_batch, installed
+from inference_engine.backends import installed
+from inference_engine.backends.parts.batches import filled_up
 from inference_engine.errors import OutOfMemory, SessionFailed
 from inference_engine.negotiation import Offer
 from inference_engine.sessions import Array, SessionOptions, Tensors, TensorSpec
@@ -81,7 +82,7 @@ class OnnxSession:
 
     def _prepared(self, name: str, value: Array) -> Array:
         dtype = self._dtypes.get(name)
-        return fill_batch(value.astype(dtype, copy=False) if dtype == "float16" else value, self._static)
+        return filled_up(value.astype(dtype, copy=False) if dtype == "float16" else value, self._static)
 
 
 def _session_options(onnxruntime: Any, options: SessionOptions) -> Any:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inference_engine.backends import fill_batch, installed, lower_precisions
+from inference_engine.backends import installed, lower_precisions
+from inference_engine.backends.parts.batches import filled_up
 from inference_engine.errors import OutOfMemory, PackageInvalid, SessionFailed
 from inference_engine.negotiation import Offer
 from inference_engine.sessions import Array, SessionOptions, Tensors, TensorSpec
@@ -97,7 +98,7 @@ class OpenvinoSession:
 
     def _infer(self, request: Any, inputs: Tensors, count: int) -> dict[str, Array]:
         feed = {
-            name: fill_batch(value.astype(self._dtypes[name], copy=False), self._static)
+            name: filled_up(value.astype(self._dtypes[name], copy=False), self._static)
             for name, value in inputs.items()
         }
         # Inputs are read where they lie; outputs are copied, since the request's own memory serves its next run.

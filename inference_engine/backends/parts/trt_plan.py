@@ -7,13 +7,13 @@ with a line in a log, or crashes.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from inference_engine.errors import PackageInvalid
+from inference_engine.package_files import read_object
 from inference_engine.packages import CONFIG_FILE, file_sha256
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def read_plan_facts(package: ModelPackage) -> PlanFacts:
         PackageInvalid: no version or no hash is written down, a field is wrong, or the plan has another hash.
     """
     where = package.weights.parent / TRT_CONFIG
-    data = _object(where)
+    data = read_object(where)
     version, level = data.get("trt_version"), data.get("hardware_compatibility", "none")
     if not isinstance(version, str) or not re.match(r"\d+\.\d+", version):
         raise PackageInvalid(f"{where}: trt_version must be the version that built the plan, found {version!r}")
@@ -110,7 +110,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _declared_hash(package: ModelPackage, data: Mapping[str, Any]) -> str:
-    files = _object(package.weights.parent / CONFIG_FILE).get("files") or {}
+    files = read_object(package.weights.parent / CONFIG_FILE).get("files") or {}
     entry = files.get(package.weights.name) if isinstance(files, Mapping) else None
     found = entry.get("sha256") if isinstance(entry, Mapping) else data.get("plan_sha256")
     if not isinstance(found, str):
@@ -119,13 +119,3 @@ def _declared_hash(package: ModelPackage, data: Mapping[str, Any]) -> str:
             f"{TRT_CONFIG} (plan_sha256); write down that of the plan that you trust"
         )
     return found
-
-
-def _object(path: Any) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise PackageInvalid(f"{path}: cannot be read as JSON ({error})") from error
-    if not isinstance(data, dict):
-        raise PackageInvalid(f"{path}: expected a JSON object, found {type(data).__name__}")
-    return data
