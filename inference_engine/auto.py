@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from inference_engine import describing
-from inference_engine.describing import ModelDescription, PackageDescription, RuntimeDescription
+from inference_engine.describing import (
+    BackendDescription,
+    Listing,
+    ModelDescription,
+    PackageDescription,
+    RuntimeDescription,
+)
 from inference_engine.errors import ParameterInvalid
 from inference_engine.loading import decide, measured_options, open_decided
 from inference_engine.machine import probe_machine
@@ -129,36 +135,57 @@ class AutoModel:
 
     @staticmethod
     def describe_model(
-        model: str | os.PathLike[str], *, model_dirs: Sequence[str | os.PathLike[str]] = ()
+        model: str | os.PathLike[str],
+        *,
+        model_dirs: Sequence[str | os.PathLike[str]] = (),
+        provider_options: ProviderOptions = ProviderOptions(),  # noqa: B008 (frozen)
     ) -> ModelDescription:
-        """A model's packages as data that prints well.
+        """A model's packages as data that prints well; nothing is fetched, and a provider is asked once.
 
         Raises:
-            ModelNotFound, PackageInvalid.
+            ModelNotFound, PackageInvalid, ProviderError.
         """
-        return describing.describe_model(_reference(model), model_dirs=[Path(folder) for folder in model_dirs])
+        return describing.describe_model(
+            _reference(model), model_dirs=_folders(model_dirs), provider_options=provider_options
+        )
 
     @staticmethod
     def describe_model_package(
-        model: str | os.PathLike[str], package_id: str, *, model_dirs: Sequence[str | os.PathLike[str]] = ()
+        model: str | os.PathLike[str],
+        package_id: str,
+        *,
+        model_dirs: Sequence[str | os.PathLike[str]] = (),
+        provider_options: ProviderOptions = ProviderOptions(),  # noqa: B008 (frozen)
     ) -> PackageDescription:
-        """One package of a model.
+        """One package of a model, with its files and their sizes.
 
         Raises:
             ModelNotFound: the model, or a package of this id, is not there.
+            PackageInvalid: the package cannot be used.
+            ProviderError.
         """
-        folders = [Path(folder) for folder in model_dirs]
-        return describing.describe_model_package(_reference(model), package_id, model_dirs=folders)
+        return describing.describe_model_package(
+            _reference(model), package_id, model_dirs=_folders(model_dirs), provider_options=provider_options
+        )
 
     @staticmethod
     def describe_runtime() -> RuntimeDescription:
-        """This machine and what each backend can do on it; imports no runtime."""
+        """This machine and what each backend can do on it; imports no runtime, so a broken one does not break it."""
         return describing.describe_runtime()
 
     @staticmethod
-    def list_models(model_dirs: Sequence[str | os.PathLike[str]]) -> list[ModelDescription]:
-        """Every model below the folders."""
-        return describing.describe_models([Path(folder) for folder in model_dirs])
+    def list_backends() -> Listing[BackendDescription]:
+        """What each backend can do here, in the order in which they are preferred."""
+        return describing.list_backends()
+
+    @staticmethod
+    def list_models(model_dirs: Sequence[str | os.PathLike[str]]) -> Listing[ModelDescription]:
+        """Every model below the folders; one that cannot be used is there with the reason."""
+        return describing.describe_models(_folders(model_dirs))
+
+
+def _folders(model_dirs: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    return [Path(folder) for folder in model_dirs]
 
 
 def _check_strategy(strategy: str, samples: Any) -> None:
