@@ -46,6 +46,7 @@ def decide(
         found.packages,
         {**offers(machine), CUSTOM: own_code},
         wishes,
+        machine=machine,
         broken=found.broken,
         order=order,
     )

@@ -88,7 +88,7 @@ class Opener:
             policy = BatchPolicy(tuned.batch, self.max_wait_s, tuned.streams)
         else:
             model = open_decided(decision, session_options(self.device, self.cores))
-            most = model.session.max_batch_size, wished.batch_size
+            most = model.session.max_batch_size, wished.largest_batch
             policy = batch_policy(self.device, model.session.concurrency, most, self.max_wait_s)
         try:
             warm_up(model)
