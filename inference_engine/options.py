@@ -145,5 +145,5 @@ def _nms_fusion(given: Mapping[str, Any]) -> NmsFusion:
     renamed = {"confidence" if key == "confidence_threshold" else key: value for key, value in given.items()}
     try:
         return NmsFusion(**renamed)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ParameterInvalid(f"nms_fusion_preferences {dict(given)!r}: {error}") from error

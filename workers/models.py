@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inference_engine.auto import STRATEGIES
 from inference_engine.batching import BatchPolicy, MicroBatcher
 from inference_engine.errors import EngineError, ParameterInvalid
 from inference_engine.images import Image
@@ -21,6 +20,7 @@ from inference_engine.loading import decide, open_decided
 from inference_engine.machine import probe_machine
 from inference_engine.model import VisionModel
 from inference_engine.negotiation import Decision, Wishes
+from inference_engine.options import STRATEGIES
 from inference_engine.providers import ProviderOptions
 from inference_engine.sessions import SessionOptions
 from workers.placement import batch_policy, session_options

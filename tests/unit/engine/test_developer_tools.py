@@ -1,5 +1,6 @@
 """The names for writers of packages, providers, families and pipelines, and the page that maps the peer's to them."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -22,16 +23,17 @@ from inference_engine.runtime_xray import (
 
 PAGE = (Path(__file__).parents[3] / "docs" / "developer_tools.md").read_text(encoding="utf-8")
 #: Every name of the peer library's `developer_tools`, 0.39.
-PEER = """
-    get_model_package_contents x_ray_runtime_environment download_files_to_directory
-    get_selected_onnx_execution_providers get_model_from_provider register_model_provider ModelMetadata
-    ModelPackageMetadata FileDownloadSpecs ONNXPackageDetails TRTPackageDetails TorchScriptPackageDetails
-    ServerEnvironmentRequirements JetsonEnvironmentRequirements ModelDependency Quantization use_primary_cuda_context
-    use_cuda_context set_onnx_execution_provider_defaults run_onnx_session_with_batch_size_limit
-    run_onnx_session_via_iobinding align_device_with_onnx_session generate_batch_chunks load_trt_model
-    get_trt_engine_inputs_and_outputs infer_from_trt_engine establish_trt_cuda_graph_cache TRTCudaGraphCache
-    RuntimeXRayResult
-""".split()
+PEER = [
+    "get_model_package_contents", "x_ray_runtime_environment", "download_files_to_directory",
+    "get_selected_onnx_execution_providers", "get_model_from_provider", "register_model_provider", "ModelMetadata",
+    "ModelPackageMetadata", "FileDownloadSpecs", "ONNXPackageDetails", "TRTPackageDetails",
+    "TorchScriptPackageDetails", "ServerEnvironmentRequirements", "JetsonEnvironmentRequirements",
+    "ModelDependency", "Quantization", "use_primary_cuda_context", "use_cuda_context",
+    "set_onnx_execution_provider_defaults", "run_onnx_session_with_batch_size_limit",
+    "run_onnx_session_via_iobinding", "align_device_with_onnx_session", "generate_batch_chunks", "load_trt_model",
+    "get_trt_engine_inputs_and_outputs", "infer_from_trt_engine", "establish_trt_cuda_graph_cache",
+    "TRTCudaGraphCache", "RuntimeXRayResult",
+]  # fmt: skip
 #: Names without words of their own: types that stand for arrays.
 ALIASES = {"Array", "Boxes", "Image", "Tensors"}
 
@@ -39,7 +41,7 @@ ALIASES = {"Array", "Boxes", "Image", "Tensors"}
 def rows(heading):
     """The cells of the first table below a line."""
     lines = PAGE.split(heading, 1)[1].strip().splitlines()
-    table = [line for line in lines[: next((i for i, line in enumerate(lines) if not line.startswith("|")), None)]]
+    table = list(itertools.takewhile(lambda line: line.startswith("|"), lines))
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table[2:]]
 
 
@@ -93,11 +95,12 @@ def test_a_name_that_both_modules_have_is_one_thing():
 
 
 def test_the_x_ray_has_every_field_of_the_peers():
-    assert {field.name for field in fields(RuntimeXRay)} == set(
-        "gpu_available gpu_devices gpu_devices_cc gpu_driver cuda_version trt_version jetson_type l4t_version os_version "
-        "torch_available onnxruntime_version available_onnx_execution_providers hf_transformers_available "
-        "trt_python_package_available torch_version torchvision_version coremltools_version".split()
-    )
+    assert [field.name for field in fields(RuntimeXRay)] == [
+        "gpu_available", "gpu_devices", "gpu_devices_cc", "gpu_driver", "cuda_version", "trt_version",
+        "jetson_type", "l4t_version", "os_version", "torch_available", "onnxruntime_version",
+        "available_onnx_execution_providers", "hf_transformers_available", "trt_python_package_available",
+        "torch_version", "torchvision_version", "coremltools_version",
+    ]  # fmt: skip
 
 
 def test_the_x_ray_of_this_machine_agrees_with_the_probe():

@@ -57,7 +57,9 @@ def test_local_models_load_no_web_client():
 
 
 def test_the_whole_tree_of_errors_is_public():
-    tree = {name for name, found in vars(errors).items() if isinstance(found, type) and found.__module__ == errors.__name__}
+    tree = {
+        name for name, found in vars(errors).items() if isinstance(found, type) and found.__module__ == errors.__name__
+    }
 
     assert tree <= set(inference_engine.__all__)
 
@@ -74,7 +76,7 @@ def test_every_interface_and_every_prediction_type_is_public():
 
 
 def test_importing_the_engine_takes_no_longer_than_its_few_modules():
-    """`dev.py cold-start` times it; here, what it may load is counted: nothing but itself and what Python has loaded."""
+    """Not timed: nothing but itself is loaded, whatever the machine does."""
     ours = {name for name in modules_after("import inference_engine") if name.startswith("inference_engine")}
 
     assert ours == {"inference_engine", "inference_engine.lazy"}
