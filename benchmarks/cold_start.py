@@ -3,8 +3,8 @@
     python3 dev.py bench cold_start [--rounds 5]
 
 The first starts Redis, a worker process and the model, labels one page, exports, and ends everything. The second is a
-fresh Python that opens the starter model's ONNX package and ends, from the start of the process to its end. Import times
-are those of Python's own `-X importtime`, of the command and of the worker.
+fresh Python that opens the starter model's ONNX package, from the start of the process to its end. Import times are
+those of Python's own `-X importtime`, of the command and of the worker.
 """
 
 from __future__ import annotations
