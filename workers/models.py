@@ -22,7 +22,6 @@ from inference_engine.model import VisionModel
 from inference_engine.negotiation import Decision, Wishes
 from inference_engine.options import STRATEGIES
 from inference_engine.providers import ProviderOptions
-from inference_engine.sessions import SessionOptions
 from workers.placement import batch_policy, session_options
 
 logger = logging.getLogger(__name__)
@@ -84,7 +83,7 @@ class Opener:
         chosen = decision.chosen
         if chosen is not None and chosen.measurement is not None:
             tuned = chosen.measurement.setting
-            model = open_decided(decision, SessionOptions(threads=tuned.threads, concurrency=tuned.streams))
+            model = open_decided(decision)
             policy = BatchPolicy(tuned.batch, self.max_wait_s, tuned.streams)
         else:
             model = open_decided(decision, session_options(self.device, self.cores))
