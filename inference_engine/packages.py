@@ -27,6 +27,7 @@ from inference_engine.package_files import (
     read_class_names,
     read_object,
 )
+from inference_engine.recommended import Recommended, parse_recommended
 from inference_engine.weights import check_finite
 
 __all__ = ["CONFIG_FILE", "SCHEMA_VERSION", "ModelPackage", "digest_of", "file_sha256", "read_package"]
@@ -44,11 +45,23 @@ ARCHITECTURES = {
     "yolo11": "yolo",
     "yolov12": "yolo",
     "yolo12": "yolo",
+    "resnet": "classification",
+    "vit": "classification",
+    "deit": "classification",
+    "efficientnet": "classification",
+    "mobilenet": "classification",
+    "convnext": "classification",
+    "swin": "classification",
+    "dinov2": "classification",
+    "dinov3": "classification",
 }
 #: The peer library's names of kinds that are called otherwise here.
 KIND_NAMES = {"hugging-face": "hf", "tensorrt": "trt", "torchscript": "torch-script", "custom": "custom-code"}
 #: What of `inference_config.json` a family applies beyond the input; a package that asks for more is refused.
-FAMILY_APPLIES = {"yolo": frozenset({"nms", "fused", "class removal"})}
+FAMILY_APPLIES = {
+    "yolo": frozenset({"nms", "fused", "class removal"}),
+    "classification": frozenset({"softmax", "sigmoid", "fused", "class removal"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +83,7 @@ class ModelPackage:
         files: sha256 of every file, by its path in the folder.
         code_class: name of the class in a custom-code package's module.
         settings: `model_config.json` as it stands, for what only one backend reads.
+        recommended: thresholds that hold where a call says none.
     """
 
     package_id: str
@@ -90,6 +104,7 @@ class ModelPackage:
     files: Mapping[str, str] = field(default_factory=dict)
     code_class: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    recommended: Recommended = field(default=Recommended())
 
     @property
     def static_batch_size(self) -> int | None:
@@ -149,6 +164,7 @@ def read_package(folder: Path) -> ModelPackage:
         network_classes=network_names,
         files=files,
         settings=config,
+        recommended=parse_recommended(config, names, where),
     )
     _check_applied(package, where)
     return _checked_artefact(package, set(section(config, "files", where)))
