@@ -26,6 +26,15 @@ ARCHITECTURES = {
     "yolo11": "yolo",
     "yolov12": "yolo",
     "yolo12": "yolo",
+    "resnet": "classification",
+    "vit": "classification",
+    "deit": "classification",
+    "efficientnet": "classification",
+    "mobilenet": "classification",
+    "convnext": "classification",
+    "swin": "classification",
+    "dinov2": "classification",
+    "dinov3": "classification",
 }
 _registered: dict[str, str] = {}
 

@@ -28,6 +28,7 @@ from inference_engine.package_files import (
     read_class_names,
     read_object,
 )
+from inference_engine.recommended import Recommended, parse_recommended
 from inference_engine.requirements import Requirements, package_requirements
 from inference_engine.weights import check_finite
 
@@ -40,7 +41,10 @@ PRECISIONS = ("fp32", "fp16", "bf16", "int8", "unknown")
 #: The peer library's names of kinds that are called otherwise here.
 KIND_NAMES = {"hugging-face": "hf", "tensorrt": "trt", "torchscript": "torch-script", "custom": "custom-code"}
 #: What of `inference_config.json` a family applies beyond the input; a package that asks for more is refused.
-FAMILY_APPLIES = {"yolo": frozenset({"nms", "fused", "class removal"})}
+FAMILY_APPLIES = {
+    "yolo": frozenset({"nms", "fused", "class removal"}),
+    "classification": frozenset({"softmax", "sigmoid", "fused", "class removal"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class ModelPackage:
         settings: `model_config.json` as it stands, for what only one backend reads.
         requirements: what the artefact needs of a machine.
         weights_bytes: size of the artefact; None: not known.
+        recommended: thresholds that hold where a call says none.
     """
 
     package_id: str
@@ -84,8 +89,9 @@ class ModelPackage:
     files: Mapping[str, str] = field(default_factory=dict)
     code_class: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    requirements: Requirements = Requirements()
+    requirements: Requirements = field(default=Requirements())
     weights_bytes: int | None = None
+    recommended: Recommended = field(default=Recommended())
 
     @property
     def fused_nms(self) -> NmsDefaults | None:
@@ -152,6 +158,7 @@ def read_package(folder: Path) -> ModelPackage:
         settings=config,
         requirements=_requirements(folder, config, kind, where),
         weights_bytes=weights.stat().st_size,
+        recommended=parse_recommended(config, names, where),
     )
     _check_applied(package, where)
     return _checked_artefact(package, set(section(config, "files", where)))

@@ -34,4 +34,6 @@ def _expected(package: ModelPackage) -> tuple[tuple[int, int], int, str] | None:
         if package.config.is_fused:
             return (3, 2), 6, "box, score and class"
         return (3, 1), 4 + count, f"a box and {count} classes"
+    if package.family == "classification":
+        return (2, 1), count, f"{count} classes"
     return None
