@@ -72,9 +72,7 @@ def _all_reasons(way: Way, machine: Machine, wishes: Wishes) -> Iterator[Reason]
     if offer.missing:
         yield offer.missing
     yield from _against_device(way, machine)
-    yield from against_machine(
-        package.requirements, machine, way.device, allows_host_code=wishes.allows_host_code
-    )
+    yield from against_machine(package.requirements, machine, way.device, allows_host_code=wishes.allows_host_code)
     yield from _against_opset(package, offer)
     yield from _against_providers(way, wishes)
     yield from _against_memory(way, machine, wishes)
@@ -119,16 +117,14 @@ def _against_providers(way: Way, wishes: Wishes) -> Iterator[Reason]:
     if refused:
         others = [name for name in here if name not in way.package.requirements.incompatible_providers]
         hint = f'execution_providers=["{others[0]}"]' if others else ""
-        yield Reason(
-            "execution_provider_incompatible", f"the package does not run with {', '.join(refused)}", hint
-        )
+        yield Reason("execution_provider_incompatible", f"the package does not run with {', '.join(refused)}", hint)
 
 
 def _against_memory(way: Way, machine: Machine, wishes: Wishes) -> Iterator[Reason]:
     """A measured peak against what the GPU has free; without one, only weights that alone are larger than that.
 
     Weights lie in the device's memory at least once, whatever the runtime, so a package whose weights are larger cannot
-    run. What comes on top (activations, the runtime's arena, copies while loading) differs by runtime and is not guessed.
+    run. What comes on top (activations, arenas, copies while loading) differs by runtime and is not guessed.
     """
     gpu = gpu_of(machine, way.device)
     free = machine.free_bytes if way.device_kind == "cpu" else gpu.free_bytes if gpu else None
@@ -140,7 +136,9 @@ def _against_memory(way: Way, machine: Machine, wishes: Wishes) -> Iterator[Reas
     where = f"cuda:{gpu.index}" if gpu else "the machine"
     if free is None or max(peak or 0, least) <= free:
         return
-    needs = f"peaks at {_size(peak)} for a batch of {batch}" if peak and peak > free else f"its weights are {_size(least)}"
+    needs = (
+        f"peaks at {_size(peak)} for a batch of {batch}" if peak and peak > free else f"its weights are {_size(least)}"
+    )
     yield Reason("not_enough_memory", f"{needs}, {where} has {_size(free)} free", "free it, or use another device")
 
 

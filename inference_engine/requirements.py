@@ -99,9 +99,7 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple((*parts, 0, 0, 0)[:4]) if parts else ()
 
 
-def package_requirements(
-    config: Mapping[str, Any], plan: Mapping[str, Any], kind: str, where: str
-) -> Requirements:
+def package_requirements(config: Mapping[str, Any], plan: Mapping[str, Any], kind: str, where: str) -> Requirements:
     """What a package folder says.
 
     Args:

@@ -55,7 +55,8 @@ def errors_page() -> str:
         _table("Why one item failed: decoding it", engine.IMAGE_REASONS),
         _table("Why one item or a whole job failed: the model", dict(_classes(engine))),
         _table("Outcomes that the store and the worker write", OUTCOME_CODES),
-        _table("Why a candidate was not chosen", REASON_CODES) + "\nEach has a page of its own: [reasons](reasons/README.md).\n",
+        _table("Why a candidate was not chosen", REASON_CODES)
+        + "\nEach has a page of its own: [reasons](reasons/README.md).\n",
         _table("The job store", dict(_classes(jobstore))),
         _table("Submitting and exporting", dict(_classes(producer))),
     ]

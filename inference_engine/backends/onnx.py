@@ -21,10 +21,19 @@ if TYPE_CHECKING:
 
 #: ONNX Runtime version (major, minor) -> newest operator set that it reads; newer releases only add.
 #: Source: ONNX Runtime's compatibility table (docs/reference/compatibility). What is newer than the table is not
-#: limited: the runtime's own limit is in its binary, and opening a file tells. What is older has the oldest row's limit.
+#: limited: the runtime's own limit is in its binary, and opening a file tells. What is older has the first row's limit.
 _MAX_OPSET = {
-    **{(1, 12): 17, (1, 13): 17, (1, 14): 18, (1, 15): 19, (1, 16): 19, (1, 17): 20},
-    **{(1, 18): 21, (1, 19): 21, (1, 20): 21, (1, 21): 22, (1, 22): 23},
+    (1, 12): 17,
+    (1, 13): 17,
+    (1, 14): 18,
+    (1, 15): 19,
+    (1, 16): 19,
+    (1, 17): 20,
+    (1, 18): 21,
+    (1, 19): 21,
+    (1, 20): 21,
+    (1, 21): 22,
+    (1, 22): 23,
 }
 
 

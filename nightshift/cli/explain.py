@@ -32,4 +32,3 @@ def explain(model: str, hardware: str, as_json: bool, **wishes: Any) -> int:
     else:
         print_rows(columns(decision.candidates), rows(decision.candidates))
     return 0 if decision.chosen is not None else NO_BACKEND
-
