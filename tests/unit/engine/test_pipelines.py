@@ -314,7 +314,7 @@ def test_a_set_of_models_that_does_not_fit_is_refused_before_any_is_opened(model
     ("given", "told"),
     [
         ({"model_dirs": []}, "classifier: no model_id_or_path"),
-        ({"model_id_or_path": "x", "bakend": "onnx"}, "classifier: unknown keyword 'bakend'"),
+        ({"model_id_or_path": "x", "backnd": "onnx"}, "classifier: unknown keyword 'backnd'"),
         (7, "classifier: expected a ClassificationModel, found int"),
         (print, "expected a ClassificationModel"),
     ],

@@ -201,7 +201,7 @@ def test_a_model_opens_with_the_input_that_was_measured(write_dynamic):
 
 
 def test_rectangular_input_of_a_package_without_it_does_not_open(decide_plain):
-    with pytest.raises(NoRunnableBackend, match="one height and width"):
+    with pytest.raises(NoRunnableBackend, match=r"one height and\s+width"):
         open_decided(with_setting(decide_plain, rectangular=True))
 
 
