@@ -31,7 +31,7 @@ def against_machine(needs: Requirements, machine: Machine, device: str, *, allow
     yield from _against_driver(needs, machine)
     yield from against_tensorrt(needs, machine.packages.get("tensorrt", ""))
     if needs.host_code and not allows_host_code:
-        hint = "allows_host_code=True, if you know where it comes from"
+        hint = "trt_engine_host_code_allowed=True, if you know where it comes from"
         yield Reason("host_code_refused", "the plan holds code that runs on the host when it is loaded", hint)
     yield from _against_torch(needs, machine.packages.get("torch", ""))
 

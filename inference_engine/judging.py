@@ -116,7 +116,7 @@ def _against_providers(way: Way, wishes: Wishes) -> Iterator[Reason]:
     refused = [name for name in taken if name in way.package.requirements.incompatible_providers]
     if refused:
         others = [name for name in here if name not in way.package.requirements.incompatible_providers]
-        hint = f'execution_providers=["{others[0]}"]' if others else ""
+        hint = f'onnx_execution_providers=["{others[0]}"]' if others else ""
         yield Reason("execution_provider_incompatible", f"the package does not run with {', '.join(refused)}", hint)
 
 

@@ -47,8 +47,8 @@ REASONS = {
     ),
     "package_not_wanted": Explained(
         "the caller asked for another package",
-        "asked for package 'pets-trt-fp16'",
-        "Leave `package_id` out to let every package take part.",
+        "package is pets-onnx-fp32, asked for pets-trt-fp16",
+        "Leave `model_package_id` out to let every package take part.",
     ),
     "not_installed": Explained(
         "the runtime is not installed",
@@ -120,7 +120,7 @@ REASONS = {
     "host_code_refused": Explained(
         "the plan holds code for the host, and the caller does not allow such plans",
         "the plan holds code that runs on the host when it is loaded",
-        "Pass `allows_host_code=True` if you know where the plan comes from, or use one without such code.",
+        "Pass `trt_engine_host_code_allowed=True` if you know where the plan comes from, or use one without such code.",
     ),
     "torch_too_old": Explained(
         "the archive was written by a newer PyTorch",
@@ -140,7 +140,7 @@ REASONS = {
     "execution_provider_incompatible": Explained(
         "the package does not run with the execution provider that it would be opened with",
         "the package does not run with TensorrtExecutionProvider",
-        "Leave that provider out of `execution_providers`, or use another package.",
+        "Leave that provider out of `onnx_execution_providers`, or use another package.",
     ),
     "not_enough_memory": Explained(
         "the package needs more memory than the device has free",
@@ -166,7 +166,7 @@ REASONS = {
     "nms_fusion_not_wanted": Explained(
         "the package's fused suppression of boxes is not what the caller asked for",
         "fused NMS has iou_threshold 0.7, asked for 0.45 to 0.6",
-        "Widen `nms_fusion`, or leave it out: then packages with and without fused NMS take part.",
+        "Widen `nms_fusion_preferences`, or leave it out: then packages with and without fused NMS take part.",
     ),
     "untrusted": Explained(
         "the package can run code, and the caller has not said that it may",
@@ -186,7 +186,7 @@ REASONS = {
     "lower_in_order": Explained(
         "runs, but comes later in the order",
         "torch fp32 on cpu comes first (pets-torch)",
-        'Nothing is wrong. Ask for it by `backend=` or `package_id=`, or use `strategy="measured"`.',
+        'Nothing is wrong. Ask for it by `backend=` or `model_package_id=`, or use `strategy="measured"`.',
     ),
     "slower": Explained(
         "runs and agrees, but another candidate was measured to be faster",
