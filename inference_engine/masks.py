@@ -51,7 +51,7 @@ class InstancesRLEMasks:
             if chunk.ndim != 3 or chunk.shape[1:] != image_hw:
                 raise ValueError(f"expected masks (m, {image_hw[0]}, {image_hw[1]}), found {chunk.shape}")
             # The encoder reads columns: (height, width, m), first index fastest.
-            columns = np.asfortranarray(chunk.transpose(1, 2, 0), dtype=np.uint8)
+            columns = np.asfortranarray(chunk.transpose(1, 2, 0)).view(np.uint8)
             counts += [bytes(one["counts"]) for one in coco.encode(columns)]
         return cls(image_hw, tuple(counts))
 

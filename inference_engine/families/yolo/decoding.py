@@ -1,13 +1,15 @@
-"""YOLOv8- and YOLO11-style detectors: one output `(n, 4 + classes, anchors)`, or `(n, boxes, 6)` with NMS fused in.
+"""The head of YOLOv8- and YOLO11-style networks: boxes, their classes, and what a task adds to each.
 
-Rows of the first are centre x, centre y, width, height in network pixels, then one score a class, already in [0, 1]
-(ultralytics 8.x, detection head of an export without NMS). A fused box is x_min, y_min, x_max, y_max in network pixels,
-score, class id (an export with NMS, or an end-to-end head as YOLOv10's); unused places have score 0.
+Rows of `(n, 4 + classes + extra, anchors)` are centre x, centre y, width, height in network pixels, then one score a
+class, already in [0, 1], then the task's own numbers (ultralytics 8.x, head of an export without NMS). A fused box is
+x_min, y_min, x_max, y_max in network pixels, score, class id, and the task's own numbers (an export with NMS, or an
+end-to-end head as YOLOv10's); unused places have score 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,34 +17,57 @@ import numpy.typing as npt
 
 from inference_engine.boxes import centre_to_corners, suppress, top_k
 from inference_engine.errors import EngineError, OutputInvalid, ParameterInvalid
-from inference_engine.images import Fit, to_original
-from inference_engine.model import Recipe, fitted
+from inference_engine.images import Boxes
 from inference_engine.packages import ModelPackage
-from inference_engine.sessions import Tensors
 from inference_engine.tasks import detection
-from inference_engine.tasks.detection import DetectionParams, Detections
+from inference_engine.tasks.detection import DetectionParams
 from inference_engine.tasks.parts.parameters import class_thresholds
 
 
-def postprocess(
-    outputs: Tensors, fits: Sequence[Fit], package: ModelPackage, params: DetectionParams
-) -> list[Detections | EngineError]:
-    """Decode a batch, image by image."""
-    heads = next(iter(outputs.values()))
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept:
+    """Boxes of one image that are reported.
+
+    Attributes:
+        boxes: `(k, 4)` corners in network pixels.
+        confidence: `(k,)` float32, descending.
+        class_id: `(k,)` of results.
+        extra: `(k, extra)` float32, the task's own numbers.
+    """
+
+    boxes: Boxes
+    confidence: npt.NDArray[np.float32]
+    class_id: npt.NDArray[np.int64]
+    extra: npt.NDArray[np.float32]
+
+
+def decode_heads(
+    heads: npt.NDArray[Any], images: int, package: ModelPackage, params: DetectionParams, extra: int = 0
+) -> list[Kept | EngineError]:
+    """Decode a batch, image by image.
+
+    Args:
+        images: in the batch.
+        extra: numbers that the task has for each box.
+
+    Raises:
+        OutputInvalid: the head is not of the shape that the package's classes make.
+    """
     if package.config.is_fused:
-        if heads.ndim != 3 or (len(heads), heads.shape[2]) != (len(fits), 6):
-            raise OutputInvalid(f"output of shape {heads.shape}, expected ({len(fits)}, boxes, 6): NMS is fused in")
-        return [_decode_fused(head, fit, package, params) for head, fit in zip(heads, fits, strict=True)]
-    rows = 4 + package.network_class_count
-    if heads.ndim != 3 or heads.shape[:2] != (len(fits), rows):
-        raise OutputInvalid(f"output of shape {heads.shape}, expected ({len(fits)}, {rows}, anchors)")
-    return [_decode(head, fit, package, params) for head, fit in zip(heads, fits, strict=True)]
+        columns = 6 + extra
+        if heads.ndim != 3 or (len(heads), heads.shape[2]) != (images, columns):
+            raise OutputInvalid(
+                f"output of shape {heads.shape}, expected ({images}, boxes, {columns}): NMS is fused in"
+            )
+        return [_decode_fused(head, package, params) for head in heads]
+    rows = 4 + package.network_class_count + extra
+    if heads.ndim != 3 or heads.shape[:2] != (images, rows):
+        raise OutputInvalid(f"output of shape {heads.shape}, expected ({images}, {rows}, anchors)")
+    return [_decode(head, package, params) for head in heads]
 
 
-def _decode(
-    head: npt.NDArray[Any], fit: Fit, package: ModelPackage, params: DetectionParams
-) -> Detections | EngineError:
-    scores = head[4:]
+def _decode(head: npt.NDArray[Any], package: ModelPackage, params: DetectionParams) -> Kept | EngineError:
+    scores, extra = np.split(head[4:], [package.network_class_count])
     best = scores.max(axis=0)
     # One comparison finds NaN too, which every comparison with a threshold would hide.
     if not np.isfinite(best).all():
@@ -62,16 +87,12 @@ def _decode(
         class_agnostic=params.class_agnostic,
         limit=params.max_detections,
     )
-    return Detections(
-        to_original(boxes[kept], fit), confidence[kept], class_id[kept], fit.original_hw, package.class_names
-    )
+    return _checked(boxes[kept], confidence[kept], class_id[kept], extra[:, anchors[kept]].T)
 
 
-def _decode_fused(
-    rows: npt.NDArray[Any], fit: Fit, package: ModelPackage, params: DetectionParams
-) -> Detections | EngineError:
+def _decode_fused(rows: npt.NDArray[Any], package: ModelPackage, params: DetectionParams) -> Kept | EngineError:
     """Boxes that the network suppressed itself: only thresholds, names and their number are left to do."""
-    if not np.isfinite(rows).all():
+    if not np.isfinite(rows[:, :6]).all():
         return OutputInvalid("the model gave boxes or scores that are not finite numbers for this image")
     # Unused places have score 0, which a threshold of 0 must not turn into boxes.
     rows = rows[rows[:, 4] > 0]
@@ -81,9 +102,15 @@ def _decode_fused(
     class_id, wanted = _reported(network_id, rows[:, 4], package, params)
     rows, class_id = rows[wanted].astype(np.float32, copy=False), class_id[wanted]
     kept = top_k(rows[:, 4], params.max_detections)
-    return Detections(
-        to_original(rows[kept, :4], fit), rows[kept, 4], class_id[kept], fit.original_hw, package.class_names
-    )
+    return _checked(rows[kept, :4], rows[kept, 4], class_id[kept], rows[kept, 6:])
+
+
+def _checked(
+    boxes: Boxes, confidence: npt.NDArray[np.float32], class_id: npt.NDArray[np.int64], extra: npt.NDArray[Any]
+) -> Kept | EngineError:
+    if not np.isfinite(extra).all():
+        return OutputInvalid("the model gave numbers beside its boxes that are not finite for this image")
+    return Kept(boxes, confidence, class_id, extra.astype(np.float32, copy=False))
 
 
 def _reported(
@@ -105,6 +132,3 @@ def check_params(given: Mapping[str, Any], package: ModelPackage) -> DetectionPa
     ):
         raise ParameterInvalid(f"{late[0]} cannot be changed: non-maximum suppression is fused into the network")
     return detection.detection_params(given, package.config.nms, package.class_names, package.recommended)
-
-
-RECIPES = {detection.TASK: Recipe(fitted, postprocess, check_params)}
