@@ -28,6 +28,10 @@ from inference_engine.package_files import (
     read_object,
 )
 from inference_engine.recommended import Recommended, parse_recommended
+from inference_engine.skeletons import FILE as SKELETONS_FILE
+from inference_engine.skeletons import read_skeletons, reported
+from inference_engine.tasks import keypoints
+from inference_engine.tasks.keypoints import Skeleton
 from inference_engine.weights import check_finite
 
 __all__ = ["CONFIG_FILE", "SCHEMA_VERSION", "ModelPackage", "digest_of", "file_sha256", "read_package"]
@@ -84,6 +88,8 @@ class ModelPackage:
         code_class: name of the class in a custom-code package's module.
         settings: `model_config.json` as it stands, for what only one backend reads.
         recommended: thresholds that hold where a call says none.
+        skeletons: names and lines of key points, by class id of results; empty where the task has none.
+        key_point_places: points that the network gives each box: as many as its class with the most has.
     """
 
     package_id: str
@@ -105,6 +111,8 @@ class ModelPackage:
     code_class: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     recommended: Recommended = field(default=Recommended())
+    skeletons: tuple[Skeleton, ...] = ()
+    key_point_places: int = 0
 
     @property
     def static_batch_size(self) -> int | None:
@@ -167,6 +175,10 @@ def read_package(folder: Path) -> ModelPackage:
         recommended=parse_recommended(config, names, where),
     )
     _check_applied(package, where)
+    if package.task == keypoints.TASK:
+        found = read_skeletons(folder / SKELETONS_FILE, package.network_class_count)
+        places = max(len(skeleton.names) for skeleton in found)
+        package = replace(package, skeletons=reported(found, package.reported_ids), key_point_places=places)
     return _checked_artefact(package, set(section(config, "files", where)))
 
 

@@ -35,10 +35,10 @@ def _expected(package: ModelPackage, outputs: Sequence[TensorSpec]) -> tuple[tup
         return (2, 1), count, f"{count} classes"
     if package.family != "yolo":
         return None
-    extra = _coefficients(outputs) if package.task == instance_segmentation.TASK else 0
+    extra = _coefficients(outputs) if package.task == instance_segmentation.TASK else 3 * package.key_point_places
     if extra is None:
         return None
-    beside = f" and {extra} mask coefficients" if extra else ""
+    beside = f" and {extra} numbers of masks or points" if extra else ""
     if package.config.is_fused:
         return (3, 2), 6 + extra, f"box, score, class{beside}"
     return (3, 1), 4 + count + extra, f"a box, {count} classes{beside}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,11 @@ from inference_engine.images import Boxes
 from inference_engine.packages import ModelPackage
 from inference_engine.tasks import detection
 from inference_engine.tasks.detection import DetectionParams
+from inference_engine.tasks.keypoints import KeyPointsParams
 from inference_engine.tasks.parts.parameters import class_thresholds
+
+#: Parameters of the tasks that have boxes.
+BoxParams: TypeAlias = DetectionParams | KeyPointsParams
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +46,7 @@ class Kept:
 
 
 def decode_heads(
-    heads: npt.NDArray[Any], images: int, package: ModelPackage, params: DetectionParams, extra: int = 0
+    heads: npt.NDArray[Any], images: int, package: ModelPackage, params: BoxParams, extra: int = 0
 ) -> list[Kept | EngineError]:
     """Decode a batch, image by image.
 
@@ -66,7 +70,7 @@ def decode_heads(
     return [_decode(head, package, params) for head in heads]
 
 
-def _decode(head: npt.NDArray[Any], package: ModelPackage, params: DetectionParams) -> Kept | EngineError:
+def _decode(head: npt.NDArray[Any], package: ModelPackage, params: BoxParams) -> Kept | EngineError:
     scores, extra = np.split(head[4:], [package.network_class_count])
     best = scores.max(axis=0)
     # One comparison finds NaN too, which every comparison with a threshold would hide.
@@ -90,7 +94,7 @@ def _decode(head: npt.NDArray[Any], package: ModelPackage, params: DetectionPara
     return _checked(boxes[kept], confidence[kept], class_id[kept], extra[:, anchors[kept]].T)
 
 
-def _decode_fused(rows: npt.NDArray[Any], package: ModelPackage, params: DetectionParams) -> Kept | EngineError:
+def _decode_fused(rows: npt.NDArray[Any], package: ModelPackage, params: BoxParams) -> Kept | EngineError:
     """Boxes that the network suppressed itself: only thresholds, names and their number are left to do."""
     if not np.isfinite(rows[:, :6]).all():
         return OutputInvalid("the model gave boxes or scores that are not finite numbers for this image")
@@ -114,7 +118,7 @@ def _checked(
 
 
 def _reported(
-    network_id: npt.NDArray[Any], score: npt.NDArray[Any], package: ModelPackage, params: DetectionParams
+    network_id: npt.NDArray[Any], score: npt.NDArray[Any], package: ModelPackage, params: BoxParams
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Class ids of results, and which of them are wanted: of a class that is reported, at or above its threshold."""
     class_id = np.asarray(package.reported_ids, dtype=np.int64)[network_id]
@@ -127,8 +131,13 @@ def check_params(given: Mapping[str, Any], package: ModelPackage) -> DetectionPa
     Raises:
         ParameterInvalid: a value is wrong, or asks for suppression of a network that has done its own.
     """
+    check_fused(given, package)
+    return detection.detection_params(given, package.config.nms, package.class_names, package.recommended)
+
+
+def check_fused(given: Mapping[str, Any], package: ModelPackage) -> None:
+    """Refuse to suppress otherwise what the network has suppressed itself."""
     if package.config.is_fused and (
         late := [n for n in ("iou_threshold", "class_agnostic") if given.get(n) is not None]
     ):
         raise ParameterInvalid(f"{late[0]} cannot be changed: non-maximum suppression is fused into the network")
-    return detection.detection_params(given, package.config.nms, package.class_names, package.recommended)
