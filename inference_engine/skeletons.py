@@ -27,7 +27,7 @@ def read_skeletons(path: Path, classes: int) -> tuple[Skeleton, ...]:
         PackageInvalid: the file is absent or is not of that form.
     """
     try:
-        entries = list(json.loads(path.read_text(encoding="utf-8")) or [{}])
+        entries = _entries(json.loads(path.read_text(encoding="utf-8")))
         found = {int(entry["object_class_id"]): _skeleton(entry) for entry in entries}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PackageInvalid(
@@ -42,6 +42,12 @@ def read_skeletons(path: Path, classes: int) -> tuple[Skeleton, ...]:
 def reported(skeletons: Sequence[Skeleton], reported_ids: Sequence[int]) -> tuple[Skeleton, ...]:
     """Those of the classes that results show, by their class id."""
     return tuple(skeleton for skeleton, class_id in zip(skeletons, reported_ids, strict=True) if class_id >= 0)
+
+
+def _entries(data: Any) -> list[Any]:
+    if not isinstance(data, list) or not data:
+        raise ValueError(f"found {data!r}")
+    return data
 
 
 def _skeleton(entry: Mapping[str, Any]) -> Skeleton:
