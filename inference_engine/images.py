@@ -13,7 +13,7 @@ from inference_engine.network_input import NetworkInput, ResizeMode, round_up
 from inference_engine.opencv import import_cv2
 from inference_engine.pixels import Image, adjust, crop_box
 
-__all__ = ["Boxes", "Fit", "Image", "plan_fit", "to_network", "to_original"]
+__all__ = ["Boxes", "Fit", "Image", "plan_fit", "points_to_original", "to_network", "to_original"]
 
 Boxes = npt.NDArray[np.float32]  # (n, 4): x_min, y_min, x_max, y_max
 Planes = npt.NDArray[np.float32]  # (3, height, width)
@@ -91,13 +91,19 @@ def to_original(xyxy: Boxes, fit: Fit) -> Boxes:
     Args:
         xyxy: `(n, 4)`.
     """
-    pad = np.asarray(fit.pad_xy * 2, dtype=np.float32)
-    scale = np.asarray(fit.scale_xy * 2, dtype=np.float32)
-    offset = np.asarray(fit.offset_xy * 2, dtype=np.float32)
-    height, width = fit.original_hw
-    limit = np.asarray((width, height, width, height), dtype=np.float32)
-    original: Boxes = np.clip((xyxy - pad) / scale + offset, np.float32(0), limit).astype(np.float32, copy=False)
-    return original
+    return points_to_original(xyxy.reshape(-1, 2), fit).reshape(-1, 4)
+
+
+def points_to_original(xy: npt.NDArray[np.float32], fit: Fit) -> npt.NDArray[np.float32]:
+    """Map points from network pixels to pixels of the original image, clipped to it.
+
+    Args:
+        xy: `(..., 2)`.
+    """
+    pad, scale, offset = (np.asarray(pair, dtype=np.float32) for pair in (fit.pad_xy, fit.scale_xy, fit.offset_xy))
+    limit = np.asarray(fit.original_hw[::-1], dtype=np.float32)
+    original: npt.NDArray[np.float32] = np.clip((xy - pad) / scale + offset, np.float32(0), limit)
+    return original.astype(np.float32, copy=False)
 
 
 def _resized(hw: tuple[int, int], network: NetworkInput) -> tuple[int, int]:

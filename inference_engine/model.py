@@ -13,6 +13,7 @@ from inference_engine.inputs import as_rgb_images
 from inference_engine.negotiation import Decision
 from inference_engine.packages import ModelPackage
 from inference_engine.sessions import Array, Session, Tensors
+from inference_engine.tasks.keypoints import Skeleton
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,11 @@ class VisionModel:
     def class_names(self) -> tuple[str, ...]:
         """Names by class id."""
         return self.package.class_names
+
+    @property
+    def skeletons(self) -> tuple[Skeleton, ...]:
+        """Names and lines of key points by class id; empty for other tasks."""
+        return self.package.skeletons
 
     def check_params(self, given: Mapping[str, Any]) -> Any:
         """Check a caller's parameters once; what comes back goes into `postprocess`."""

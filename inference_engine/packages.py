@@ -30,6 +30,10 @@ from inference_engine.package_files import (
 )
 from inference_engine.recommended import Recommended, parse_recommended
 from inference_engine.requirements import Requirements, package_requirements
+from inference_engine.skeletons import FILE as SKELETONS_FILE
+from inference_engine.skeletons import read_skeletons, reported
+from inference_engine.tasks import keypoints
+from inference_engine.tasks.keypoints import Skeleton
 from inference_engine.weights import check_finite
 
 __all__ = ["CONFIG_FILE", "SCHEMA_VERSION", "ModelPackage", "digest_of", "file_sha256", "read_package"]
@@ -69,6 +73,8 @@ class ModelPackage:
         requirements: what the artefact needs of a machine.
         weights_bytes: size of the artefact; None: not known.
         recommended: thresholds that hold where a call says none.
+        skeletons: names and lines of key points, by class id of results; empty where the task has none.
+        key_point_places: points that the network gives each box: as many as its class with the most has.
     """
 
     package_id: str
@@ -92,6 +98,8 @@ class ModelPackage:
     requirements: Requirements = field(default_factory=Requirements)
     weights_bytes: int | None = None
     recommended: Recommended = field(default=Recommended())
+    skeletons: tuple[Skeleton, ...] = ()
+    key_point_places: int = 0
 
     @property
     def fused_nms(self) -> NmsDefaults | None:
@@ -161,6 +169,10 @@ def read_package(folder: Path) -> ModelPackage:
         recommended=parse_recommended(config, names, where),
     )
     _check_applied(package, where)
+    if package.task == keypoints.TASK:
+        found = read_skeletons(folder / SKELETONS_FILE, package.network_class_count)
+        places = max(len(skeleton.names) for skeleton in found)
+        package = replace(package, skeletons=reported(found, package.reported_ids), key_point_places=places)
     return _checked_artefact(package, set(section(config, "files", where)))
 
 

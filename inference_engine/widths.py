@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from inference_engine.errors import PackageInvalid
 from inference_engine.packages import ModelPackage
 from inference_engine.sessions import TensorSpec
+from inference_engine.tasks import instance_segmentation
 
 
 def check_widths(outputs: Sequence[TensorSpec], package: ModelPackage) -> None:
@@ -15,7 +16,7 @@ def check_widths(outputs: Sequence[TensorSpec], package: ModelPackage) -> None:
     Raises:
         PackageInvalid: with both numbers.
     """
-    expected = _expected(package)
+    expected = _expected(package, outputs)
     if expected is None or not outputs:
         return
     axes, width, what = expected
@@ -27,13 +28,22 @@ def check_widths(outputs: Sequence[TensorSpec], package: ModelPackage) -> None:
         )
 
 
-def _expected(package: ModelPackage) -> tuple[tuple[int, int], int, str] | None:
+def _expected(package: ModelPackage, outputs: Sequence[TensorSpec]) -> tuple[tuple[int, int], int, str] | None:
     """Axes of the output and the one that counts, its size, and why; None where the family is not known here."""
     count = package.network_class_count
-    if package.family == "yolo" and package.task == "object-detection":
-        if package.config.is_fused:
-            return (3, 2), 6, "box, score and class"
-        return (3, 1), 4 + count, f"a box and {count} classes"
     if package.family == "classification":
         return (2, 1), count, f"{count} classes"
-    return None
+    if package.family != "yolo":
+        return None
+    extra = _coefficients(outputs) if package.task == instance_segmentation.TASK else 3 * package.key_point_places
+    if extra is None:
+        return None
+    beside = f" and {extra} numbers of masks or points" if extra else ""
+    if package.config.is_fused:
+        return (3, 2), 6 + extra, f"box, score, class{beside}"
+    return (3, 1), 4 + count + extra, f"a box, {count} classes{beside}"
+
+
+def _coefficients(outputs: Sequence[TensorSpec]) -> int | None:
+    """How many prototypes there are; None where their number is free."""
+    return next((spec.shape[1] for spec in outputs if len(spec.shape) == 4), None)

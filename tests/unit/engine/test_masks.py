@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from pycocotools import mask as coco
 
 from inference_engine.masks import InstancesRLEMasks
 
@@ -57,9 +58,17 @@ def test_masks_come_back_pixel_by_pixel(dense):
 @settings(deadline=None)
 @given(hnp.arrays(np.bool_, st.tuples(st.integers(1, 12), st.integers(1, 12))))
 def test_the_text_is_cocos(mask):
-    (coco,) = encode(mask, hw=mask.shape).to_coco()
+    (found,) = encode(mask, hw=mask.shape).to_coco()
 
-    assert coco == {"size": list(mask.shape), "counts": compress(independent_runs(mask))}
+    assert found == {"size": list(mask.shape), "counts": compress(independent_runs(mask))}
+
+
+@settings(deadline=None)
+@given(hnp.arrays(np.bool_, st.tuples(st.integers(1, 40), st.integers(1, 40))))
+def test_pycocotools_writes_the_same(mask):
+    theirs = coco.encode(np.asfortranarray(mask, np.uint8))
+
+    assert encode(mask, hw=mask.shape).counts == (theirs["counts"],)
 
 
 def test_boxes_are_around_the_masks():

@@ -1,0 +1,28 @@
+"""Boxes of a YOLO head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from inference_engine.errors import EngineError
+from inference_engine.families.yolo.decoding import Kept, decode_heads
+from inference_engine.images import Fit, to_original
+from inference_engine.packages import ModelPackage
+from inference_engine.sessions import Tensors
+from inference_engine.tasks.detection import DetectionParams, Detections
+
+
+def postprocess(
+    outputs: Tensors, fits: Sequence[Fit], package: ModelPackage, params: DetectionParams
+) -> list[Detections | EngineError]:
+    """Decode a batch, image by image."""
+    found = decode_heads(next(iter(outputs.values())), len(fits), package, params)
+    return [_detections(kept, fit, package) for kept, fit in zip(found, fits, strict=True)]
+
+
+def _detections(kept: Kept | EngineError, fit: Fit, package: ModelPackage) -> Detections | EngineError:
+    if isinstance(kept, EngineError):
+        return kept
+    return Detections(
+        to_original(kept.boxes, fit), kept.confidence, kept.class_id, fit.original_hw, package.class_names
+    )
