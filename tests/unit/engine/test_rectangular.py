@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from inference_engine.batching import BatchPolicy, MicroBatcher
 from inference_engine.errors import NoRunnableBackend
 from inference_engine.families import recipe
 from inference_engine.images import plan_fit, to_network, to_original
@@ -198,6 +199,23 @@ def test_a_model_opens_with_the_input_that_was_measured(write_dynamic):
     assert {square.preprocess(picture)[0]["images"].shape[2:] for picture in PICTURES} == {(128, 128)}
     for one, other in zip(oblong(PICTURES), square(PICTURES), strict=True):
         np.testing.assert_array_equal(one.xyxy, other.xyxy)
+
+
+def test_the_workers_batcher_joins_what_such_a_model_prepares(write_dynamic):
+    model = open_decided(with_setting(write_dynamic(), rectangular=True))
+    prepared = [model.preprocess(picture)[0] for picture in [*PICTURES, *PICTURES]]
+    alone = [model.forward(tensors)["output0"] for tensors in prepared]
+    sizes = []
+    batcher = MicroBatcher(
+        lambda tensors: sizes.append(len(tensors["images"])) or model.forward(tensors), BatchPolicy(2, 20.0)
+    )
+
+    futures = [batcher.submit(tensors) for tensors in prepared]
+
+    for future, expected in zip(futures, alone, strict=True):
+        np.testing.assert_array_equal(future.result(20)["output0"], expected)
+    assert sizes == [2, 2, 2]
+    batcher.close()
 
 
 def test_rectangular_input_of_a_package_without_it_does_not_open(decide_plain):
