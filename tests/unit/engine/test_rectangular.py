@@ -123,9 +123,9 @@ def _nothing():
 def write_dynamic(write_package, tmp_path):
     """A function that writes a detector of free height and width: a box in the input's middle, or at a fixed place."""
 
-    def write(*, follows=True, sides=("h", "w")):
+    def write(*, follows=True, sides=("h", "w"), score=0.9):
         folder = write_package("pets/free", inference=INFERENCE)
-        head = np.array([[0], [0], [20], [20], [0.9], [0]], np.float32)
+        head = np.array([[0], [0], [20], [20], [score], [0]], np.float32)
         middle = np.array([[0, 0.5], [0.5, 0], *[[0, 0]] * 4], np.float32)
         fixed = head + np.array([[64], [64], [0], [0], [0], [0]], np.float32)
         constants = {"head": head[None] if follows else fixed[None], "middle": middle * follows, "zero": np.zeros(1)}
@@ -176,6 +176,13 @@ def test_rectangular_input_that_changes_boxes_is_not_taken_and_the_figures_say_w
     (entry,) = found.not_taken
     assert entry.variant == "rectangular"
     assert "33.3% of 6 boxes" in entry.why
+
+
+def test_rectangular_input_is_not_taken_on_trust_where_nothing_was_found_to_judge_it_by(write_dynamic):
+    found = measured(write_dynamic(score=0.0))
+
+    (entry,) = found.not_taken
+    assert "finds nothing in 3 pictures, so rectangular input cannot be judged" in entry.why
 
 
 def test_a_file_of_fixed_sides_is_not_run_with_others_whatever_its_configuration_promises(write_dynamic):
