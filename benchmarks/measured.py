@@ -4,8 +4,8 @@
 
 For each model: measure and choose; then sweep every candidate that agrees over every setting, which takes minutes; then
 let the choice, the sweep's best and plain ONNX Runtime (float32, one picture a run, its own threads) run in turn. The
-digits model has real pages; the others are an ONNX detector of about 5 GFLOP, made here from a seed, of fixed sides, and
-of free ones on pictures of 1280 x 720.
+digits model has real pages; the others are an ONNX detector of about 5 GFLOP, made here from a seed, of fixed sides,
+and of free ones on pictures of 1280 x 720.
 """
 
 from __future__ import annotations
@@ -118,9 +118,8 @@ def report(reference: str, images: Sequence[Image], machine: Machine, arguments:
     square = Entry(chosen.candidate, replace(chosen.setting, rectangular=False))
     entries = [chosen, best, Entry(plain, Setting(1, 1, 0)), *([square] if chosen.setting.rectangular else [])]
     speeds = duel(measured, images, entries)
-    for name, entry, value in zip(
-        ("chosen", "best of sweep", "plain", "chosen, square"), entries, speeds, strict=False
-    ):
+    names = ("chosen", "best of sweep", "plain", "chosen, square")
+    for name, entry, value in zip(names, entries, speeds, strict=False):
         print(f"  {name:14}{value:9.1f} images/s  {entry}")
     print(f"  chosen / best of the sweep of {len(found)} settings: {speeds[0] / speeds[1]:.3f} (wanted: 0.95 or more)")
     print(f"  chosen / plain ONNX Runtime fp32: {speeds[0] / speeds[2]:.2f} (wanted with bf16: 1.7 or more)")

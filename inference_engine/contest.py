@@ -89,6 +89,8 @@ class Contest:
         self._prepared: dict[tuple[str, bool], tuple[list[Tensors], list[Fit]]] = {}
         self._contenders: list[_Contender] = []
         self._truth: Reference | None = None
+        self._usual = Setting.of(options, 0).variant
+        self._is_cut_short = False
 
     def run(self) -> None:
         """Find the reference, compare the others with it, narrow the field."""
@@ -120,7 +122,7 @@ class Contest:
             source=source,
             budget_s=self._budget_s,
             seconds=round(time.perf_counter() - self._started, 3),
-            is_complete=all(c.measurement for c in found),
+            is_complete=not self._is_cut_short and all(c.measurement for c in found),
         )
         candidates = (*chosen_first(found, self._decision.wishes), *refused, *rejected)
         return replace(self._decision, candidates=candidates, strategy="measured", measured=measured)
@@ -168,7 +170,9 @@ class Contest:
         agreement = agreement_with(self._truth, contender.candidate, model, outputs, fits)
         contender.agreements[setting.variant] = agreement
         is_asked = self._decision.wishes.quantization is not None
-        return against(self._truth, contender.candidate, agreement, is_asked=is_asked)
+        return against(
+            self._truth, contender.candidate, agreement, is_asked=is_asked, is_rectangular=setting.rectangular
+        )
 
     def _open(self, candidate: Candidate, options: SessionOptions) -> VisionModel:
         model: VisionModel = open_candidate(self._decision, candidate, options)
@@ -230,9 +234,10 @@ class Contest:
             contender.models.pop(options).close()
 
     def _no_time(self, setting: Setting) -> str | None:
-        needed = _COMPILE_S if setting.compile else 0.0
-        left = self._left_s()
-        return None if left > needed else f"{max(left, 0):.0f} s of the budget were left, it takes {needed:.0f}"
+        if setting.compile and 0 < self._left_s() <= _COMPILE_S:
+            return f"{self._left_s():.0f} s of the budget were left, it takes {_COMPILE_S:.0f}"
+        self._is_cut_short = self._is_cut_short or self._is_over()
+        return "the budget was over before its turn" if self._is_over() else None
 
     def _speeds(self) -> dict[tuple[_Contender, Setting], float]:
         return {(c, setting): speed for c in self._contenders if c.models for setting, speed in c.speeds.items()}
@@ -262,7 +267,7 @@ class Contest:
             # A batch that does not fit ends that setting; one image that does not run ends the variant or candidate.
             if setting.batch != contender.batches[0]:
                 logger.info("%s does not run at %s", contender.candidate.key, setting, exc_info=True)
-            elif setting.variant:
+            elif setting.variant != self._usual:
                 self._give_up(contender, setting, str(error))
             else:
                 raise

@@ -131,7 +131,7 @@ class Measured:
         images: pictures that were run.
         source: `given`, or `generated` where the caller had none.
         seconds: that measuring took.
-        is_complete: every runnable candidate had its turn within the budget.
+        is_complete: every runnable candidate, and every variant but compiling, had its turn within the budget.
         is_remembered: read from the resolution cache.
     """
 

@@ -1,10 +1,8 @@
 """ONNX Runtime on a GPU, over an object with the module's names: what it is asked for, and which buffers it uses."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from inference_engine.backends.onnx import OnnxSession
@@ -13,88 +11,18 @@ from inference_engine.backends.parts.onnx_providers import CPU, CUDA, TENSORRT, 
 from inference_engine.errors import OutOfMemory, SessionFailed
 from inference_engine.inference_config import InferenceConfig, NetworkInput
 from inference_engine.sessions import SessionOptions, TensorSpec
+from tests.fixtures.fake_onnxruntime import DeviceValue, fake_onnxruntime
 
 INPUTS = (TensorSpec("images", (None, 3, 32, 32), "float32"),)
 
 
-class DeviceValue:
-    """An `OrtValue` in memory of the host; every allocation is counted."""
+def make_runtime(got=(CUDA, CPU), **options):
+    """`rows`, of a size that the graph alone knows, are each image's first two pixels, `total` the sum of all."""
 
-    made = 0
+    def network(images):
+        return images.reshape(len(images), -1)[:, :2], images.sum((1, 2, 3))[:, None]
 
-    def __init__(self, array):
-        type(self).made += 1
-        self.array = array
-
-    @classmethod
-    def ortvalue_from_shape_and_type(cls, shape, element_type, device_type, device_id):
-        assert (device_type, device_id) == ("cuda", 1)
-        return cls(np.full(shape, 7, element_type))
-
-    def update_inplace(self, data):
-        assert data.shape == self.array.shape
-        self.array[:] = data
-
-    def numpy(self):
-        return self.array.copy()
-
-
-class Binding:
-    """Inputs by name; outputs in the order in which their names were bound first, None where the run allocates."""
-
-    def __init__(self):
-        self.inputs, self.outputs = {}, {}
-
-    def bind_ortvalue_input(self, name, value):
-        self.inputs[name] = value
-
-    def bind_ortvalue_output(self, name, value):
-        self.outputs[name] = value
-
-    def bind_output(self, name, device_type, device_id):
-        assert (device_type, device_id) == ("cuda", 1)
-        self.outputs[name] = None
-
-    def get_outputs(self):
-        return list(self.outputs.values())
-
-
-def make_runtime(got=(CUDA, CPU), kept=None, dtype="tensor(float)", failure=None):
-    """A module `onnxruntime` with one network: `kept` is each image's pixels above 0.5, `total` their sum."""
-
-    class InferenceSession:
-        def __init__(self, path, options, providers, enable_fallback):
-            assert enable_fallback == 0
-            self.asked, self.batches = providers, []
-            runtime.sessions.append(self)
-
-        def get_providers(self):
-            return list(got)
-
-        def get_inputs(self):
-            return [SimpleNamespace(name="images", shape=["n", 3, 32, 32], type=dtype)]
-
-        def get_outputs(self):
-            rows = SimpleNamespace(name="rows", shape=["n", kept], type="tensor(float)")
-            return [rows, SimpleNamespace(name="total", shape=["n", 1], type="tensor(float)")]
-
-        def io_binding(self):
-            return Binding()
-
-        def run_with_iobinding(self, binding):
-            if failure:
-                raise failure
-            images = binding.inputs["images"].array
-            self.batches.append(images)
-            assert binding.outputs["rows"] is None, "an output of free size must be bound anew"
-            binding.outputs["rows"] = DeviceValue(images.reshape(len(images), -1)[:, :2].copy())
-            binding.outputs["total"].array[:, 0] = images.sum((1, 2, 3))
-
-    DeviceValue.made = 0
-    runtime = SimpleNamespace(
-        InferenceSession=InferenceSession, SessionOptions=onnxruntime.SessionOptions, OrtValue=DeviceValue, sessions=[]
-    )
-    return runtime
+    return fake_onnxruntime(network, {"rows": (None,), "total": (1,)}, got=got, **options)
 
 
 @pytest.fixture

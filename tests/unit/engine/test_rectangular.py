@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from inference_engine.batching import BatchPolicy, MicroBatcher
 from inference_engine.errors import NoRunnableBackend
 from inference_engine.families import recipe
 from inference_engine.images import plan_fit, to_network, to_original
@@ -122,9 +123,9 @@ def _nothing():
 def write_dynamic(write_package, tmp_path):
     """A function that writes a detector of free height and width: a box in the input's middle, or at a fixed place."""
 
-    def write(*, follows=True, sides=("h", "w")):
+    def write(*, follows=True, sides=("h", "w"), score=0.9):
         folder = write_package("pets/free", inference=INFERENCE)
-        head = np.array([[0], [0], [20], [20], [0.9], [0]], np.float32)
+        head = np.array([[0], [0], [20], [20], [score], [0]], np.float32)
         middle = np.array([[0, 0.5], [0.5, 0], *[[0, 0]] * 4], np.float32)
         fixed = head + np.array([[64], [64], [0], [0], [0], [0]], np.float32)
         constants = {"head": head[None] if follows else fixed[None], "middle": middle * follows, "zero": np.zeros(1)}
@@ -177,6 +178,13 @@ def test_rectangular_input_that_changes_boxes_is_not_taken_and_the_figures_say_w
     assert "33.3% of 6 boxes" in entry.why
 
 
+def test_rectangular_input_is_not_taken_on_trust_where_nothing_was_found_to_judge_it_by(write_dynamic):
+    found = measured(write_dynamic(score=0.0))
+
+    (entry,) = found.not_taken
+    assert "finds nothing in 3 pictures, so rectangular input cannot be judged" in entry.why
+
+
 def test_a_file_of_fixed_sides_is_not_run_with_others_whatever_its_configuration_promises(write_dynamic):
     found = measured(write_dynamic(sides=(128, 128)))
 
@@ -198,6 +206,23 @@ def test_a_model_opens_with_the_input_that_was_measured(write_dynamic):
     assert {square.preprocess(picture)[0]["images"].shape[2:] for picture in PICTURES} == {(128, 128)}
     for one, other in zip(oblong(PICTURES), square(PICTURES), strict=True):
         np.testing.assert_array_equal(one.xyxy, other.xyxy)
+
+
+def test_the_workers_batcher_joins_what_such_a_model_prepares(write_dynamic):
+    model = open_decided(with_setting(write_dynamic(), rectangular=True))
+    prepared = [model.preprocess(picture)[0] for picture in [*PICTURES, *PICTURES]]
+    alone = [model.forward(tensors)["output0"] for tensors in prepared]
+    sizes = []
+    batcher = MicroBatcher(
+        lambda tensors: sizes.append(len(tensors["images"])) or model.forward(tensors), BatchPolicy(2, 20.0)
+    )
+
+    futures = [batcher.submit(tensors) for tensors in prepared]
+
+    for future, expected in zip(futures, alone, strict=True):
+        np.testing.assert_array_equal(future.result(20)["output0"], expected)
+    assert sizes == [2, 2, 2]
+    batcher.close()
 
 
 def test_rectangular_input_of_a_package_without_it_does_not_open(decide_plain):
