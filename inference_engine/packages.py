@@ -30,7 +30,7 @@ from inference_engine.package_files import (
 from inference_engine.recommended import Recommended, parse_recommended
 from inference_engine.skeletons import FILE as SKELETONS_FILE
 from inference_engine.skeletons import read_skeletons, reported
-from inference_engine.tasks import keypoints
+from inference_engine.tasks import classification, keypoints, multi_label
 from inference_engine.tasks.keypoints import Skeleton
 from inference_engine.weights import check_finite
 
@@ -59,6 +59,8 @@ ARCHITECTURES = {
     "dinov2": "classification",
     "dinov3": "classification",
 }
+#: Tasks whose head is decoded alike whatever the network before it, YOLO's too.
+_CLASSIFIERS = (classification.TASK, multi_label.TASK)
 #: The peer library's names of kinds that are called otherwise here.
 KIND_NAMES = {"hugging-face": "hf", "tensorrt": "trt", "torchscript": "torch-script", "custom": "custom-code"}
 #: What of `inference_config.json` a family applies beyond the input; a package that asks for more is refused.
@@ -229,6 +231,8 @@ def _family(config: Mapping[str, Any], where: str) -> tuple[str, str]:
     named = config.get("family")
     if named is not None:
         return architecture, text(config, "family", where)
+    if config.get("task_type") in _CLASSIFIERS and architecture in ARCHITECTURES:
+        return architecture, "classification"
     if architecture not in ARCHITECTURES:
         raise PackageInvalid(
             f"{where}: architecture {architecture!r} is not one of {', '.join(ARCHITECTURES)}; "
