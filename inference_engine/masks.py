@@ -1,7 +1,7 @@
 """Masks of one image's instances, kept run-length encoded: a dense megapixel mask each would fill the memory.
 
 The encoding is COCO's compressed RLE (cocodataset/cocoapi, common/maskApi.c), so that every reader of COCO files takes
-it as it is. pycocotools has it too: its encoder takes five times as long, and its decoder trusts what it reads.
+it as it is. pycocotools has it too: its encoder takes twice as long, and its decoder trusts what it reads.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from inference_engine.architectures import family_of, known_architectures
+from inference_engine.architectures import ARCHITECTURES, family_of, known_architectures
 from inference_engine.config_fields import optional_count, section, text
 from inference_engine.errors import PackageInvalid
 from inference_engine.inference_config import InferenceConfig, NmsDefaults, parse_inference_config
@@ -32,7 +32,7 @@ from inference_engine.recommended import Recommended, parse_recommended
 from inference_engine.requirements import Requirements, package_requirements
 from inference_engine.skeletons import FILE as SKELETONS_FILE
 from inference_engine.skeletons import read_skeletons, reported
-from inference_engine.tasks import keypoints
+from inference_engine.tasks import classification, keypoints, multi_label
 from inference_engine.tasks.keypoints import Skeleton
 from inference_engine.weights import check_finite
 
@@ -42,6 +42,8 @@ SCHEMA_VERSION = 1
 
 #: Precisions that a package may declare.
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "unknown")
+#: Tasks whose head is decoded alike whatever the network before it, YOLO's too.
+_CLASSIFIERS = (classification.TASK, multi_label.TASK)
 #: The peer library's names of kinds that are called otherwise here.
 KIND_NAMES = {"hugging-face": "hf", "tensorrt": "trt", "torchscript": "torch-script", "custom": "custom-code"}
 #: What of `inference_config.json` a family applies beyond the input; a package that asks for more is refused.
@@ -230,6 +232,8 @@ def _family(config: Mapping[str, Any], where: str) -> tuple[str, str]:
     named = config.get("family")
     if named is not None:
         return architecture, text(config, "family", where)
+    if config.get("task_type") in _CLASSIFIERS and architecture in ARCHITECTURES:
+        return architecture, "classification"
     family = family_of(architecture)
     if family is None:
         raise PackageInvalid(

@@ -202,7 +202,7 @@ def test_names_that_do_not_belong_to_the_weights_are_refused_when_it_opens(write
         opened(write_classifier(names=names))
 
 
-@pytest.mark.parametrize("architecture", ["resnet", "vit", "efficientnet", "convnext", "dinov2"])
+@pytest.mark.parametrize("architecture", ["resnet", "vit", "efficientnet", "convnext", "dinov2", "yolov8"])
 def test_architectures_of_classifiers_are_of_this_family(write_classifier, architecture):
     assert read_package(write_classifier(model_architecture=architecture)).family == "classification"
 
