@@ -32,10 +32,11 @@ def choose_providers(
         SessionFailed: a provider does not run on the device.
     """
     kind, _, index = device.partition(":")
-    names = options.execution_providers or USUAL.get(kind, ())
-    on_cuda = [name for name in names if name in ON_CUDA]
-    if kind not in USUAL or bool(on_cuda) != (kind == "cuda"):
-        raise SessionFailed(f"onnxruntime on {device} cannot use {', '.join(names) or 'any provider'}")
+    asked = options.execution_providers or USUAL.get(kind, ())
+    # A list for any device: on a CPU those of GPUs are passed over, as negotiation has judged them.
+    names = [name for name in asked if kind == "cuda" or name not in ON_CUDA]
+    if not names or bool(set(names) & set(ON_CUDA)) != (kind == "cuda"):
+        raise SessionFailed(f"onnxruntime on {device} cannot use {', '.join(asked) or 'any provider'}")
     defaults: dict[str, dict[str, str]] = {
         # Full precision means it: TensorFloat-32 keeps 10 bits, and is on otherwise.
         CUDA: {"device_id": index or "0", "use_tf32": "0"},

@@ -133,6 +133,15 @@ def test_a_provider_that_does_not_run_on_the_device_is_refused(make_package, dev
 
 def test_the_usual_providers_are_those_of_the_device(make_package):
     assert choose_providers(make_package(), INPUTS, "cpu", SessionOptions()) == [(CPU, {})]
+
+
+def test_of_a_list_for_any_machine_a_cpu_takes_what_runs_on_it(make_package):
+    asked = SessionOptions(execution_providers=(TENSORRT, CUDA, CPU))
+
+    assert choose_providers(make_package(), INPUTS, "cpu", asked) == [(CPU, {})]
+
+
+def test_on_a_gpu_cuda_comes_before_the_cpu(make_package):
     assert choose_providers(make_package(), INPUTS, "cuda:2", SessionOptions()) == [
         (CUDA, {"device_id": "2", "use_tf32": "0"}),
         (CPU, {}),
