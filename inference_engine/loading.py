@@ -52,13 +52,22 @@ def decide(
 
 
 def open_decided(decision: Decision, options: SessionOptions | None = None) -> Any:
-    """Steps 7 and 8: fetch and open the chosen candidate; one that does not open is rejected and the next one tried.
+    """Steps 7 and 8: fetch and open the chosen candidate; see `open_first`.
+
+    Returns:
+        A `VisionModel`, or what the class of a custom-code package makes.
+    """
+    return open_first(decision, options)[0]
+
+
+def open_first(decision: Decision, options: SessionOptions | None = None) -> tuple[Any, Decision]:
+    """Open the chosen candidate; one that does not open is rejected and the next one tried.
 
     Args:
         options: None: threads and runs at once as they were measured, or the runtime's own.
 
     Returns:
-        A `VisionModel`, or what the class of a custom-code package makes.
+        What was opened, and the decision that it came of.
 
     Raises:
         NoRunnableBackend: nothing is left; the message is the table of all candidates.
@@ -68,7 +77,7 @@ def open_decided(decision: Decision, options: SessionOptions | None = None) -> A
     while (chosen := decision.chosen) is not None:
         offered = decision.packages[chosen.package_id]
         try:
-            return open_candidate(decision, chosen, options or measured_options(chosen))
+            return open_candidate(decision, chosen, options or measured_options(chosen)), decision
         except (ProviderError, DownloadRefused):
             raise
         except Exception as error:  # noqa: BLE001 (recorded as the reason, and the next candidate runs)

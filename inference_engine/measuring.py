@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from inference_engine.called import without_called
 from inference_engine.comparing import Reference, against, agreement_with, reference_of
 from inference_engine.errors import EngineError
 from inference_engine.images import Fit, Image
@@ -59,6 +60,9 @@ def measure(
         limits: cores and runs at once; None: one core, one run.
         slice_s: of one setting in one round at most; a smaller budget makes it shorter.
     """
+    if (measurable := without_called(decision)) is None:
+        return decision
+    decision = measurable
     pictures = list(images or generated_images(_GENERATED, _GENERATED_HW))[:MOST_IMAGES]
     contest = _Contest(decision, pictures, limits or Limits(1), (budget_s, slice_s))
     try:

@@ -9,6 +9,7 @@ import click
 from nightshift.cli.errors import NO_BACKEND
 from nightshift.cli.output import json_option, print_json, print_rows
 from nightshift.cli.request import decide_here, model_reference
+from nightshift.cli.trust import trust_options, trust_settings
 from nightshift.settings import load_settings
 
 if TYPE_CHECKING:
@@ -23,16 +24,24 @@ if TYPE_CHECKING:
 @click.option(
     "--batch", "batch_size", type=click.IntRange(min=1), help="As if runs of so many pictures were asked for."
 )
+@trust_options
 @json_option
-def explain(model: str, hardware: str, as_json: bool, **wishes: Any) -> int:
+def explain(
+    model: str, hardware: str, trust: tuple[str, ...] | bool | None, allow_code: bool, as_json: bool, **wishes: Any
+) -> int:
     """Say which backend would run a model here, and why not the others. Opens nothing."""
-    decision = decide_here(load_settings(), model_reference(model), hardware, wishes)
+    from workers.trusting import operator_hints
+
+    settings = load_settings(**trust_settings(trust, allow_code))
+    decision = decide_here(settings, model_reference(model), hardware, wishes)
     if as_json:
         chosen = decision.chosen
         print_json({**decision.to_record(), "chosen": chosen})
     else:
         columns = ("package", "backend", "quant", "verdict", "reason")
         print_rows(columns, [row for candidate in decision.candidates for row in rows_of(candidate)])
+        if hints := operator_hints(decision):
+            click.echo(hints.lstrip("\n"), err=True)
     return 0 if decision.chosen is not None else NO_BACKEND
 
 
