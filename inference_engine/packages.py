@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from inference_engine.architectures import family_of, known_architectures
 from inference_engine.config_fields import optional_count, section, text
 from inference_engine.errors import PackageInvalid
 from inference_engine.inference_config import InferenceConfig, parse_inference_config
@@ -35,16 +36,6 @@ SCHEMA_VERSION = 1
 
 #: Precisions that a package may declare.
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "unknown")
-#: Which family decodes which architecture; the first name of a row is the family's module.
-ARCHITECTURES = {
-    "yolov8": "yolo",
-    "yolov9": "yolo",
-    "yolov10": "yolo",
-    "yolov11": "yolo",
-    "yolo11": "yolo",
-    "yolov12": "yolo",
-    "yolo12": "yolo",
-}
 #: The peer library's names of kinds that are called otherwise here.
 KIND_NAMES = {"hugging-face": "hf", "tensorrt": "trt", "torchscript": "torch-script", "custom": "custom-code"}
 #: What of `inference_config.json` a family applies beyond the input; a package that asks for more is refused.
@@ -201,12 +192,13 @@ def _family(config: Mapping[str, Any], where: str) -> tuple[str, str]:
     named = config.get("family")
     if named is not None:
         return architecture, text(config, "family", where)
-    if architecture not in ARCHITECTURES:
+    family = family_of(architecture)
+    if family is None:
         raise PackageInvalid(
-            f"{where}: architecture {architecture!r} is not one of {', '.join(ARCHITECTURES)}; "
+            f"{where}: architecture {architecture!r} is not one of {', '.join(known_architectures())}; "
             "a package of another one names its `family`"
         )
-    return architecture, ARCHITECTURES[architecture]
+    return architecture, family
 
 
 def _kind(config: Mapping[str, Any], where: str) -> str:

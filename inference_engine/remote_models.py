@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from inference_engine.architectures import family_of, known_architectures
 from inference_engine.cache.models import recall, remember
 from inference_engine.cache.packages import Fetch, PackageCache
 from inference_engine.cache.upkeep import prune
 from inference_engine.downloads import Download, download
 from inference_engine.errors import DownloadRefused, ModelNotFound, ProviderUnavailable
-from inference_engine.packages import ARCHITECTURES, CONFIG_FILE, ModelPackage, read_package
+from inference_engine.packages import CONFIG_FILE, ModelPackage, read_package
 from inference_engine.providers import FoundModel, ProviderOptions, provider
 from inference_engine.remote_packages import RemoteFile, RemotePackage
 from inference_engine.transport import Limits, check_url, make_client
@@ -116,9 +117,9 @@ class RemoteModels:
 def against_reading(package: RemotePackage) -> str:
     """Why the package could not be read once it is here, which is known before it is fetched; empty: nothing."""
     own_config = any(file.name == CONFIG_FILE for file in package.files)
-    if own_config or package.architecture in ARCHITECTURES:
+    if own_config or family_of(package.architecture) is not None:
         return ""
-    return f"architecture {package.architecture!r} is not one of {', '.join(ARCHITECTURES)}"
+    return f"architecture {package.architecture!r} is not one of {', '.join(known_architectures())}"
 
 
 def config_of(package: RemotePackage) -> Mapping[str, Any]:

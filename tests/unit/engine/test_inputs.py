@@ -38,7 +38,7 @@ def only(images, color_format=None):
         BGR.astype(np.float64) / 255,
         (BGR / 255).astype(np.float32),
         BGR.astype(np.int64),
-        BGR.astype(">u2"),
+        BGR.astype(">i4"),
         np.asfortranarray(BGR),
         np.repeat(BGR, 2, axis=1)[:, ::2],
         CHW,
@@ -70,8 +70,18 @@ def test_an_image_in_any_form_is_the_same_pixels(given):
 
 @pytest.mark.parametrize(
     "given",
-    [GREY, GREY[:, :, None], GREY[None, :, :, None], torch.from_numpy(GREY)[None], PIL.Image.fromarray(GREY)],
-    ids=["HW", "HW1", "BHW1", "1HW", "PIL L"],
+    [
+        GREY,
+        GREY[:, :, None],
+        GREY[None, :, :, None],
+        torch.from_numpy(GREY),
+        torch.from_numpy(GREY)[None],
+        torch.from_numpy(GREY)[None, None],
+        PIL.Image.fromarray(GREY),
+        PIL.Image.fromarray(GREY.astype(np.int32)),
+        PIL.Image.fromarray(GREY.astype(np.float32)),
+    ],
+    ids=["HW", "HW1", "BHW1", "tensor HW", "1HW", "B1HW", "PIL L", "PIL I", "PIL F"],
 )
 def test_grey_becomes_three_equal_channels(given):
     np.testing.assert_array_equal(only(given), np.dstack([GREY] * 3))
@@ -120,6 +130,76 @@ def test_the_range_of_a_float_batch_is_that_of_the_whole_batch():
     assert (dark.max(), bright.max()) == (1, 200)
 
 
+def test_floats_of_zero_to_one_are_not_taken_for_almost_black_bytes():
+    """The peer library divides such a picture by 255 once more (its defect 7)."""
+    np.testing.assert_array_equal(only(BGR.astype(np.float32) / 255), only(BGR))
+
+
+@pytest.mark.parametrize("greatest", [1.0000002, 1.003, 1.5, 2.0])
+@pytest.mark.parametrize("as_given", [np.asarray, torch.from_numpy], ids=["array", "tensor"])
+def test_floats_a_little_above_one_are_refused_with_what_to_do(greatest, as_given):
+    picture = np.full((3, 3, 3), 0.5)
+    picture[1, 1, 1] = greatest
+
+    with pytest.raises(InputInvalid, match=r"expected 0 to 1 or 0 to 255: clip them"):
+        as_rgb_images(as_given(picture))
+
+
+def test_two_ranges_of_floats_in_one_call_are_refused_and_black_is_in_both():
+    whole, share = BGR.astype(np.float32), BGR.astype(np.float32) / 255
+    black = np.zeros_like(share)
+
+    for images in ([whole, share], [share, CHW.float()], [[share], whole]):
+        with pytest.raises(InputInvalid, match="in one call"):
+            as_rgb_images(images)
+    assert len(as_rgb_images([black, share, black, BGR])) == 4
+    assert len(as_rgb_images([black, whole, black, BGR])) == 4
+
+
+@pytest.mark.parametrize(
+    "wide",
+    [
+        np.full((4, 4, 3), 60_000, np.uint16),
+        np.full((4, 4), 200, ">u2"),
+        torch.full((3, 4, 4), 200, dtype=torch.uint16),
+        PIL.Image.fromarray(np.full((4, 4), 60_000, np.uint16)),
+        PIL.Image.fromarray(np.full((4, 4), 200, np.uint16)),
+    ],
+    ids=["bright", "dark big-endian", "tensor", "PIL", "PIL dark"],
+)
+def test_sixteen_bits_a_sample_are_refused_however_dark_they_are(wide):
+    with pytest.raises(InputInvalid, match=r"16-bit samples.*array / 257"):
+        as_rgb_images(wide)
+
+
+def test_alpha_is_left_out_and_nothing_is_blended():
+    clear = np.dstack([BGR, np.zeros_like(GREY)])
+
+    np.testing.assert_array_equal(only(clear), RGB)
+    np.testing.assert_array_equal(only(PIL.Image.fromarray(np.dstack([RGB, np.zeros_like(GREY)]))), RGB)
+
+
+def test_a_tensors_layout_in_an_array_is_refused_with_a_hint():
+    with pytest.raises(InputInvalid, match="channels come last"):
+        as_rgb_images(np.zeros((3, 480, 640), np.uint8))
+    with pytest.raises(InputInvalid, match="channels come first"):
+        as_rgb_images(torch.zeros(480, 640, 3))
+
+
+def test_a_list_that_holds_itself_is_refused():
+    loop = [BGR]
+    loop.append(loop)
+
+    with pytest.raises(InputInvalid, match="deep"):
+        as_rgb_images(loop)
+
+
+def test_a_masked_array_is_taken_as_its_data():
+    masked = np.ma.masked_array(BGR.astype(np.float32), mask=True)
+
+    np.testing.assert_array_equal(only(masked), RGB)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_pil_image_is_turned_upright_as_the_same_file_is(orientation):
     exif = PIL.Image.Exif()
@@ -154,7 +234,7 @@ def test_a_pil_image_of_a_damaged_file_is_our_error():
         np.zeros((0, 4, 4, 3)), np.zeros((2, 0, 4, 3)), np.zeros((1, 1, 4, 4, 3)), np.full((4, 4, 3), np.nan),
         np.full((4, 4, 3), np.inf), np.full((4, 4, 3), -1.0), np.full((4, 4, 3), 256.0), np.full((4, 4, 3), 70_000),
         np.full((4, 4, 3), -1, np.int16), np.zeros((4, 4, 3), complex), np.zeros((4, 4, 3), object),
-        np.full((4, 4, 3), "x"), np.zeros((4, 4), "datetime64[s]"), torch.zeros(4, 4), torch.zeros(5, 4, 3),
+        np.full((4, 4, 3), "x"), np.zeros((4, 4), "datetime64[s]"), torch.zeros(4), torch.zeros(5, 4, 3),
         torch.zeros(0, 3, 4, 4), torch.zeros(3, 0, 4), torch.zeros(3, 4, 4, dtype=torch.complex64),
         torch.zeros(3, 4, 4, device="meta"), torch.zeros(3, 4, 4).to_sparse(), torch.full((3, 4, 4), torch.nan),
         "", "no/such/file.png", "null\0byte.png", "x" * 5000, ".",
