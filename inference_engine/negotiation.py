@@ -187,7 +187,9 @@ class Decision:
             told = "; ".join(f"{r.code}: {r.message}" + (f" ({r.hint})" if r.hint else "") for r in c.reasons)
             rows.append((c.package_id, c.backend, c.quantization, c.verdict, told))
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
-        return "\n".join("  ".join((*(t.ljust(w) for t, w in zip(row, widths, strict=False)), row[4])) for row in rows)
+        lines = ["  ".join((*(t.ljust(w) for t, w in zip(row, widths, strict=False)), row[4])) for row in rows]
+        lines += [f"note: {p.package_id}: {warning}" for p in self.packages.values() for warning in p.warnings]
+        return "\n".join(lines)
 
 
 def negotiate(

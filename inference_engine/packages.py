@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from inference_engine.architectures import family_of, known_architectures
-from inference_engine.config_fields import optional_count, section, text
+from inference_engine.config_fields import check_known, optional_count, section, text
 from inference_engine.errors import PackageInvalid
 from inference_engine.inference_config import InferenceConfig, parse_inference_config
 from inference_engine.network_input import NetworkInput
@@ -28,6 +28,7 @@ from inference_engine.package_files import (
     read_class_names,
     read_object,
 )
+from inference_engine.package_keys import key_warnings
 from inference_engine.weights import check_finite
 
 __all__ = ["CONFIG_FILE", "SCHEMA_VERSION", "ModelPackage", "digest_of", "file_sha256", "read_package"]
@@ -117,8 +118,10 @@ def read_package(folder: Path) -> ModelPackage:
         )
     if "model_module" in config or "model_class" in config:
         return _custom_package(folder, config, where)
-    architecture, family = _family(config, where)
     kind = _kind(config, where)
+    if kind == "hf":
+        return _hf_package(folder, config, where)
+    architecture, family = _family(config, where)
     weights = find_weights(folder, kind, config.get("weights") and text(config, "weights", where))
     inference = _inference_config(folder, kind)
     names, network_names = _names(folder, inference)
@@ -140,6 +143,7 @@ def read_package(folder: Path) -> ModelPackage:
         network_classes=network_names,
         files=files,
         settings=config,
+        warnings=key_warnings(config, CONFIG_FILE),
     )
     _check_applied(package, where)
     return _checked_artefact(package, set(section(config, "files", where)))
@@ -176,6 +180,53 @@ def _custom_package(folder: Path, config: Mapping[str, Any], where: str) -> Mode
         files=files,
         code_class=code_class,
         settings=config,
+        warnings=key_warnings(config, CONFIG_FILE),
+    )
+
+
+def _hf_package(folder: Path, config: Mapping[str, Any], where: str) -> ModelPackage:
+    """A folder in Hugging Face format with our configuration beside: that names it, and may rename its classes."""
+    from inference_engine.hf_folder import package_from_hf
+
+    found = package_from_hf(folder)
+    declared = text(config, "model_architecture", where), text(config, "task_type", where)
+    if declared != (found.architecture, found.task):
+        raise PackageInvalid(
+            f"{where}: model_architecture and task_type are {declared}, config.json says "
+            f"{(found.architecture, found.task)}"
+        )
+    has_names = (folder / "class_names.txt").is_file()
+    names = read_class_names(folder / "class_names.txt") if has_names else found.class_names
+    if len(names) != len(found.class_names):
+        raise PackageInvalid(
+            f"{folder}: class_names.txt has {len(names)} names, id2label in config.json {len(found.class_names)}"
+        )
+    files = _files(folder, config, where)
+    precision = _precision(config.get("quantization"), where)
+    return replace(
+        found,
+        package_id=_package_id(folder, config),
+        model_id=_model_id(folder, config),
+        quantization=found.quantization if precision == "unknown" else precision,
+        class_names=names,
+        config=_hf_inference(folder, found.config),
+        digest=digest_of(files),
+        files=files,
+        settings=config,
+        warnings=key_warnings(config, CONFIG_FILE),
+    )
+
+
+def _hf_inference(folder: Path, found: InferenceConfig) -> InferenceConfig:
+    """Batch limits and thresholds of an `inference_config.json`; the input is `preprocessor_config.json`'s."""
+    path = folder / "inference_config.json"
+    if not path.is_file():
+        return found
+    given, (height, width) = read_object(path), found.network_input.hw
+    check_known(given, {"forward_pass", "post_processing"}, f"{path}, beside preprocessor_config.json")
+    size = {"training_input_size": {"height": height, "width": width}}
+    return replace(
+        parse_inference_config({**given, "network_input": size}, str(path)), network_input=found.network_input
     )
 
 

@@ -40,6 +40,9 @@ def explain(
     else:
         columns = ("package", "backend", "quant", "verdict", "reason")
         print_rows(columns, [row for candidate in decision.candidates for row in rows_of(candidate)])
+        for package in decision.packages.values():
+            for warning in package.warnings:
+                click.echo(f"note: {package.package_id}: {warning}", err=True)
         if hints := operator_hints(decision):
             click.echo(hints.lstrip("\n"), err=True)
     return 0 if decision.chosen is not None else NO_BACKEND
