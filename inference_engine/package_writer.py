@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from inference_engine.architectures import family_of
 from inference_engine.errors import PackageInvalid, ParameterInvalid
 from inference_engine.exported_onnx import package_from_onnx
 from inference_engine.hf_folder import package_from_hf
@@ -141,6 +142,7 @@ def _from_onnx(source: Path, new: NewPackage) -> _Draft:
     """What the caller says wins over what the exporter left inside."""
     header = read_onnx_header(source)
     files = {"model.onnx": source, **external_files(source)}
+    package = None
     if new.class_names is None or (new.size is None and None in header.inputs[0].shape[2:]):
         package = package_from_onnx(source, declared=set(files))
         new = _filled_up(new, package)
@@ -149,6 +151,8 @@ def _from_onnx(source: Path, new: NewPackage) -> _Draft:
     size = new.size or ((fixed[0], fixed[1]) if fixed[0] and fixed[1] else None)
     quantization = new.quantization or ("int8" if header.is_quantized else _FLOATS.get(header.inputs[0].dtype))
     draft = _plain(new, "onnx", files, size, quantization)
+    if package is not None and family_of(draft.config["model_architecture"]) not in (None, package.family):
+        draft.config["family"] = package.family  # YOLOv5 as newer exporters write it has the head of YOLOv8
     draft.config["onnx"] = {"opset": header.opset}
     static = {"forward_pass": {"static_batch_size": shape[0], "max_dynamic_batch_size": None}} if shape[0] else {}
     return _Draft(files, draft.config, draft.class_names, {**draft.inference, **static, **new.inference})

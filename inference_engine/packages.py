@@ -40,7 +40,8 @@ PRECISIONS = ("fp32", "fp16", "bf16", "int8", "unknown")
 #: The peer library's names of kinds that are called otherwise here.
 KIND_NAMES = {"hugging-face": "hf", "tensorrt": "trt", "torchscript": "torch-script", "custom": "custom-code"}
 #: What of `inference_config.json` a family applies beyond the input; a package that asks for more is refused.
-FAMILY_APPLIES = {"yolo": frozenset({"nms", "fused", "class removal"})}
+_DETECTOR_APPLIES = frozenset({"nms", "fused", "class removal"})
+FAMILY_APPLIES = {"yolo": _DETECTOR_APPLIES, "yolo_objectness": _DETECTOR_APPLIES}
 
 
 @dataclass(frozen=True, slots=True)

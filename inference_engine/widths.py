@@ -30,8 +30,10 @@ def check_widths(outputs: Sequence[TensorSpec], package: ModelPackage) -> None:
 def _expected(package: ModelPackage) -> tuple[tuple[int, int], int, str] | None:
     """Axes of the output and the one that counts, its size, and why; None where the family is not known here."""
     count = package.network_class_count
-    if package.family == "yolo" and package.task == "object-detection":
-        if package.config.is_fused:
-            return (3, 2), 6, "box, score and class"
-        return (3, 1), 4 + count, f"a box and {count} classes"
-    return None
+    if package.family not in ("yolo", "yolo_objectness") or package.task != "object-detection":
+        return None
+    if package.config.is_fused:
+        return (3, 2), 6, "box, score and class"
+    if package.family == "yolo_objectness":
+        return (3, 2), 5 + count, f"a box, objectness and {count} classes"
+    return (3, 1), 4 + count, f"a box and {count} classes"
