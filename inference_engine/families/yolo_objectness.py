@@ -1,8 +1,8 @@
 """YOLOv5- and YOLOv7-style detectors: one output `(n, anchors, 5 + classes)`, or `(n, boxes, 6)` with NMS fused in.
 
 Columns are centre x, centre y, width, height in network pixels, objectness, then one score a class, all scores already
-in [0, 1] (`Detect` in models/yolo.py of ultralytics/yolov5 and of WongKinYiu/yolov7). A box's score is objectness times class
-score: without the first factor, background that looks like a class would score as one.
+in [0, 1] (`Detect` in models/yolo.py of ultralytics/yolov5 and of WongKinYiu/yolov7). A box's score is objectness times
+class score: without the first factor, background that looks like a class would score as one.
 """
 
 from __future__ import annotations
