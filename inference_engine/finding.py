@@ -32,6 +32,24 @@ def find(reference: str, model_dirs: Sequence[Path], options: ProviderOptions) -
     return RemoteModels(options.cache_dir, options).find(name, model_id)
 
 
+def get_model_from_provider(
+    model_id: str,
+    provider: str,
+    options: ProviderOptions = ProviderOptions(),  # noqa: B008 (frozen)
+) -> FoundModel:
+    """Ask one provider for a model's packages; no file of it is fetched.
+
+    Args:
+        provider: `roboflow`, `huggingface`, or the name of a registered one.
+        options: with the `cache_dir` that remembers what the provider said.
+
+    Raises:
+        ModelNotFound, ProviderError.
+        ParameterInvalid: no such provider, or no cache folder.
+    """
+    return find(f"{provider}://{model_id}" if "://" not in model_id else model_id, (), options)
+
+
 def local_package(package: ModelPackage | RemotePackage) -> ModelPackage:
     """The package on disk: fetched and verified where it is remote.
 

@@ -22,6 +22,7 @@ __all__ = [
     "NmsDefaults",
     "ResizeMode",
     "parse_inference_config",
+    "parse_nms",
     "with_size",
 ]
 
@@ -112,7 +113,15 @@ def _check_one_size(config: InferenceConfig, where: str) -> None:
 
 def _nms(data: Mapping[str, Any], where: str) -> NmsDefaults:
     check_known(data, {"type", "fused", "nms_parameters"}, f"{where}: post_processing")
-    given = section(data, "nms_parameters", where)
+    return parse_nms(section(data, "nms_parameters", where), where)
+
+
+def parse_nms(given: Mapping[str, Any], where: str) -> NmsDefaults:
+    """Thresholds of the suppression of boxes, with our defaults where a key is absent.
+
+    Raises:
+        PackageInvalid: a key is unknown or out of range.
+    """
     known = {"confidence_threshold", "iou_threshold", "max_detections", "class_agnostic"}
     check_known(given, known, f"{where}: nms_parameters")
     base = NmsDefaults()

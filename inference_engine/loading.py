@@ -46,25 +46,29 @@ def decide(
         found.packages,
         {**offers(machine), CUSTOM: own_code},
         wishes,
+        machine=machine,
         broken=found.broken,
         order=order,
     )
 
 
-def open_decided(decision: Decision, options: SessionOptions | None = None) -> Any:
+def open_decided(decision: Decision, options: SessionOptions | None = None, *, attempts: int | None = None) -> Any:
     """Steps 7 and 8: fetch and open the chosen candidate; see `open_first`.
 
     Returns:
         A `VisionModel`, or what the class of a custom-code package makes.
     """
-    return open_first(decision, options)[0]
+    return open_first(decision, options, attempts)[0]
 
 
-def open_first(decision: Decision, options: SessionOptions | None = None) -> tuple[Any, Decision]:
+def open_first(
+    decision: Decision, options: SessionOptions | None = None, attempts: int | None = None
+) -> tuple[Any, Decision]:
     """Open the chosen candidate; one that does not open is rejected and the next one tried.
 
     Args:
         options: None: threads and runs at once as they were measured, or the runtime's own.
+        attempts: candidates that are opened at most, a fetched package that heals counted once; None: all.
 
     Returns:
         What was opened, and the decision that it came of.
@@ -74,7 +78,8 @@ def open_first(decision: Decision, options: SessionOptions | None = None) -> tup
         ProviderError, DownloadRefused: the chosen package cannot be fetched, which is no reason to fetch another.
     """
     healed: set[str] = set()
-    while (chosen := decision.chosen) is not None:
+    failed = 0
+    while (chosen := decision.chosen) is not None and failed != attempts:
         offered = decision.packages[chosen.package_id]
         try:
             return open_candidate(decision, chosen, options or measured_options(chosen)), decision
@@ -87,8 +92,9 @@ def open_first(decision: Decision, options: SessionOptions | None = None) -> tup
                 healed.add(chosen.package_id)
                 continue
             logger.warning("%s on %s does not open: %s", chosen.package_id, chosen.backend, error)
-            decision = _without(decision, chosen, error)
-    raise NoRunnableBackend(f"nothing here runs {decision.model_id}:\n{decision}")
+            decision, failed = _without(decision, chosen, error), failed + 1
+    stopped = f" (stopped after {failed} attempts)" if decision.chosen else ""
+    raise NoRunnableBackend(f"nothing here runs {decision.model_id}{stopped}:\n{decision}")
 
 
 def _without(decision: Decision, failed: Candidate, error: Exception) -> Decision:

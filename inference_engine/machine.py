@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from inference_engine.gpus import Gpu, probe_nvidia
+from inference_engine.tegra import Tegra, probe_tegra
+
+__all__ = ["DISTRIBUTIONS", "Gpu", "Machine", "probe_machine"]
 
 #: Runtime -> the distributions that provide it, best first.
 DISTRIBUTIONS = {
@@ -18,25 +23,11 @@ DISTRIBUTIONS = {
     "onnxruntime": ("onnxruntime-gpu", "onnxruntime"),
     "openvino": ("openvino",),
     "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
+    "tensorrt_lean": ("tensorrt-lean", "tensorrt-lean-cu13", "tensorrt-lean-cu12"),
     "transformers": ("transformers",),
 }
 #: /proc/cpuinfo flags that change which precision is fast.
 _CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16", "asimd", "sve")
-
-
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """One NVIDIA GPU.
-
-    Attributes:
-        compute_capability: for example `9.0`.
-        memory_bytes: of the whole device.
-    """
-
-    index: int
-    name: str
-    compute_capability: str
-    memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +39,9 @@ class Machine:
         packages: runtime -> installed version; a runtime that is absent is not a key.
         distributions: runtime -> the distribution that provides it (`onnxruntime-gpu` has other providers).
         problems: runtime -> why it cannot be used although it is installed.
+        free_bytes: memory that was free when it was looked at; None: not known.
+        jetson_type: its product name, where this is a Jetson.
+        l4t_version: of its Jetson Linux.
     """
 
     os: str
@@ -63,6 +57,9 @@ class Machine:
     packages: Mapping[str, str] = field(default_factory=dict)
     distributions: Mapping[str, str] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
+    free_bytes: int | None = field(default=None, compare=False)
+    jetson_type: str | None = None
+    l4t_version: str | None = None
 
     def to_record(self) -> dict[str, Any]:
         """JSON-safe."""
@@ -73,7 +70,8 @@ class Machine:
 def probe_machine() -> Machine:
     """Look once a process; never raises, never imports a runtime."""
     packages, distributions = _installed()
-    gpus, driver, cuda, problem = _nvidia()
+    nvidia, tegra = probe_nvidia(os.environ.get("CUDA_VISIBLE_DEVICES")), probe_tegra()
+    gpus = nvidia.gpus or _tegra_gpus(tegra)
     return Machine(
         os=platform.system(),
         arch=platform.machine(),
@@ -83,12 +81,22 @@ def probe_machine() -> Machine:
         cpu_features=_cpu_features(),
         memory_bytes=_memory_bytes(),
         gpus=gpus,
-        driver_version=driver,
-        cuda_version=cuda,
+        driver_version=nvidia.driver_version,
+        cuda_version=nvidia.cuda_version or (tegra.cuda_version if tegra else None),
         packages=packages,
         distributions=distributions,
-        problems={"nvidia": problem} if problem else {},
+        problems={} if gpus or nvidia.problem is None else {"nvidia": nvidia.problem},
+        free_bytes=_free_memory_bytes(),
+        jetson_type=tegra.product if tegra else None,
+        l4t_version=tegra.l4t_version if tegra else None,
     )
+
+
+def _tegra_gpus(tegra: Tegra | None) -> tuple[Gpu, ...]:
+    """The GPU of a Jetson whose driver has no NVML; it has the CPU's memory. An empty variable hides it as well."""
+    if tegra is None or tegra.gpu is None or os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0] != "0":
+        return ()
+    return (Gpu(0, *tegra.gpu, _memory_bytes(), _free_memory_bytes()),)
 
 
 def _installed() -> tuple[dict[str, str], dict[str, str]]:
@@ -137,29 +145,27 @@ def _memory_bytes() -> int:
         return 0
 
 
-def _nvidia() -> tuple[tuple[Gpu, ...], str | None, str | None, str | None]:
-    """Devices, driver version, CUDA version of the driver, and what is in the way."""
-    try:
-        import pynvml
-    except ImportError:
-        return (), None, None, "nvidia-ml-py is not installed"
-    try:
-        pynvml.nvmlInit()
-    except Exception as error:  # noqa: BLE001 (NVMLError, OSError of the library, AttributeError of a namesake ...)
-        return (), None, None, f"no NVIDIA driver ({error})"
-    try:
-        cuda = pynvml.nvmlSystemGetCudaDriverVersion_v2()
-        gpus = tuple(_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
-        return gpus, pynvml.nvmlSystemGetDriverVersion(), f"{cuda // 1000}.{cuda % 1000 // 10}", None
-    except Exception as error:  # noqa: BLE001 (probing never raises; the words say what was in the way)
-        return (), None, None, f"the NVIDIA driver does not answer ({type(error).__name__}: {error})"
-    finally:
-        with suppress(Exception):
-            pynvml.nvmlShutdown()
+def _free_memory_bytes(root: Path = Path("/")) -> int | None:
+    """What the kernel could give away now, and no more than the control group leaves; None: it does not say."""
+    said = [_available(root / "proc/meminfo"), _group_left(root / "sys/fs/cgroup")]
+    return min((size for size in said if size is not None), default=None)
 
 
-def _gpu(nvml: Any, index: int) -> Gpu:
-    handle = nvml.nvmlDeviceGetHandleByIndex(index)
-    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
-    memory = nvml.nvmlDeviceGetMemoryInfo(handle).total
-    return Gpu(index, nvml.nvmlDeviceGetName(handle), f"{major}.{minor}", int(memory))
+def _available(path: Path) -> int | None:
+    """`MemAvailable:   123456 kB` in bytes."""
+    try:
+        lines = path.read_text(encoding="ascii", errors="replace").splitlines()
+        found = next(line for line in lines if line.startswith("MemAvailable:"))
+        return int(found.split()[1]) * 1024
+    except (OSError, StopIteration, ValueError, IndexError):
+        return None
+
+
+def _group_left(folder: Path) -> int | None:
+    """Control groups of version 2: `max` where there is no limit. Caches count as used, and could be given back."""
+    try:
+        limit, used = ((folder / name).read_text(encoding="ascii") for name in ("memory.max", "memory.current"))
+        cached = re.search(r"^inactive_file (\d+)$", (folder / "memory.stat").read_text(encoding="ascii"), re.MULTILINE)
+        return max(0, int(limit) - int(used) + int(cached[1] if cached else 0))
+    except (OSError, ValueError):
+        return None

@@ -188,7 +188,7 @@ class _Contest:
 
     def _enter(self, contender: _Contender) -> None:
         """Open a candidate for one run at a time, run every picture, compare."""
-        candidate, wished = contender.candidate, self._decision.wishes.batch_size
+        candidate, wished = contender.candidate, self._decision.wishes.largest_batch
         package = self._decision.packages[candidate.package_id]
         contender.batches = batch_sizes(package, candidate.device, wished)
         model = self._open(contender, openings(candidate.device, replace(self._limits, streams=1))[0])

@@ -6,105 +6,37 @@ work leaves the CPU to try, x a precision in which that backend can run it. All 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from inference_engine.errors import ParameterInvalid
+from inference_engine.decision_table import text_table
+from inference_engine.judging import Offer, Package, Way, reasons_against
+from inference_engine.machine import Machine
 from inference_engine.measurements import Measured, Measurement
-from inference_engine.packages import ModelPackage
-from inference_engine.remote_packages import RemotePackage
-from inference_engine.trust import TrustPolicy, against_trust
+from inference_engine.reasons import REASON_CODES, Reason
+from inference_engine.wishes import NmsFusion, Wishes
 
-#: What is judged: a package on disk, or one that a provider offers.
-Package = ModelPackage | RemotePackage
+__all__ = [
+    "BACKEND_ORDER",
+    "REASON_CODES",
+    "Candidate",
+    "Decision",
+    "NmsFusion",
+    "Offer",
+    "Package",
+    "Reason",
+    "Wishes",
+    "chosen_first",
+    "is_reduced",
+    "negotiate",
+]
+
 #: Best first: the order of the seeds. A setting may change it; the docs' table is made from it.
 BACKEND_ORDER = ("trt", "torch", "hf", "openvino", "onnx")
 #: Precisions that change results; taken by themselves only where nothing better runs.
 REDUCED_PRECISIONS = frozenset({"int8"})
-_DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,3})?")
 _PRECISION_ORDER = ("fp32", "fp16", "bf16", "unknown", "int8")
-
-#: Every code that a reason can have, with what it means.
-REASON_CODES = {
-    "package_invalid": "the package's files are wrong",
-    "unknown_kind": "no backend of this version opens such a package",
-    "not_installed": "the runtime is not installed",
-    "broken_runtime": "the runtime is installed but does not work",
-    "device_missing": "the wished device is not there, or this backend cannot use it",
-    "needs_gpu": "the package runs on a GPU only",
-    "opset_too_new": "the runtime does not read this ONNX operator set",
-    "backend_not_wanted": "the caller asked for another backend",
-    "precision_not_wanted": "the caller asked for another precision",
-    "batch_not_fitting": "the package's batch is not the one that the caller asked for",
-    "untrusted": "the package can run code, and the caller has not said that it may",
-    "open_failed": "the runtime refused to open the package",
-    "lower_precision": "runs, but changes results; taken when asked for or when nothing else runs",
-    "lower_in_order": "runs, but comes later in the order",
-    "slower": "runs and agrees, but another candidate was measured to be faster",
-    "outputs_disagree": "its predictions differ from the reference candidate's by more than the tolerance",
-    "outputs_not_compared": "the samples gave no predictions that a lower precision could be judged by",
-    "run_failed": "the runtime opened the package and could not run it",
-    "not_measured": "the time to measure was over before its turn",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One reason against a candidate: a code of `REASON_CODES`, words, and what would help."""
-
-    code: str
-    message: str
-    hint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What one backend can do on this machine.
-
-    Attributes:
-        opens: kinds of packages.
-        devices: `cpu`, `cuda`; empty where the backend cannot be used.
-        missing: why it cannot be used; None when it can.
-        max_opset: newest ONNX operator set that the runtime reads; None: not limited or not known.
-        lowers: (kind of device, a package's precision) -> lower precisions that it can be run in there.
-    """
-
-    backend: str
-    opens: frozenset[str]
-    version: str | None = None
-    devices: tuple[str, ...] = ()
-    missing: Reason | None = None
-    max_opset: int | None = None
-    lowers: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What the caller asks for; None leaves it to the negotiation.
-
-    Attributes:
-        device: `auto`, `cpu`, `cuda` or `cuda:<index>`.
-        batch_size: images a run must take.
-        trust: which packages may be opened that can run code.
-
-    Raises:
-        ParameterInvalid: device or batch size cannot be.
-    """
-
-    backend: str | None = None
-    quantization: str | None = None
-    batch_size: int | None = None
-    device: str = "auto"
-    trust: TrustPolicy = field(default_factory=TrustPolicy)
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.device, str) or not _DEVICE.fullmatch(self.device):
-            raise ParameterInvalid(f"device must be auto, cpu, cuda or cuda:<index>, found {self.device!r}")
-        size = self.batch_size
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-            raise ParameterInvalid(f"batch_size must be a positive whole number, found {size!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,22 +114,17 @@ class Decision:
         return replace(self, candidates=(*chosen_first(runnable, self.wishes), *others, *rejected))
 
     def __str__(self) -> str:
-        rows = [("package", "backend", "precision", "verdict", "reason")]
-        for c in self.candidates:
-            told = "; ".join(f"{r.code}: {r.message}" + (f" ({r.hint})" if r.hint else "") for r in c.reasons)
-            rows.append((c.package_id, c.backend, c.quantization, c.verdict, told))
-        widths = [max(len(row[i]) for row in rows) for i in range(4)]
-        lines = ["  ".join((*(t.ljust(w) for t, w in zip(row, widths, strict=False)), row[4])) for row in rows]
-        lines += [f"note: {p.package_id}: {warning}" for p in self.packages.values() for warning in p.warnings]
-        return "\n".join(lines)
+        notes = [f"note: {p.package_id}: {warning}" for p in self.packages.values() for warning in p.warnings]
+        return "\n".join([text_table(self.candidates), *notes])
 
 
-def negotiate(
+def negotiate(  # noqa: PLR0913 (what is judged, where, and by whose wishes)
     model_id: str,
     packages: Sequence[Package],
     offers: Mapping[str, Offer],
-    wishes: Wishes = Wishes(),
+    wishes: Wishes = Wishes(),  # noqa: B008 (frozen)
     *,
+    machine: Machine,
     broken: Mapping[str, str] | None = None,
     order: tuple[str, ...] = BACKEND_ORDER,
 ) -> Decision:
@@ -205,18 +132,23 @@ def negotiate(
 
     Args:
         offers: by backend, what it can do on this machine.
+        machine: what packages' requirements are compared with.
         broken: package id -> why its files cannot be used.
-        order: backends, best first; one that is not named comes last.
+        order: backends, best first; one that is not named comes last. Backends that were wished for, several of them,
+            have the order of the wish.
     """
-    judged = [
-        _judge(package, offer, (device, precision), wishes)
-        for package in packages
-        for offer in _openers(package, offers)
-        for device in _devices(offer, wishes)
-        for precision in _precisions(package, offer, device)
-    ]
-    runnable = sorted((c for c in judged if c.verdict == "runnable"), key=lambda c: _rank(c, order, wishes))
-    rejected = sorted((c for c in judged if c.verdict == "rejected"), key=lambda c: _rank(c, order, wishes))
+    ranked = sorted(
+        (
+            (_rank(way, order, wishes), _judged(way, machine, wishes))
+            for package in packages
+            for offer in _openers(package, offers)
+            for device in _devices(package, offer, machine, wishes)
+            for way in _ways(package, offer, device)
+        ),
+        key=lambda pair: pair[0],
+    )
+    runnable = [candidate for _, candidate in ranked if candidate.verdict == "runnable"]
+    rejected = [candidate for _, candidate in ranked if candidate.verdict == "rejected"]
     ruined = [
         Candidate(name, "", "", "unknown", "rejected", (Reason("package_invalid", message),))
         for name, message in sorted((broken or {}).items())
@@ -238,77 +170,46 @@ def _openers(package: Package, offers: Mapping[str, Offer]) -> list[Offer]:
     return found or [Offer(package.kind, frozenset({package.kind}), missing=reason)]
 
 
-def _judge(package: Package, offer: Offer, way: tuple[str, str], wishes: Wishes) -> Candidate:
-    device, precision = way
-    reasons = tuple(
-        reason
-        for reason in (
-            offer.missing,
-            _against_device(offer, wishes),
-            _against_opset(package, offer),
-            _against_wishes(offer.backend, wishes.backend, "backend_not_wanted", "backend"),
-            _against_wishes(precision, wishes.quantization, "precision_not_wanted", "precision"),
-            _against_batch(package, wishes),
-            _against_trust(package, wishes),
-        )
-        if reason
-    )
-    verdict: Literal["runnable", "rejected"] = "rejected" if reasons else "runnable"
-    is_lowered = precision != package.quantization
-    return Candidate(package.package_id, offer.backend, device, precision, verdict, reasons, is_lowered)
+def _devices(package: Package, offer: Offer, machine: Machine, wishes: Wishes) -> tuple[str, ...]:
+    """Devices to judge it on; a backend that is missing stands on the one that it would be for."""
+    if wishes.device != "auto":
+        return (wishes.device,)
+    return offer.devices or (("cuda",) if package.requirements.needs_gpu and machine.gpus else ("cpu",))
 
 
-def _precisions(package: Package, offer: Offer, device: str) -> tuple[str, ...]:
-    """The package's own, and those below it that this backend can run it in on this device."""
+def _ways(package: Package, offer: Offer, device: str) -> list[Way]:
+    """The package's own precision, and those below it that this backend can run it in on this device."""
     own = package.quantization
-    return (own, *offer.lowers.get((device.partition(":")[0], own), ()))
+    lower = offer.lowers.get((device.partition(":")[0], own), ())
+    return [Way(package, offer, device, precision) for precision in (own, *lower)]
 
 
-def _devices(offer: Offer, wishes: Wishes) -> tuple[str, ...]:
-    return (offer.devices or ("cpu",)) if wishes.device == "auto" else (wishes.device,)
+def _judged(way: Way, machine: Machine, wishes: Wishes) -> Candidate:
+    reasons = reasons_against(way, machine, wishes)
+    verdict: Literal["runnable", "rejected"] = "rejected" if reasons else "runnable"
+    is_lowered = way.precision != way.package.quantization
+    return Candidate(way.package.package_id, way.offer.backend, way.device, way.precision, verdict, reasons, is_lowered)
 
 
-def _against_device(offer: Offer, wishes: Wishes) -> Reason | None:
-    kind = wishes.device.partition(":")[0]
-    if offer.missing or kind == "auto" or kind in offer.devices:
-        return None
-    return Reason("device_missing", f"{offer.backend} has {', '.join(offer.devices)} here, not {wishes.device}")
-
-
-def _against_opset(package: Package, offer: Offer) -> Reason | None:
-    if offer.max_opset is None or (package.opset or 0) <= offer.max_opset:
-        return None
-    message = (
-        f"the file has operator set {package.opset}, {offer.backend} {offer.version} reads up to {offer.max_opset}"
+def _rank(way: Way, order: tuple[str, ...], wishes: Wishes) -> tuple[Any, ...]:
+    """What sorts candidates, best first: results before speed, then the orders, then names, so that none are equal."""
+    backends = wishes.backends if len(wishes.backends) > 1 else order
+    changes = way.precision != way.package.quantization or way.precision in REDUCED_PRECISIONS
+    return (
+        changes and not wishes.precisions,
+        _place(way.offer.backend, backends),
+        _place(way.precision, wishes.precisions or _PRECISION_ORDER),
+        way.device == "cpu",
+        # A plan that newer versions read as well is slower than one that was built for this one.
+        way.package.requirements.version_compatible,
+        way.package.package_id,
+        way.offer.backend,
+        way.precision,
     )
-    return Reason("opset_too_new", message, "install a newer runtime, or export with an older operator set")
 
 
-def _against_wishes(found: str, wished: str | None, code: str, what: str) -> Reason | None:
-    if wished in (None, found):
-        return None
-    return Reason(code, f"{what} is {found}, asked for {wished}")
-
-
-def _against_batch(package: Package, wishes: Wishes) -> Reason | None:
-    wanted, static = wishes.batch_size, package.static_batch_size
-    if wanted is None or (static == wanted if static else wanted <= package.max_batch_size):
-        return None
-    has = f"exactly {static}" if static else f"at most {package.max_batch_size}"
-    return Reason("batch_not_fitting", f"takes {has} images a run, asked for {wanted}")
-
-
-def _against_trust(package: Package, wishes: Wishes) -> Reason | None:
-    found = against_trust(package, wishes.trust)
-    return Reason(*found) if found else None
-
-
-def _rank(candidate: Candidate, order: tuple[str, ...], wishes: Wishes) -> tuple[bool, int, int, bool, str, str]:
-    backend = order.index(candidate.backend) if candidate.backend in order else len(order)
-    known = candidate.quantization in _PRECISION_ORDER
-    precision = _PRECISION_ORDER.index(candidate.quantization) if known else len(_PRECISION_ORDER)
-    reduced = is_reduced(candidate) and wishes.quantization is None
-    return reduced, backend, precision, candidate.device == "cpu", candidate.package_id, candidate.backend
+def _place(name: str, order: Sequence[str]) -> int:
+    return order.index(name) if name in order else len(order)
 
 
 def is_reduced(candidate: Candidate) -> bool:

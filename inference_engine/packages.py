@@ -14,7 +14,7 @@ from typing import Any
 from inference_engine.architectures import family_of, known_architectures
 from inference_engine.config_fields import check_known, optional_count, section, text
 from inference_engine.errors import PackageInvalid
-from inference_engine.inference_config import InferenceConfig, parse_inference_config
+from inference_engine.inference_config import InferenceConfig, NmsDefaults, parse_inference_config
 from inference_engine.network_input import NetworkInput
 from inference_engine.onnx_contents import check_onnx
 from inference_engine.package_files import (
@@ -29,6 +29,7 @@ from inference_engine.package_files import (
     read_object,
 )
 from inference_engine.package_keys import key_warnings
+from inference_engine.requirements import Requirements, package_requirements
 from inference_engine.weights import check_finite
 
 __all__ = ["CONFIG_FILE", "SCHEMA_VERSION", "ModelPackage", "digest_of", "file_sha256", "read_package"]
@@ -63,6 +64,8 @@ class ModelPackage:
         files: sha256 of every file, by its path in the folder.
         code_class: name of the class in a custom-code package's module.
         settings: `model_config.json` as it stands, for what only one backend reads.
+        requirements: what the artefact needs of a machine.
+        weights_bytes: size of the artefact; None: not known.
     """
 
     package_id: str
@@ -83,6 +86,13 @@ class ModelPackage:
     files: Mapping[str, str] = field(default_factory=dict)
     code_class: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    requirements: Requirements = Requirements()
+    weights_bytes: int | None = None
+
+    @property
+    def fused_nms(self) -> NmsDefaults | None:
+        """What the network's own suppression of boxes was built with; None where it has none."""
+        return self.config.nms if self.config.is_fused else None
 
     @property
     def static_batch_size(self) -> int | None:
@@ -145,6 +155,8 @@ def read_package(folder: Path) -> ModelPackage:
         files=files,
         settings=config,
         warnings=key_warnings(config, CONFIG_FILE),
+        requirements=_requirements(folder, config, kind, where),
+        weights_bytes=weights.stat().st_size,
     )
     _check_applied(package, where)
     return _checked_artefact(package, set(section(config, "files", where)))
@@ -182,6 +194,7 @@ def _custom_package(folder: Path, config: Mapping[str, Any], where: str) -> Mode
         code_class=code_class,
         settings=config,
         warnings=key_warnings(config, CONFIG_FILE),
+        requirements=_requirements(folder, config, "custom-code", where),
     )
 
 
@@ -215,6 +228,8 @@ def _hf_package(folder: Path, config: Mapping[str, Any], where: str) -> ModelPac
         files=files,
         settings=config,
         warnings=key_warnings(config, CONFIG_FILE),
+        requirements=_requirements(folder, config, "hf", where),
+        weights_bytes=found.weights.stat().st_size,
     )
 
 
@@ -229,6 +244,12 @@ def _hf_inference(folder: Path, found: InferenceConfig) -> InferenceConfig:
     return replace(
         parse_inference_config({**given, "network_input": size}, str(path)), network_input=found.network_input
     )
+
+
+def _requirements(folder: Path, config: Mapping[str, Any], kind: str, where: str) -> Requirements:
+    path = folder / "trt_config.json"
+    plan = read_object(path) if kind == "trt" and path.is_file() else {}
+    return package_requirements(config, plan, kind, where)
 
 
 def _package_id(folder: Path, config: Mapping[str, Any]) -> str:

@@ -72,10 +72,12 @@ class RemoteModels:
             # Reading hashes every file anyway: this finds what neither size nor time nor opening would show.
             read = read_package(self.cache.bring(package, extra, fetch))
         prune(self.cache, max(1, self.options.max_cache_bytes))
+        verified = {name: {"sha256": sha256} for name, sha256 in read.files.items()}
         return replace(
             read,
             package_id=package.package_id,
             model_id=package.model_id,
+            settings={**read.settings, "files": verified},
             warnings=(*read.warnings, *package.warnings),
         )
 

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from inference_engine.errors import AnswerInvalid
+from inference_engine.errors import AnswerInvalid, PackageInvalid
+from inference_engine.inference_config import NmsDefaults
+from inference_engine.requirements import Requirements, fused_nms, remote_requirements
 
 if TYPE_CHECKING:
     from inference_engine.packages import ModelPackage
@@ -91,6 +93,11 @@ class RemotePackage:
         features: what was built into the artefact, such as fused NMS.
         is_trusted: the provider vouches for who made it.
         origin: fetches it; None in a stored record.
+        requirements: what the artefact needs of a machine, as the manifest says.
+        fused_nms: what the network's own suppression of boxes was built with; None where it has none.
+
+    Raises:
+        AnswerInvalid: two files of one name, or none; or a value of the manifest is of a wrong form.
     """
 
     package_id: str
@@ -109,11 +116,25 @@ class RemotePackage:
     is_trusted: bool = False
     warnings: tuple[str, ...] = ()
     origin: Origin | None = field(default=None, repr=False, compare=False)
+    requirements: Requirements = field(init=False, repr=False, compare=False)
+    fused_nms: NmsDefaults | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         names = [file.name for file in self.files]
         if not names or len(set(names)) != len(names):
             raise AnswerInvalid(f"package {self.package_id!r}: expected files of different names, found {names[:20]}")
+        try:
+            needs = remote_requirements(self.manifest, self.kind, f"package {self.package_id!r}")
+            fused = fused_nms(self.features, f"package {self.package_id!r}: modelFeatures")
+        except PackageInvalid as error:
+            raise AnswerInvalid(str(error)) from error
+        object.__setattr__(self, "requirements", needs)
+        object.__setattr__(self, "fused_nms", fused)
+
+    @property
+    def weights_bytes(self) -> int | None:
+        """Size of the largest file, which is the artefact or a part of it; None where the provider says no size."""
+        return max((file.size for file in self.files if file.size is not None), default=None)
 
     @property
     def key(self) -> str:

@@ -57,9 +57,12 @@ def resolution_key(decision: Decision, machine: Machine, limits: Limits, source:
 def machine_fingerprint(machine: Machine) -> str:
     """Give the sha256 of what decides speed; two machines bought together share it."""
     record = machine.to_record()
-    parts = ("os", "arch", "python", "cpu_name", "cpu_count", "cpu_features", "gpus", "driver_version", "cuda_version")
+    parts = ("os", "arch", "python", "cpu_name", "cpu_count", "cpu_features", "driver_version", "cuda_version")
     # Memory in GiB: what the kernel keeps for itself differs by some MiB from boot to boot.
-    chosen = {part: record[part] for part in parts} | {"memory_gib": machine.memory_bytes >> 30}
+    chosen = {part: record[part] for part in (*parts, "jetson_type", "l4t_version")}
+    chosen |= {"memory_gib": machine.memory_bytes >> 30}
+    # Which GPU it is and what it has free at the moment decides no speed.
+    chosen["gpus"] = [(gpu.index, gpu.name, gpu.compute_capability, gpu.memory_bytes) for gpu in machine.gpus]
     return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
 
 

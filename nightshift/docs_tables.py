@@ -1,4 +1,4 @@
-"""Writes the tables of the docs from the code: error codes, settings, the order of backends. `dev.py docs` calls it.
+"""Writes the tables of the docs from the code: codes of errors and reasons, settings, the order of backends.
 
 A test runs it with `--check`, so a table that is behind the code fails CI.
 """
@@ -9,6 +9,10 @@ import inspect
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from inference_engine.reasons import Explained
 
 ROOT = Path(__file__).resolve().parents[1]
 _BEGIN, _END = "<!-- generated: {} -->", "<!-- end -->"
@@ -29,6 +33,13 @@ Codes are stable: they are stored in SQL, printed by the command line and may be
 from the code (`python3 dev.py docs`).
 """
 
+_REASONS_HEAD = """# Reasons
+
+Every candidate (a package on a backend, on a device, in a precision) that was not chosen has at least one of these
+codes, with words and often a hint: see `nightshift explain MODEL`. Codes are stable. This folder is made from the code
+(`python3 dev.py docs`).
+"""
+
 
 def errors_page() -> str:
     """`docs/errors.md`: every code that can stand in an outcome, a job or a decision."""
@@ -44,11 +55,30 @@ def errors_page() -> str:
         _table("Why one item failed: decoding it", engine.IMAGE_REASONS),
         _table("Why one item or a whole job failed: the model", dict(_classes(engine))),
         _table("Outcomes that the store and the worker write", OUTCOME_CODES),
-        _table("Why a candidate was not chosen", REASON_CODES),
+        _table("Why a candidate was not chosen", REASON_CODES)
+        + "\nEach has a page of its own: [reasons](reasons/README.md).\n",
         _table("The job store", dict(_classes(jobstore))),
         _table("Submitting and exporting", dict(_classes(producer))),
     ]
     return "\n".join(parts)
+
+
+def reason_pages() -> dict[Path, str]:
+    """`docs/reasons/`: a page for each reason code, by its path, and the list of them."""
+    from inference_engine.reasons import REASONS
+
+    folder = ROOT / "docs/reasons"
+    made = {folder / f"{code}.md": _reason_page(code, words) for code, words in REASONS.items()}
+    rows = [f"| [`{code}`]({code}.md) | {words.meaning} |" for code, words in REASONS.items()]
+    made[folder / "README.md"] = "\n".join((_REASONS_HEAD, "| code | meaning |", "| --- | --- |", *rows, ""))
+    return made
+
+
+def _reason_page(code: str, words: Explained) -> str:
+    return (
+        f"# {code}\n\n{words.meaning[0].upper()}{words.meaning[1:]}.\n\nFor example:\n\n"
+        f"```text\n{code}: {words.example}\n```\n\n## What to do\n\n{words.remedy}\n\n[All reasons](README.md)\n"
+    )
 
 
 def settings_page() -> str:
@@ -112,6 +142,7 @@ def pages() -> dict[Path, str]:
     readme, packages = ROOT / "README.md", ROOT / "docs/packages.md"
     return {
         ROOT / "docs/errors.md": errors_page(),
+        **reason_pages(),
         ROOT / "docs/settings.md": settings_page(),
         readme: _with_section(readme.read_text(encoding="utf-8"), "backends", backends_table()),
         packages: _with_section(packages.read_text(encoding="utf-8"), "package keys", package_keys_table()),
@@ -126,6 +157,7 @@ def main(arguments: list[str]) -> int:
             sys.stderr.write(f"{path.relative_to(ROOT)} is behind the code: python3 dev.py docs\n")
         return 1 if behind else 0
     for path in behind:
+        path.parent.mkdir(exist_ok=True)
         path.write_text(pages()[path], encoding="utf-8")
     return 0
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inference_engine.auto import STRATEGIES
 from inference_engine.batching import BatchPolicy, MicroBatcher
 from inference_engine.called import open_vision_model
 from inference_engine.errors import EngineError, NoRunnableBackend, ParameterInvalid
@@ -22,6 +21,7 @@ from inference_engine.loading import decide
 from inference_engine.machine import probe_machine
 from inference_engine.model import VisionModel
 from inference_engine.negotiation import Decision, Wishes
+from inference_engine.options import STRATEGIES
 from inference_engine.providers import ProviderOptions
 from inference_engine.sessions import SessionOptions
 from inference_engine.trust import TrustPolicy
@@ -95,7 +95,7 @@ class Opener:
             policy = BatchPolicy(tuned.batch, self.max_wait_s, tuned.streams)
         else:
             model = open_vision_model(decision, session_options(self.device, self.cores))
-            most = model.session.max_batch_size, wished.batch_size
+            most = model.session.max_batch_size, wished.largest_batch
             policy = batch_policy(self.device, model.session.concurrency, most, self.max_wait_s)
         try:
             warm_up(model)

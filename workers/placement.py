@@ -18,13 +18,13 @@ class Slot:
     """One worker process to be: its hardware class, its device, and the cores it may use.
 
     Attributes:
-        visible_gpu: index for `CUDA_VISIBLE_DEVICES`; None hides all GPUs.
+        visible_gpu: index or uuid for `CUDA_VISIBLE_DEVICES`; None hides all GPUs.
     """
 
     hardware: str
     device: str
     cores: tuple[int, ...]
-    visible_gpu: int | None = None
+    visible_gpu: int | str | None = None
 
 
 def gpu_class(gpu: Gpu) -> str:
@@ -41,7 +41,10 @@ def plan_slots(machine: Machine, hardware: str, cores: Sequence[int], cpu_proces
     wanted = [gpu for gpu in machine.gpus if hardware in ("auto", "gpu-any", gpu_class(gpu))]
     if wanted and hardware != CPU_CLASS:
         shares = divide(cores, len(wanted))
-        return [Slot(gpu_class(g), "cuda:0", share, g.index) for g, share in zip(wanted, shares, strict=True)]
+        # A uuid names one GPU however CUDA counts and whatever variable this process was started with.
+        names = [gpu.uuid or gpu.index for gpu in wanted]
+        pairs = zip(wanted, shares, names, strict=True)
+        return [Slot(gpu_class(gpu), "cuda:0", share, name) for gpu, share, name in pairs]
     if hardware not in ("auto", CPU_CLASS):
         has = ", ".join(sorted({gpu_class(gpu) for gpu in machine.gpus})) or "no GPU"
         raise ValueError(f"hardware {hardware!r} is not here: this machine has {CPU_CLASS}, {has}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from inference_engine.backends import installed
 from inference_engine.backends.parts.batches import filled_up
 from inference_engine.errors import OutOfMemory, SessionFailed
 from inference_engine.negotiation import Offer
+from inference_engine.requirements import numbers
 from inference_engine.sessions import Array, SessionOptions, Tensors, TensorSpec
 
 if TYPE_CHECKING:
@@ -16,17 +16,38 @@ if TYPE_CHECKING:
     from inference_engine.packages import ModelPackage
 
 #: ONNX Runtime version (major, minor) -> newest operator set that it reads; newer releases only add.
-#: Source: ONNX Runtime's compatibility table (docs/reference/compatibility); not known above: not limited.
-_MAX_OPSET = {(1, 15): 19, (1, 16): 19, (1, 17): 20, (1, 18): 21, (1, 19): 21, (1, 20): 21, (1, 21): 22, (1, 22): 23}
+#: Source: ONNX Runtime's compatibility table (docs/reference/compatibility). What is newer than the table is not
+#: limited: the runtime's own limit is in its binary, and opening a file tells. What is older has the oldest row's limit.
+_MAX_OPSET = {
+    (1, 12): 17,
+    (1, 13): 17,
+    (1, 14): 18,
+    (1, 15): 19,
+    (1, 16): 19,
+    (1, 17): 20,
+    (1, 18): 21,
+    (1, 19): 21,
+    (1, 20): 21,
+    (1, 21): 22,
+    (1, 22): 23,
+}
 
 
 def probe(machine: Machine) -> Offer:
     """ONNX Runtime runs on the CPU, and on CUDA where the GPU distribution and a GPU are there."""
     missing = installed(machine, "onnxruntime", 'pip install "nightshift" (onnxruntime is part of it)')
     version = machine.packages.get("onnxruntime")
+    providers = {} if missing else _offered(machine)
+    devices = tuple(providers)
+    return Offer("onnx", frozenset({"onnx"}), version, devices, missing, _max_opset(version), providers=providers)
+
+
+def _offered(machine: Machine) -> dict[str, tuple[str, ...]]:
+    """Execution providers by kind of device, the usual one first, as the distribution and what is beside it say."""
     has_cuda = bool(machine.gpus) and machine.distributions.get("onnxruntime") == "onnxruntime-gpu"
-    devices = () if missing else ("cpu", "cuda") if has_cuda else ("cpu",)
-    return Offer("onnx", frozenset({"onnx"}), version, devices, missing, _max_opset(version))
+    tensorrt = ("TensorrtExecutionProvider",) if "tensorrt" in machine.packages else ()
+    cuda = {"cuda": ("CUDAExecutionProvider", *tensorrt)} if has_cuda else {}
+    return {"cpu": ("CPUExecutionProvider",), **cuda}
 
 
 def open_session(package: ModelPackage, device: str, options: SessionOptions) -> OnnxSession:
@@ -117,5 +138,5 @@ _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uin
 
 
 def _max_opset(version: str | None) -> int | None:
-    match = re.match(r"(\d+)\.(\d+)", version or "")
-    return _MAX_OPSET.get((int(match[1]), int(match[2]))) if match else None
+    release = numbers(version or "")
+    return _MAX_OPSET.get(max((release[0], release[1]), min(_MAX_OPSET))) if release else None

@@ -8,11 +8,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from inference_engine import fitting
 from inference_engine.backends import installed
 from inference_engine.backends.parts.cudart import Cuda, CudaRuntime, load_cudart
 from inference_engine.backends.parts.trt_builder import BuildOptions, compile_package
 from inference_engine.backends.parts.trt_engine import deserialize, make_logger, read_edges
-from inference_engine.backends.parts.trt_plan import read_plan_facts, why_not
+from inference_engine.backends.parts.trt_plan import check_plan, why_not
 from inference_engine.backends.parts.trt_runner import PlanRunner
 from inference_engine.errors import EngineError, SessionFailed
 from inference_engine.machine import Gpu, Machine, probe_machine
@@ -48,11 +49,11 @@ def open_session(package: ModelPackage, device: str, options: SessionOptions) ->
         SessionFailed: no such GPU, a plan for another one or another version, or TensorRT refused it.
     """
     gpu = gpu_of(probe_machine(), device)
-    facts = read_plan_facts(package)
+    needs = check_plan(package)
     trt = import_module("tensorrt")
-    if reason := why_not(facts, trt.__version__, gpu):
+    if reason := why_not(needs, trt.__version__, gpu):
         raise SessionFailed(f"{package.package_id}: {reason}")
-    return TrtSession(package, trt, CudaRuntime(load_cudart(), gpu.index), options, host_code=facts.host_code)
+    return TrtSession(package, trt, CudaRuntime(load_cudart(), gpu.index), options, host_code=needs.host_code)
 
 
 def compile_here(package: ModelPackage, target: Path, device: str, options: BuildOptions) -> Path:
@@ -79,10 +80,8 @@ def gpu_of(machine: Machine, device: str) -> Gpu:
     Raises:
         SessionFailed: it is not there.
     """
-    kind, _, number = device.partition(":")
-    for gpu in machine.gpus:
-        if kind == "cuda" and gpu.index == int(number or 0):
-            return gpu
+    if (gpu := fitting.gpu_of(machine, device)) is not None:
+        return gpu
     found = ", ".join(f"cuda:{gpu.index}" for gpu in machine.gpus) or machine.problems.get("nvidia", "no NVIDIA GPU")
     raise SessionFailed(f"TensorRT cannot use {device}; here: {found}")
 

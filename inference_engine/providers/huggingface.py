@@ -124,7 +124,7 @@ def _own_package(
         quantization=str(config.get("quantization") or "unknown"),
         files=tuple(_named(files[name], PurePosixPath(name).name) for name in below),
         opset=optional_count(section(config, "onnx", folder).get("opset"), "onnx.opset", folder),
-        manifest={"repository": repository, "commit": commit, "folder": folder},
+        manifest={"repository": repository, "commit": commit, "folder": folder, "requires": config.get("requires")},
     )
 
 

@@ -101,7 +101,7 @@ def _package(entry: Mapping[str, Any], model: Mapping[str, Any], model_id: str, 
         static_batch_size=static,
         max_batch_size=static or most or 64,
         opset=opset,
-        manifest=dict(entry.get("manifest") or {}),
+        manifest=dict(entry.get("manifest") or {}) | ({"requires": entry["requires"]} if "requires" in entry else {}),
         features=dict(entry.get("features") or {}),
     )
 

@@ -96,6 +96,8 @@ def read_package(data: Any, model: _Model) -> RemotePackage:
     if kind is None:
         raise AnswerInvalid(f"manifest type {manifest.get('type')!r}: this version reads {', '.join(KINDS)}")
     static, most = _batch(manifest, kind)
+    if kind == "trt":
+        _text(manifest, "trtVersion")  # a plan that does not say what built it cannot be judged
     return RemotePackage(
         package_id=_text(data, "packageId", _PACKAGE_ID),
         model_id=model.model_id,
@@ -108,7 +110,7 @@ def read_package(data: Any, model: _Model) -> RemotePackage:
         static_batch_size=static,
         max_batch_size=most,
         opset=_count(manifest, "opset"),
-        manifest=manifest,
+        manifest=manifest | ({"memoryProfile": profile} if (profile := _object(data, "memoryProfile")) else {}),
         features=_object(data, "modelFeatures"),
         is_trusted=data.get("trustedSource") is True,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -11,9 +11,6 @@ from nightshift.cli.output import json_option, print_json, print_rows
 from nightshift.cli.request import decide_here, model_reference
 from nightshift.cli.trust import trust_options, trust_settings
 from nightshift.settings import load_settings
-
-if TYPE_CHECKING:
-    from inference_engine.negotiation import Candidate
 
 
 @click.command()
@@ -30,6 +27,7 @@ def explain(
     model: str, hardware: str, trust: tuple[str, ...] | bool | None, allow_code: bool, as_json: bool, **wishes: Any
 ) -> int:
     """Say which backend would run a model here, and why not the others. Opens nothing."""
+    from inference_engine.decision_table import columns, rows
     from workers.trusting import operator_hints
 
     settings = load_settings(**trust_settings(trust, allow_code))
@@ -38,22 +36,10 @@ def explain(
         chosen = decision.chosen
         print_json({**decision.to_record(), "chosen": chosen})
     else:
-        columns = ("package", "backend", "quant", "verdict", "reason")
-        print_rows(columns, [row for candidate in decision.candidates for row in rows_of(candidate)])
+        print_rows(columns(decision.candidates), rows(decision.candidates))
         for package in decision.packages.values():
             for warning in package.warnings:
                 click.echo(f"note: {package.package_id}: {warning}", err=True)
         if hints := operator_hints(decision):
             click.echo(hints.lstrip("\n"), err=True)
     return 0 if decision.chosen is not None else NO_BACKEND
-
-
-def rows_of(candidate: Candidate) -> list[tuple[str, ...]]:
-    """Give a row for each reason; the candidate is named in the first."""
-    name = (candidate.package_id, candidate.backend or "-", candidate.quantization, candidate.verdict)
-    reasons = [
-        f"{reason.code}: {reason.message}" + (f"     hint: {reason.hint}" if reason.hint else "")
-        for reason in candidate.reasons
-    ]
-    first, *others = reasons or ["comes first of those that run here"]
-    return [(*name, first), *(("", "", "", "", reason) for reason in others)]

@@ -34,7 +34,7 @@ class BuildOptions:
         precision: `fp32`, `fp16` or `bf16`.
         batches: smallest, most usual and largest batch of an ONNX file whose batch is free.
         workspace_bytes: memory that the builder may try algorithms with.
-        compatibility: one of `trt_plan.COMPATIBILITY`; more than `none` costs speed.
+        compatibility: one of `requirements.COMPATIBILITY`; more than `none` costs speed.
         version_compatible: whether newer TensorRT may read the plan; it then holds host code, and is slower.
     """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference_engine import AutoModel
+from inference_engine import AutoModel, MeasuringOptions
 from inference_engine.errors import NoRunnableBackend, ParameterInvalid
 from inference_engine.loading import decide, measured_options, open_decided
 from inference_engine.machine import probe_machine
@@ -192,7 +192,8 @@ def test_the_record_of_a_measured_decision_is_json(decided):
 
 def test_one_line_measures_opens_and_remembers(decided, tmp_path):
     decided(full={})
-    ask = {"strategy": "measured", "samples": PICTURES, "budget_s": 12.0, "cache_dir": tmp_path / "cache"}
+    measuring = MeasuringOptions(samples=PICTURES, budget_s=12.0, cache_dir=tmp_path / "cache")
+    ask = {"strategy": "measured", "measuring": measuring}
 
     first = AutoModel.from_pretrained(tmp_path / "pets", **ask)
     again = AutoModel.from_pretrained(tmp_path / "pets", **ask)
@@ -209,7 +210,7 @@ def test_an_unknown_strategy_and_samples_without_measuring_are_refused(decided, 
     with pytest.raises(ParameterInvalid, match="order, measured"):
         AutoModel.from_pretrained(tmp_path / "pets", strategy="fastest")
     with pytest.raises(ParameterInvalid, match="samples"):
-        AutoModel.from_pretrained(tmp_path / "pets", samples=PICTURES)
+        AutoModel.from_pretrained(tmp_path / "pets", measuring=MeasuringOptions(samples=PICTURES))
 
 
 def test_nothing_that_runs_is_still_the_table_of_reasons(decided, tmp_path):

@@ -38,6 +38,11 @@ def machine(*, gpus=(), problems=None, **versions):
     return Machine("Linux", "x86_64", "3.11", "cpu", 4, (), 8 << 30, gpus, None, None, found, sources, problems or {})
 
 
+def decide_on(on, packages, wishes=Wishes(), **changes):  # noqa: B008 (frozen)
+    """Negotiate with what the backends offer on a machine."""
+    return negotiate("m", packages, **({"offers": offers(on), "wishes": wishes, "machine": on} | changes))
+
+
 CPU = {"torch": "2.7.0+cpu", "onnxruntime": "1.22.0"}
 CPU_ONLY = machine(**CPU)
 CUDA = machine(gpus=(GPU,), torch="2.7.0", onnxruntime_gpu="1.22.0")
@@ -139,7 +144,7 @@ TABLE = [
 def test_the_table(pack, names, on, wishes, chosen, others):
     # Without OpenVINO, and packages in their own precision: the table after this one has the others.
     offered = {name: offer for name, offer in offers(on).items() if name != "openvino"}
-    decision = negotiate("m", pack(names), offered, Wishes(**wishes))
+    decision = decide_on(on, pack(names), Wishes(**wishes), offers=offered)
 
     best = decision.chosen
     assert (f"{best.package_id} {best.backend} {best.device}" if best else None) == chosen
@@ -181,7 +186,7 @@ PRECISIONS = [
 def test_precisions_below_the_packages_own_are_candidates_that_order_takes_only_when_asked(
     pack, names, on, wishes, runnable
 ):
-    decision = negotiate("m", pack(names), offers(on), Wishes(**wishes))
+    decision = decide_on(on, pack(names), Wishes(**wishes))
 
     found = [c for c in decision.candidates if c.verdict != "rejected"]
     assert " ".join(f"{c.backend}:{c.quantization}" for c in found) == runnable
@@ -189,7 +194,7 @@ def test_precisions_below_the_packages_own_are_candidates_that_order_takes_only_
 
 
 def test_a_lower_precision_does_not_step_in_for_one_that_does_not_open(pack):
-    decision = negotiate("m", pack("torch"), offers(BF16_CPU))
+    decision = decide_on(BF16_CPU, pack("torch"))
 
     after = decision.without(decision.chosen, Reason("open_failed", "damaged"))
 
@@ -198,20 +203,20 @@ def test_a_lower_precision_does_not_step_in_for_one_that_does_not_open(pack):
 
 
 def test_the_chosen_candidate_comes_first_and_has_no_reason(pack):
-    first = negotiate("m", pack("int8 onnx torch"), offers(CPU_ONLY)).candidates[0]
+    first = decide_on(CPU_ONLY, pack("int8 onnx torch")).candidates[0]
 
     assert (first.verdict, first.reasons) == ("chosen", ())
 
 
 def test_another_order_is_obeyed(pack):
-    decision = negotiate("m", pack("onnx torch"), offers(CPU_ONLY), order=("onnx", "torch"))
+    decision = decide_on(CPU_ONLY, pack("onnx torch"), order=("onnx", "torch"))
 
     assert decision.chosen.backend == "onnx"
     assert decision.order == ("onnx", "torch")
 
 
 def test_broken_packages_are_rejected_candidates(pack):
-    decision = negotiate("m", pack("onnx"), offers(CPU_ONLY), broken={"b": "no weights", "a": "no names"})
+    decision = decide_on(CPU_ONLY, pack("onnx"), broken={"b": "no weights", "a": "no names"})
 
     assert decision.chosen.package_id == "onnx"
     assert [(c.package_id, c.verdict, c.reasons[0].code) for c in decision.candidates if c.package_id != "onnx"] == [
@@ -221,12 +226,12 @@ def test_broken_packages_are_rejected_candidates(pack):
 
 
 def test_no_packages_and_no_offers_choose_nothing(pack):
-    assert negotiate("m", [], offers(CPU_ONLY)).candidates == ()
-    assert negotiate("m", pack("onnx"), {}).chosen is None
+    assert decide_on(CPU_ONLY, []).candidates == ()
+    assert decide_on(CPU_ONLY, pack("onnx"), offers={}).chosen is None
 
 
 def test_a_gpu_that_does_not_work_leaves_the_cpu(pack):
-    decision = negotiate("m", pack("torch"), offers(CUDA))
+    decision = decide_on(CUDA, pack("torch"))
 
     after = decision.without(decision.chosen, Reason("open_failed", "no CUDA device is visible"))
 
@@ -235,7 +240,7 @@ def test_a_gpu_that_does_not_work_leaves_the_cpu(pack):
 
 
 def test_the_record_is_json_and_holds_every_reason(pack):
-    record = negotiate("m", pack("onnx int8 alien"), offers(CPU_ONLY), Wishes(batch_size=2)).to_record()
+    record = decide_on(CPU_ONLY, pack("onnx int8 alien"), Wishes(batch_size=2)).to_record()
 
     assert json.loads(json.dumps(record)) == json.loads(json.dumps(record, allow_nan=False))
     found = [(c["package_id"], c["backend"], [reason["code"] for reason in c["reasons"]]) for c in record["candidates"]]
@@ -407,7 +412,7 @@ def test_every_backend_answers_for_any_machine():
 
 
 def test_a_package_that_is_unusable_is_rejected_on_every_backend_and_the_next_package_runs(pack):
-    found = negotiate("m", pack("onnx torch"), offers(CPU_ONLY), Wishes(), order=("onnx", "openvino", "torch"))
+    found = decide_on(CPU_ONLY, pack("onnx torch"), order=("onnx", "openvino", "torch"))
     assert found.chosen.package_id == "onnx"
 
     after = found.without_package("onnx", Reason("package_invalid", "the hash is wrong"))

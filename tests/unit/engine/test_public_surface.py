@@ -7,6 +7,8 @@ import sys
 import pytest
 
 import inference_engine
+from inference_engine import errors, interfaces
+from inference_engine.tasks import known_tasks, prediction_type
 
 HEAVY = {"torch", "onnxruntime", "cv2", "numpy", "transformers", "openvino", "PIL"}
 
@@ -20,7 +22,7 @@ def modules_after(statement):
 def test_all_names_have_a_home_and_all_homes_are_public():
     homes = [name for names in inference_engine._HOMES.values() for name in names]
 
-    assert sorted(homes) == sorted(inference_engine.__all__)
+    assert sorted(homes) == sorted(inference_engine.__all__) == sorted(dir(inference_engine))
     assert len(set(homes)) == len(homes)
 
 
@@ -52,6 +54,32 @@ def test_choosing_a_backend_loads_no_runtime():
 
 def test_local_models_load_no_web_client():
     assert not modules_after("import inference_engine.loading") & {"httpx", "boto3", "huggingface_hub", "filelock"}
+
+
+def test_the_whole_tree_of_errors_is_public():
+    tree = {
+        name for name, found in vars(errors).items() if isinstance(found, type) and found.__module__ == errors.__name__
+    }
+
+    assert tree <= set(inference_engine.__all__)
+
+
+def test_every_interface_and_every_prediction_type_is_public():
+    protocols = {
+        name
+        for name, found in vars(interfaces).items()
+        if isinstance(found, type) and found.__module__ == interfaces.__name__ and not name.startswith("_")
+    }
+
+    assert protocols <= set(inference_engine.__all__)
+    assert {prediction_type(task).__name__ for task in known_tasks()} <= set(inference_engine.__all__)
+
+
+def test_importing_the_engine_takes_no_longer_than_its_few_modules():
+    """Not timed: nothing but itself is loaded, whatever the machine does."""
+    ours = {name for name in modules_after("import inference_engine") if name.startswith("inference_engine")}
+
+    assert ours == {"inference_engine", "inference_engine.lazy"}
 
 
 def test_every_error_is_of_one_tree_with_a_code_of_its_own():

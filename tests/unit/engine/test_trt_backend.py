@@ -12,10 +12,11 @@ import pytest
 from inference_engine.backends import backend, trt
 from inference_engine.backends.parts.trt_builder import BuildOptions, compile_package
 from inference_engine.backends.parts.trt_engine import Profile, choose_profile
-from inference_engine.backends.parts.trt_plan import PlanFacts, read_plan_facts, why_not
+from inference_engine.backends.parts.trt_plan import check_plan, why_not
 from inference_engine.errors import PackageInvalid, SessionFailed
 from inference_engine.machine import Gpu, Machine
 from inference_engine.packages import file_sha256, read_package
+from inference_engine.requirements import Requirements
 from inference_engine.sessions import SessionOptions
 from tests.fixtures.recorded_tensorrt import PLAN, FakeBuilder, FakeTensorrt, Recorded, fake_session_parts
 
@@ -24,7 +25,7 @@ L4 = Gpu(0, "NVIDIA L4", "8.9", 24 << 30)
 A10 = Gpu(1, "NVIDIA A10G", "8.6", 24 << 30)
 T4 = Gpu(0, "Tesla T4", "7.5", 16 << 30)
 MACHINE = Machine("Linux", "x86_64", "3.11", "cpu", 2, (), 1 << 34, gpus=(L4, A10), packages={"tensorrt": "11.4.0"})
-FACTS = PlanFacts("11.4.0.106", "0" * 64, device_name="NVIDIA L4", compute_capability="8.9")
+FACTS = Requirements(trt_version="11.4.0.106", device_name="NVIDIA L4", compute_capability="8.9")
 FIRST = np.float32(1)
 
 
@@ -150,13 +151,13 @@ def test_closing_frees_the_device_and_a_run_after_it_is_refused(write_plan):
         ({"trt_version": "10.16.1", "version_compatible": True}, "11.4.0", L4, None),
         ({"trt_version": "11.4.1", "version_compatible": True}, "11.4.0", L4, "or newer"),
         ({"trt_version": "8.6.1", "version_compatible": True}, "10.16.1", L4, "or newer"),
-        ({}, "11.4.0", A10, "here is NVIDIA A10G"),
-        ({"device_name": None}, "11.4.0", A10, "here is NVIDIA A10G"),
+        ({}, "11.4.0", A10, "NVIDIA A10G"),
+        ({"device_name": None}, "11.4.0", A10, "NVIDIA A10G"),
         ({"device_name": None, "compute_capability": None}, "11.4.0", A10, None),
         ({"compatibility": "ampere_plus"}, "11.4.0", A10, None),
-        ({"compatibility": "ampere_plus"}, "11.4.0", T4, "here is Tesla T4"),
+        ({"compatibility": "ampere_plus"}, "11.4.0", T4, "Tesla T4"),
         ({"compatibility": "same_compute_capability"}, "11.4.0", replace(L4, name="NVIDIA L40S"), None),
-        ({"compatibility": "same_compute_capability"}, "11.4.0", A10, "here is NVIDIA A10G"),
+        ({"compatibility": "same_compute_capability"}, "11.4.0", A10, "NVIDIA A10G"),
     ],
 )
 def test_version_and_device_are_compared_before_loading(changes, installed, gpu, reason):
@@ -167,18 +168,18 @@ def test_version_and_device_are_compared_before_loading(changes, installed, gpu,
 
 def test_a_plan_without_a_written_hash_is_refused(write_plan):
     with pytest.raises(PackageInvalid, match="a plan is executable"):
-        read_plan_facts(write_plan(plan_sha256=None))
+        check_plan(write_plan(plan_sha256=None))
 
 
 def test_a_plan_with_another_hash_is_refused(write_plan):
     with pytest.raises(PackageInvalid, match="fetch the package again"):
-        read_plan_facts(write_plan(plan_sha256="1" * 64))
+        check_plan(write_plan(plan_sha256="1" * 64))
 
 
 @pytest.mark.parametrize("changes", [{"trt_version": None}, {"trt_version": 11}, {"hardware_compatibility": "any"}])
 def test_a_config_beside_the_plan_must_say_what_built_it(write_plan, changes):
     with pytest.raises(PackageInvalid, match="trt_config"):
-        read_plan_facts(write_plan(**changes))
+        check_plan(write_plan(**changes))
 
 
 def test_without_a_driver_the_library_is_never_imported(write_plan, monkeypatch):
@@ -272,7 +273,7 @@ def test_what_was_compiled_is_a_package_that_verifies(tmp_path, major):
 
     written = compile_package(module, read_package(ONNX), tmp_path / "digits-trt", L4, options)
 
-    package, facts = read_package(written), read_plan_facts(read_package(written))
+    package, facts = read_package(written), check_plan(read_package(written))
     assert (package.kind, package.package_id, package.max_batch_size) == ("trt", "digits-trt", 16)
     assert (facts.trt_version, facts.host_code) == (module.__version__, True)
     assert why_not(facts, module.__version__, A10) is None
