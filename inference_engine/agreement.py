@@ -2,7 +2,8 @@
 
 Detections are compared as decoded boxes: greedy matching by score within a class, as evaluation on COCO does it. Boxes
 near the confidence threshold would flicker, so both sides are decoded a little below it, and only those above it count.
-Tasks without such a comparison are judged by the distance of their raw outputs.
+Classifiers are compared as scores of all classes: the best class of an image, or the classes above one half, must be
+the same, unless the reference itself is undecided. Other tasks are judged by the distance of their raw outputs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from inference_engine.boxes import overlaps
 from inference_engine.measurements import Agreement
 from inference_engine.sessions import Tensors
+from inference_engine.tasks.classification import ClassificationPrediction
 from inference_engine.tasks.detection import Detections
 
 
@@ -26,7 +28,7 @@ class Tolerance:
     Attributes:
         min_iou: overlap from which two boxes are one.
         min_share: of the boxes or images, that must have their like.
-        max_score: mean absolute difference of the scores of matched boxes.
+        max_score: mean absolute difference of the scores of matched boxes, or of the best class.
         max_distance: of raw outputs, `|a - b| / |a|` over one image.
     """
 
@@ -95,6 +97,57 @@ def match_boxes(one: Detections, other: Detections, min_iou: float) -> list[tupl
             pairs.append((int(left), right, float(iou[left, right])))
             iou[:, right] = 0
     return pairs
+
+
+def compare_best_class(
+    reference: Sequence[ClassificationPrediction], found: Sequence[ClassificationPrediction], tolerance: Tolerance
+) -> Agreement:
+    """Compare single labels, image by image.
+
+    An image agrees with the same best class, and with another where the reference's own scores of both lie nearer than
+    two scores may come apart.
+
+    Args:
+        reference: with the scores of all classes; so is `found`.
+    """
+    alike, difference = [], []
+    for one, other in zip(map(_by_class, reference), map(_by_class, found), strict=True):
+        best = int(one.argmax())
+        alike.append(one[best] - one[int(other.argmax())] <= 2 * tolerance.max_score)
+        difference.append(abs(float(one[best] - other[best])))
+    return _of_classes(alike, difference, tolerance)
+
+
+def compare_labels(
+    reference: Sequence[ClassificationPrediction], found: Sequence[ClassificationPrediction], tolerance: Tolerance
+) -> Agreement:
+    """Compare several labels, image by image: each class lies on the same side of one half, or near it on both.
+
+    Args:
+        reference: with the scores of all classes; so is `found`.
+    """
+    alike, difference = [], []
+    for one, other in zip(map(_by_class, reference), map(_by_class, found), strict=True):
+        is_same_side = (one >= _EVEN) == (other >= _EVEN)
+        alike.append(bool((is_same_side | (np.abs(one - other) <= tolerance.max_score)).all()))
+        difference.append(float(np.abs(one - other).max()))
+    return _of_classes(alike, difference, tolerance)
+
+
+#: Where a multi-label score says neither yes nor no.
+_EVEN = 0.5
+
+
+def _by_class(prediction: ClassificationPrediction) -> npt.NDArray[np.float32]:
+    scores = np.zeros(len(prediction.class_names), dtype=np.float32)
+    scores[prediction.class_id] = prediction.confidence
+    return scores
+
+
+def _of_classes(alike: Sequence[bool], difference: Sequence[float], tolerance: Tolerance) -> Agreement:
+    share, off = float(np.mean(alike)), float(np.mean(difference))
+    agrees = share >= tolerance.min_share and off <= tolerance.max_score
+    return Agreement("classes", len(alike), share, None, off, agrees)
 
 
 def compare_outputs(reference: Sequence[Tensors], found: Sequence[Tensors], tolerance: Tolerance) -> Agreement:

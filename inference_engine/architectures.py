@@ -28,6 +28,15 @@ ARCHITECTURES = {
     "yolo12": "yolo",
     "yolov5": "yolo_objectness",
     "yolov7": "yolo_objectness",
+    "resnet": "classification",
+    "vit": "classification",
+    "deit": "classification",
+    "efficientnet": "classification",
+    "mobilenet": "classification",
+    "convnext": "classification",
+    "swin": "classification",
+    "dinov2": "classification",
+    "dinov3": "classification",
 }
 _registered: dict[str, str] = {}
 

@@ -28,8 +28,8 @@ def overlaps(one: Boxes, other: Boxes) -> npt.NDArray[np.float32]:
     return result
 
 
-def top_k(scores: npt.NDArray[np.float32], limit: int) -> npt.NDArray[np.int64]:
-    """Indices of the highest scores, descending; equal scores keep their order."""
+def top_k(scores: npt.NDArray[np.float32], limit: int | None) -> npt.NDArray[np.int64]:
+    """Indices of the highest scores, descending; equal scores keep their order. A limit of None gives all."""
     order = np.argsort(-scores, kind="stable")
     return order[:limit]
 

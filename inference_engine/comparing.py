@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from inference_engine.agreement import compare_detections, compare_outputs, tolerance_of
+from inference_engine.agreement import (
+    Tolerance,
+    compare_best_class,
+    compare_detections,
+    compare_labels,
+    compare_outputs,
+    tolerance_of,
+)
 from inference_engine.images import Fit
 from inference_engine.measurements import Agreement
 from inference_engine.model import VisionModel
 from inference_engine.negotiation import Candidate, Reason, is_reduced
 from inference_engine.sessions import Tensors
-from inference_engine.tasks import detection
+from inference_engine.tasks import classification, detection, multi_label
 
+#: How predictions of all classes are compared, by task.
+_OF_CLASSES = {classification.TASK: compare_best_class, multi_label.TASK: compare_labels}
 #: Confidences from which boxes are compared where the package's own gives too few of these pictures.
 _LEVELS = (0.1, 0.03, 0.01)
 
@@ -53,14 +62,19 @@ def agreement_with(
     Raises:
         EngineError: an image's outputs cannot be right.
     """
-    tolerance = tolerance_of(candidate.quantization)
-    if model.package.task != detection.TASK:
+    tolerance, task = tolerance_of(candidate.quantization), model.package.task
+    if (of_classes := _OF_CLASSES.get(task)) is not None:
+        every = {"confidence": 0, "max_classes": max(1, len(model.class_names))}
+        expected = _decode(reference.model, reference.outputs, reference.fits, every)
+        return of_classes(expected, _decode(model, outputs, fits, every), tolerance)
+    if task != detection.TASK:
         return compare_outputs(reference.outputs, outputs, tolerance)
     if reference.threshold is None:
         return None
     low = max(reference.threshold - tolerance.max_score, reference.threshold / 10)
-    expected = _decode(reference.model, reference.outputs, reference.fits, low)
-    return compare_detections(expected, _decode(model, outputs, fits, low), reference.threshold, tolerance)
+    sure = {"confidence": low}
+    expected = _decode(reference.model, reference.outputs, reference.fits, sure)
+    return compare_detections(expected, _decode(model, outputs, fits, sure), reference.threshold, tolerance)
 
 
 def against(
@@ -75,12 +89,15 @@ def against(
     if agreement.agrees:
         return None
     tolerance = tolerance_of(candidate.quantization)
-    wanted = (
-        f"expected {tolerance.min_share:.0%} at IoU {tolerance.min_iou} or more, scores off by {tolerance.max_score}"
-    )
-    if agreement.by == "outputs":
-        wanted = f"expected {tolerance.min_share:.0%} off by {tolerance.max_distance}"
-    return Reason("outputs_disagree", f"{agreement}; {wanted} at most")
+    return Reason("outputs_disagree", f"{agreement}; expected {_wanted(agreement.by, tolerance)} at most")
+
+
+def _wanted(by: str, tolerance: Tolerance) -> str:
+    share = f"{tolerance.min_share:.0%}"
+    if by == "outputs":
+        return f"{share} off by {tolerance.max_distance}"
+    overlap = f" at IoU {tolerance.min_iou} or more" if by == "boxes" else ""
+    return f"{share}{overlap}, scores off by {tolerance.max_score}"
 
 
 def _not_compared(reference: Reference, candidate: Candidate) -> Reason:
@@ -92,8 +109,8 @@ def _not_compared(reference: Reference, candidate: Candidate) -> Reason:
     )
 
 
-def _decode(model: VisionModel, outputs: Sequence[Tensors], fits: Sequence[Fit], confidence: float) -> list[Any]:
-    params = model.check_params({"confidence": confidence})
+def _decode(model: VisionModel, outputs: Sequence[Tensors], fits: Sequence[Fit], given: Mapping[str, Any]) -> list[Any]:
+    params = model.check_params(given)
     found = [model.postprocess(one, [fit], params)[0] for one, fit in zip(outputs, fits, strict=True)]
     for prediction in found:
         if isinstance(prediction, Exception):
@@ -106,7 +123,7 @@ def _threshold(model: VisionModel, outputs: Sequence[Tensors], fits: Sequence[Fi
     own = model.package.config.nms.confidence
     low = None
     for level in (own, *(level for level in _LEVELS if level < own)):
-        count = sum(map(len, _decode(model, outputs, fits, level)))
+        count = sum(map(len, _decode(model, outputs, fits, {"confidence": level})))
         if count >= len(outputs):
             return level
         low = level if count else low

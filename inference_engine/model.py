@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from inference_engine.images import Fit, Image
+from inference_engine.images import Fit, Image, to_network
 from inference_engine.inputs import as_rgb_images
 from inference_engine.negotiation import Decision
 from inference_engine.packages import ModelPackage
@@ -31,6 +31,12 @@ class Recipe:
     check_params: Callable[[Mapping[str, Any], ModelPackage], Any]
 
 
+def fitted(image: Image, package: ModelPackage) -> tuple[Tensors, Fit]:
+    """Fit the picture into the network's input as the package's configuration says; what most families do."""
+    pixels, fit = to_network(image, package.config.network_input)
+    return {"images": pixels}, fit
+
+
 class VisionModel:
     """Behaviour shared by every task that maps an image to one prediction."""
 
@@ -44,6 +50,11 @@ class VisionModel:
         """Images that a call joins: as measured, else as many as the session takes."""
         measured = self.decision.chosen.measurement if self.decision.chosen else None
         return min(measured.setting.batch, self.session.max_batch_size) if measured else self.session.max_batch_size
+
+    @property
+    def task(self) -> str:
+        """The behaviour, such as `object-detection`."""
+        return self.package.task
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from inference_engine.package_files import (
 )
 from inference_engine.package_keys import key_warnings
 from inference_engine.requirements import Requirements, package_requirements
+from inference_engine.recommended import Recommended, parse_recommended
 from inference_engine.weights import check_finite
 
 __all__ = ["CONFIG_FILE", "SCHEMA_VERSION", "ModelPackage", "digest_of", "file_sha256", "read_package"]
@@ -42,7 +43,11 @@ PRECISIONS = ("fp32", "fp16", "bf16", "int8", "unknown")
 KIND_NAMES = {"hugging-face": "hf", "tensorrt": "trt", "torchscript": "torch-script", "custom": "custom-code"}
 #: What of `inference_config.json` a family applies beyond the input; a package that asks for more is refused.
 _DETECTOR_APPLIES = frozenset({"nms", "fused", "class removal"})
-FAMILY_APPLIES = {"yolo": _DETECTOR_APPLIES, "yolo_objectness": _DETECTOR_APPLIES}
+FAMILY_APPLIES = {
+    "yolo": _DETECTOR_APPLIES,
+    "yolo_objectness": _DETECTOR_APPLIES,
+    "classification": frozenset({"softmax", "sigmoid", "fused", "class removal"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class ModelPackage:
         settings: `model_config.json` as it stands, for what only one backend reads.
         requirements: what the artefact needs of a machine.
         weights_bytes: size of the artefact; None: not known.
+        recommended: thresholds that hold where a call says none.
     """
 
     package_id: str
@@ -88,6 +94,7 @@ class ModelPackage:
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     requirements: Requirements = Requirements()
     weights_bytes: int | None = None
+    recommended: Recommended = field(default=Recommended())
 
     @property
     def fused_nms(self) -> NmsDefaults | None:
@@ -157,6 +164,7 @@ def read_package(folder: Path) -> ModelPackage:
         warnings=key_warnings(config, CONFIG_FILE),
         requirements=_requirements(folder, config, kind, where),
         weights_bytes=weights.stat().st_size,
+        recommended=parse_recommended(config, names, where),
     )
     _check_applied(package, where)
     return _checked_artefact(package, set(section(config, "files", where)))

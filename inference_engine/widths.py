@@ -30,6 +30,8 @@ def check_widths(outputs: Sequence[TensorSpec], package: ModelPackage) -> None:
 def _expected(package: ModelPackage) -> tuple[tuple[int, int], int, str] | None:
     """Axes of the output and the one that counts, its size, and why; None where the family is not known here."""
     count = package.network_class_count
+    if package.family == "classification":
+        return (2, 1), count, f"{count} classes"
     if package.family not in ("yolo", "yolo_objectness") or package.task != "object-detection":
         return None
     if package.config.is_fused:

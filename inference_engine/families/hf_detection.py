@@ -21,9 +21,11 @@ from inference_engine.hf_folder import MASKED
 from inference_engine.images import Fit, Image, to_original
 from inference_engine.model import Recipe
 from inference_engine.packages import ModelPackage
+from inference_engine.scores import sigmoid, softmax
 from inference_engine.sessions import Tensors
 from inference_engine.tasks import detection
 from inference_engine.tasks.detection import DetectionParams, Detections
+from inference_engine.tasks.parts.parameters import class_thresholds
 
 #: Architectures whose last class is "no object".
 SOFTMAX = frozenset({"detr", "yolos"})
@@ -91,10 +93,7 @@ def _decode(
         return OutputInvalid("the model gave numbers that are not finite for this image")
     pick = _best_class if package.architecture in SOFTMAX else _best_pairs
     query, class_id, confidence = pick(logits.astype(np.float32, copy=False))
-    kept = confidence >= params.confidence
-    if params.classes is not None:
-        kept &= np.isin(class_id, [package.class_names.index(name) for name in params.classes])
-    chosen = np.flatnonzero(kept)
+    chosen = np.flatnonzero(confidence >= class_thresholds(params, package.class_names)[class_id])
     chosen = chosen[top_k(confidence[chosen], params.max_detections)]
     height, width = fit.original_hw
     share = np.asarray((width, height, width, height), dtype=np.float32)
@@ -110,15 +109,13 @@ _Picked = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.flo
 
 def _best_class(logits: npt.NDArray[np.float32]) -> _Picked:
     """One class a query: the best but for "no object", the last."""
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
+    shares = softmax(logits)
     return np.arange(len(logits)), shares[:, :-1].argmax(axis=1), shares[:, :-1].max(axis=1)
 
 
 def _best_pairs(logits: npt.NDArray[np.float32]) -> _Picked:
     """As many query-class pairs as there are queries, so that a query may stand for two classes."""
-    with np.errstate(over="ignore"):
-        scores = (np.float32(1) / (np.float32(1) + np.exp(-logits))).astype(np.float32).reshape(-1)
+    scores = sigmoid(logits).reshape(-1)
     best = top_k(scores, len(logits))
     return best // logits.shape[1], best % logits.shape[1], scores[best]
 
@@ -150,7 +147,7 @@ def check_params(given: Mapping[str, Any], package: ModelPackage) -> DetectionPa
     """
     if late := [name for name in ("iou_threshold", "class_agnostic") if given.get(name) is not None]:
         raise ParameterInvalid(f"{late[0]} cannot be changed: no box suppresses another in {package.architecture}")
-    return detection.detection_params(given, package.config.nms, package.class_names)
+    return detection.detection_params(given, package.config.nms, package.class_names, package.recommended)
 
 
 RECIPES = {detection.TASK: Recipe(preprocess, postprocess, check_params)}

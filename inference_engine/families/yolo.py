@@ -15,18 +15,13 @@ import numpy.typing as npt
 
 from inference_engine.boxes import centre_to_corners, suppress, top_k
 from inference_engine.errors import EngineError, OutputInvalid, ParameterInvalid
-from inference_engine.images import Fit, Image, to_network, to_original
-from inference_engine.model import Recipe
+from inference_engine.images import Fit, to_original
+from inference_engine.model import Recipe, fitted
 from inference_engine.packages import ModelPackage
 from inference_engine.sessions import Tensors
 from inference_engine.tasks import detection
 from inference_engine.tasks.detection import DetectionParams, Detections
-
-
-def preprocess(image: Image, package: ModelPackage) -> tuple[Tensors, Fit]:
-    """Fit the picture into the network's input."""
-    pixels, fit = to_network(image, package.config.network_input)
-    return {"images": pixels}, fit
+from inference_engine.tasks.parts.parameters import class_thresholds
 
 
 def postprocess(
@@ -57,8 +52,8 @@ def decode_dense(
     # One comparison finds NaN too, which every comparison with a threshold would hide.
     if not np.isfinite(best).all():
         return OutputInvalid("the model gave scores that are not finite numbers for this image")
-    anchors = np.flatnonzero(best >= params.confidence)
-    class_id, wanted = _reported(scores[:, anchors].argmax(axis=0), package, params)
+    anchors = np.flatnonzero(best >= class_thresholds(params, package.class_names).min())
+    class_id, wanted = _reported(scores[:, anchors].argmax(axis=0), best[anchors], package, params)
     anchors, class_id = anchors[wanted], class_id[wanted]
     boxes = centre_to_corners(cxcywh[:, anchors].T.astype(np.float32, copy=False))
     if not np.isfinite(boxes).all():
@@ -88,11 +83,11 @@ def decode_fused(
     if not np.isfinite(rows).all():
         return OutputInvalid("the model gave boxes or scores that are not finite numbers for this image")
     # Unused places have score 0, which a threshold of 0 must not turn into boxes.
-    rows = rows[(rows[:, 4] >= params.confidence) & (rows[:, 4] > 0)]
+    rows = rows[rows[:, 4] > 0]
     network_id = rows[:, 5].astype(np.int64)
     if ((network_id < 0) | (network_id >= package.network_class_count)).any():
         return OutputInvalid(f"the model gave a class id outside of its {package.network_class_count} classes")
-    class_id, wanted = _reported(network_id, package, params)
+    class_id, wanted = _reported(network_id, rows[:, 4], package, params)
     rows, class_id = rows[wanted].astype(np.float32, copy=False), class_id[wanted]
     kept = top_k(rows[:, 4], params.max_detections)
     return Detections(
@@ -101,13 +96,11 @@ def decode_fused(
 
 
 def _reported(
-    network_id: npt.NDArray[Any], package: ModelPackage, params: DetectionParams
+    network_id: npt.NDArray[Any], score: npt.NDArray[Any], package: ModelPackage, params: DetectionParams
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Class ids of results, and which of them are wanted: neither removed by the package nor left out by the call."""
+    """Class ids of results, and which of them are wanted: of a class that is reported, at or above its threshold."""
     class_id = np.asarray(package.reported_ids, dtype=np.int64)[network_id]
-    if params.classes is None:
-        return class_id, class_id >= 0
-    return class_id, np.isin(class_id, [package.class_names.index(name) for name in params.classes])
+    return class_id, (class_id >= 0) & (score >= class_thresholds(params, package.class_names)[class_id])
 
 
 def check_params(given: Mapping[str, Any], package: ModelPackage) -> DetectionParams:
@@ -120,7 +113,7 @@ def check_params(given: Mapping[str, Any], package: ModelPackage) -> DetectionPa
         late := [n for n in ("iou_threshold", "class_agnostic") if given.get(n) is not None]
     ):
         raise ParameterInvalid(f"{late[0]} cannot be changed: non-maximum suppression is fused into the network")
-    return detection.detection_params(given, package.config.nms, package.class_names)
+    return detection.detection_params(given, package.config.nms, package.class_names, package.recommended)
 
 
-RECIPES = {detection.TASK: Recipe(preprocess, postprocess, check_params)}
+RECIPES = {detection.TASK: Recipe(fitted, postprocess, check_params)}

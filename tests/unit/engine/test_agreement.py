@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from inference_engine.agreement import TOLERANCES, compare_detections, compare_outputs, match_boxes, tolerance_of
+from inference_engine.agreement import (
+    TOLERANCES,
+    compare_best_class,
+    compare_detections,
+    compare_labels,
+    compare_outputs,
+    match_boxes,
+    tolerance_of,
+)
+from inference_engine.tasks.classification import ClassificationPrediction
 from inference_engine.tasks.detection import Detections
 
 EXACT, ROUGH = TOLERANCES["fp32"], TOLERANCES["int8"]
@@ -92,6 +101,64 @@ def test_matching_gives_each_box_to_one_and_the_surest_chooses_first():
 )
 def test_raw_outputs_are_compared_by_distance_whatever_their_names(other, agrees):
     assert compare_outputs([{"a": np.ones((1, 4))}], [other], EXACT).agrees is agrees
+
+
+def classes(*scores):
+    order = np.argsort(-np.asarray(scores), kind="stable")
+    return ClassificationPrediction(order, np.asarray(scores, np.float32)[order], (9, 9), ("a", "b", "c"))
+
+
+SURE = classes(0.7, 0.2, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("other", "agrees", "difference"),
+    [
+        (classes(0.7, 0.2, 0.1), True, 0.0),
+        (classes(0.705, 0.195, 0.1), True, 0.005),
+        (classes(0.65, 0.25, 0.1), False, 0.05),
+        (classes(0.2, 0.7, 0.1), False, 0.5),
+    ],
+    ids=["same", "near", "score", "another class"],
+)
+def test_single_labels_agree_by_their_class_and_its_score(other, agrees, difference):
+    found = compare_best_class([SURE, SURE], [other, other], EXACT)
+
+    assert (found.by, found.compared, found.agrees) == ("classes", 2, agrees)
+    assert found.difference == pytest.approx(difference, abs=1e-6)
+
+
+def test_where_the_reference_is_undecided_its_second_class_will_do():
+    undecided, other = classes(0.405, 0.395, 0.2), classes(0.4, 0.401, 0.199)
+
+    assert compare_best_class([undecided], [other], EXACT).agrees
+    assert not compare_best_class([classes(0.45, 0.35, 0.2)], [other], EXACT).agrees
+
+
+def test_one_image_of_another_class_in_ten_is_too_many_for_full_precision():
+    found = compare_best_class([SURE] * 10, [SURE] * 9 + [classes(0.1, 0.2, 0.7)], EXACT)
+
+    assert (found.share, found.agrees) == (0.9, False)
+
+
+@pytest.mark.parametrize(
+    ("other", "agrees"),
+    [
+        (classes(0.9, 0.6, 0.1), True),
+        (classes(0.9, 0.49, 0.1), False),
+        (classes(0.9, 0.6, 0.6), False),
+        (classes(0.8, 0.6, 0.1), False),
+    ],
+    ids=["same", "one missing", "one too many", "scores"],
+)
+def test_several_labels_agree_by_every_class(other, agrees):
+    found = compare_labels([classes(0.9, 0.6, 0.1)], [other], EXACT)
+
+    assert (found.by, found.agrees) == ("classes", agrees)
+
+
+def test_a_label_that_falls_just_below_one_half_is_no_missing_one():
+    assert compare_labels([classes(0.9, 0.504, 0.1)], [classes(0.9, 0.496, 0.1)], EXACT).agrees
 
 
 def test_lower_precisions_may_differ_more_and_an_unknown_one_as_bfloat16():

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from inference_engine.errors import OutputInvalid, ParameterInvalid
 from inference_engine.families import known_families, recipe
-from inference_engine.families.yolo import check_params, postprocess, preprocess
+from inference_engine.families.yolo import check_params, postprocess
 from inference_engine.images import Fit, plan_fit
 from inference_engine.inference_config import InferenceConfig, NetworkInput, NmsDefaults
-from inference_engine.model import VisionModel
+from inference_engine.model import VisionModel, fitted
 from inference_engine.negotiation import Decision, Wishes
 from inference_engine.testing import ScriptedSession
 
@@ -51,6 +51,15 @@ def test_known_boxes_come_out(package):
     assert (found.image_hw, found.xyxy.dtype, found.confidence.dtype, found.class_id.dtype) == (
         (120, 90), np.float32, np.float32, np.int64,
     )  # fmt: skip
+
+
+def test_a_class_has_its_own_threshold_without_a_common_one(package):
+    """Peer defect 31: the map of classes is ignored unless a global threshold is there too."""
+    known = [(0, 0, 40, 100, 2, 0.5), (50, 20, 90, 60, 0, 0.9), (10, 60, 30, 120, 1, 0.2)]
+
+    found = decode(head_of(known, FIT), package, per_class_confidence={"bird": 0.6, "dog": 0.1})
+
+    assert found.names == ["cat", "dog"]
 
 
 def independent(head, fit, params, names):
@@ -211,7 +220,7 @@ def test_an_unknown_parameter_is_refused_with_the_known_ones(package):
 
 
 def test_preprocessing_gives_one_tensor_of_the_networks_size(package):
-    tensors, fit = preprocess(np.zeros((10, 40, 3), np.uint8), package)
+    tensors, fit = fitted(np.zeros((10, 40, 3), np.uint8), package)
 
     assert {name: tensor.shape for name, tensor in tensors.items()} == {"images": (1, 3, 32, 64)}
     assert fit.original_hw == (10, 40)
@@ -237,4 +246,4 @@ def test_a_model_raises_for_a_head_that_is_not_finite(package):
 
 def test_families_are_the_modules_of_their_folder():
     assert "yolo" in known_families()
-    assert recipe("yolo", "object-detection").preprocess is preprocess
+    assert recipe("yolo", "object-detection").preprocess is fitted

@@ -44,6 +44,20 @@ def test_thresholds_names_and_number_of_fused_boxes_are_the_calls(write_package)
     assert model(PICTURE, classes=["cat"])[0].names == ["cat", "cat"]
 
 
+def test_fused_boxes_have_thresholds_of_their_classes(write_package):
+    model = AutoModel.from_pretrained(write_package(inference=FUSED, head=BOXES))
+
+    assert model(PICTURE, per_class_confidence={"cat": 0.6})[0].names == ["dog", "cat"]
+
+
+def test_what_a_package_recommends_goes_before_its_suppressions_defaults(write_package):
+    recommended = {"per_class_confidence": {"cat": 0.6}}
+    model = AutoModel.from_pretrained(write_package(inference=FUSED, head=BOXES, recommended_parameters=recommended))
+
+    assert model(PICTURE)[0].names == ["dog", "cat"]
+    assert len(model(PICTURE, confidence=0)[0]) == 4
+
+
 @pytest.mark.parametrize("given", [{"iou_threshold": 0.3}, {"class_agnostic": True}])
 def test_peer_defect_21_a_fused_suppression_refuses_what_it_would_ignore(write_package, given):
     model = AutoModel.from_pretrained(write_package(inference=FUSED, head=BOXES))

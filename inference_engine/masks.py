@@ -1,0 +1,140 @@
+"""Masks of one image's instances, kept run-length encoded: a dense megapixel mask each would fill the memory.
+
+The encoding is COCO's compressed RLE, by pycocotools (cocodataset/cocoapi, common/maskApi.c), so that every reader of
+COCO files takes it as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from inference_engine.images import Boxes
+from inference_engine.opencv import import_cv2
+
+Mask = npt.NDArray[np.bool_]  # (height, width)
+Polygon = npt.NDArray[np.float32]  # (points, 2): x, y
+#: Bits of a run's length below its last letter: an image has fewer than 2^31 pixels.
+_MOST_BITS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class InstancesRLEMasks:
+    """Masks as COCO's compressed RLE.
+
+    Attributes:
+        image_hw: height and width of every mask in pixels.
+        counts: one a mask, ASCII.
+    """
+
+    image_hw: tuple[int, int]
+    counts: tuple[bytes, ...]
+
+    @classmethod
+    def from_dense(cls, chunks: Iterable[npt.NDArray[np.bool_]], image_hw: tuple[int, int]) -> InstancesRLEMasks:
+        """Encode masks.
+
+        Args:
+            chunks: arrays `(m, height, width)`; one is looked at at a time, so a generator bounds the memory.
+
+        Raises:
+            ValueError: a chunk has another size.
+        """
+        from pycocotools import mask as coco
+
+        counts: list[bytes] = []
+        for chunk in chunks:
+            if chunk.ndim != 3 or chunk.shape[1:] != image_hw:
+                raise ValueError(f"expected masks (m, {image_hw[0]}, {image_hw[1]}), found {chunk.shape}")
+            # The encoder reads columns: (height, width, m), first index fastest.
+            columns = np.asfortranarray(chunk.transpose(1, 2, 0), dtype=np.uint8)
+            counts += [bytes(one["counts"]) for one in coco.encode(columns)]
+        return cls(image_hw, tuple(counts))
+
+    @classmethod
+    def from_coco(cls, found: Sequence[Mapping[str, Any]], image_hw: tuple[int, int]) -> InstancesRLEMasks:
+        """Take COCO's `{"size": [height, width], "counts": text}`.
+
+        Raises:
+            ValueError: one is of another size.
+        """
+        if odd := [one["size"] for one in found if tuple(one["size"]) != image_hw]:
+            raise ValueError(f"expected masks of {image_hw} (height, width), found {tuple(odd[0])}")
+        return cls(image_hw, tuple(str(one["counts"]).encode("ascii") for one in found))
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __getitem__(self, index: int) -> Mask:
+        """One mask, dense.
+
+        Raises:
+            ValueError: its counts do not fill the image; nothing is decoded beyond it.
+        """
+        height, width = self.image_hw
+        runs = _runs(self.counts[index])
+        if not runs.size or runs.min() < 0 or runs.sum() != height * width:
+            raise ValueError(f"a mask of {runs.sum()} pixels in {len(runs)} runs, its image is {height} x {width}")
+        pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+        return np.ascontiguousarray(pixels.reshape(width, height).T)
+
+    def __iter__(self) -> Iterator[Mask]:
+        """The masks one after the other, each dense for itself."""
+        return (self[index] for index in range(len(self)))
+
+    def to_dense(self) -> npt.NDArray[np.bool_]:
+        """`(n, height, width)`; as large as it sounds."""
+        return np.stack(list(self)) if self.counts else np.zeros((0, *self.image_hw), dtype=np.bool_)
+
+    def to_coco(self) -> list[dict[str, Any]]:
+        """One JSON-safe `{"size": [height, width], "counts": text}` a mask."""
+        return [{"size": list(self.image_hw), "counts": each.decode("ascii")} for each in self.counts]
+
+    def areas(self) -> npt.NDArray[np.int64]:
+        """Pixels of each mask, `(n,)`, without decoding it."""
+        from pycocotools import mask as coco
+
+        return np.asarray(coco.area(self.to_coco()), dtype=np.int64).reshape(-1)
+
+    def xyxy(self) -> Boxes:
+        """The boxes around the masks, `(n, 4)`, without decoding them; all zeros around an empty one."""
+        from pycocotools import mask as coco
+
+        xywh = np.asarray(coco.toBbox(self.to_coco()), dtype=np.float32).reshape(-1, 4)
+        return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+
+    def polygons(self, index: int) -> list[Polygon]:
+        """Outlines of one mask, one a connected part, the largest first.
+
+        They run through the middle of the outermost pixels, holes are filled, and parts that are only a dot or a line
+        have none: a polygon is the lossy form of a mask.
+        """
+        cv2 = import_cv2()
+        found, _ = cv2.findContours(self[index].view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        outlines = [outline.reshape(-1, 2).astype(np.float32) for outline in found if len(outline) > 2]
+        return sorted(outlines, key=cv2.contourArea, reverse=True)
+
+
+def _runs(counts: bytes) -> npt.NDArray[np.int64]:
+    """Lengths of the runs down the columns, zeros first (rleFrString of common/maskApi.c, without its buffer).
+
+    A letter, less 48, holds 5 bits, the lowest first, and the mark that another follows; the last one's fifth bit is
+    the sign. From the fourth on, a number is the difference to the run before the last.
+    """
+    letters = np.frombuffer(counts, dtype=np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero(letters & 32 == 0)
+    if not ends.size or ends[-1] != len(letters) - 1:
+        return np.zeros(0, dtype=np.int64)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    place = 5 * (np.arange(len(letters)) - np.repeat(starts, ends - starts + 1))
+    if place.max() > _MOST_BITS:
+        return np.zeros(0, dtype=np.int64)
+    numbers = np.add.reduceat((letters & 31) << place, starts)
+    numbers -= ((letters[ends] & 16) > 0) * (np.int64(32) << place[ends])
+    for first in (1, 2):
+        numbers[first::2] = np.cumsum(numbers[first::2])
+    return numbers

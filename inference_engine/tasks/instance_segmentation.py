@@ -1,0 +1,87 @@
+"""Instance segmentation: boxes with a class, a confidence and a mask each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from inference_engine.images import Boxes
+from inference_engine.masks import InstancesRLEMasks
+from inference_engine.tasks.parts import records
+from inference_engine.tasks.parts.supervising import supervision_detections
+
+TASK = "instance-segmentation"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InstanceDetections:
+    """Boxes and masks of one image; its parameters are a detector's.
+
+    Attributes:
+        xyxy: `(n, 4)` float32, pixels of the original upright image, `x_min, y_min, x_max, y_max`.
+        confidence: `(n,)` float32 in [0, 1], descending.
+        class_id: `(n,)` int64, index into the class names.
+        masks: n masks of the original image's size, run-length encoded.
+        image_hw: height and width of the original image in pixels.
+        class_names: of the whole model.
+    """
+
+    xyxy: Boxes
+    confidence: npt.NDArray[np.float32]
+    class_id: npt.NDArray[np.int64]
+    masks: InstancesRLEMasks
+    image_hw: tuple[int, int]
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        n = len(self.xyxy)
+        records.check_shapes(
+            {"xyxy": (self.xyxy, (n, 4)), "confidence": (self.confidence, (n,)), "class_id": (self.class_id, (n,))}
+        )
+        if (len(self.masks), self.masks.image_hw) != (n, self.image_hw):
+            raise ValueError(f"expected {n} masks of {self.image_hw}, found {len(self.masks)} of {self.masks.image_hw}")
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+    def __eq__(self, other: object) -> bool:
+        return records.same(self, other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def names(self) -> list[str]:
+        """The class name of each instance."""
+        return records.names_of(self.class_id, self.class_names)
+
+    def to_record(self) -> dict[str, Any]:
+        """JSON-safe, masks as COCO's RLE; `from_record` gives the same bits back."""
+        masks = self.masks.to_coco()
+        return {**records.scored(TASK, self), "xyxy": records.numbers(self.xyxy), "masks": masks}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any], class_names: Sequence[str]) -> InstanceDetections:
+        """The prediction that `to_record` wrote."""
+        hw = records.image_hw(record)
+        return cls(
+            records.floats(record["xyxy"], -1, 4),
+            *records.scores(record),
+            InstancesRLEMasks.from_coco(record["masks"], hw),
+            hw,
+            tuple(class_names),
+        )
+
+    def to_supervision(self) -> Any:
+        """As `supervision.Detections` with dense masks: `n x height x width` bytes.
+
+        Raises:
+            ImportError: `supervision` is not installed; `pip install "nightshift[viz]"`.
+        """
+        return supervision_detections(self, self.xyxy, mask=self.masks.to_dense())
+
+
+PREDICTION = InstanceDetections

@@ -1,0 +1,1 @@
+"""What several tasks share: parameters, the form of records, blobs, and the way to supervision."""

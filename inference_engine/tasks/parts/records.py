@@ -1,0 +1,116 @@
+"""The form of records: plain JSON, from which every array comes back bit by bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Shape = tuple[int, ...]
+
+
+def check_shapes(expected: Mapping[str, tuple[npt.NDArray[Any], Shape]]) -> None:
+    """Refuse arrays that do not fit together.
+
+    Args:
+        expected: by the array's name: the array, and the shape that it must have.
+
+    Raises:
+        ValueError: with all shapes.
+    """
+    if any(array.shape != shape for array, shape in expected.values()):
+        wanted = ", ".join(f"{name} {shape}" for name, (_, shape) in expected.items())
+        found = ", ".join(f"{name} {array.shape}" for name, (array, _) in expected.items())
+        raise ValueError(f"expected shapes {wanted}, found {found}")
+
+
+def numbers(array: npt.NDArray[np.floating[Any]]) -> Any:
+    """Nested lists of the shortest decimals that bring float32 back exactly.
+
+    Nine digits do that (IEEE 754); the seven more of its float64 say nothing.
+    """
+    return _shortened(array.tolist())
+
+
+def _shortened(value: Any) -> Any:
+    return [_shortened(each) for each in value] if isinstance(value, list) else float(f"{value:.9g}")
+
+
+def floats(value: Any, *shape: int) -> npt.NDArray[np.float32]:
+    """The float32 array that `numbers` wrote; the shape holds for an empty one too (-1: any size)."""
+    return np.asarray(value, dtype=np.float32).reshape(shape)
+
+
+def ids(value: Any) -> npt.NDArray[np.int64]:
+    """`(n,)` int64."""
+    return np.asarray(value, dtype=np.int64).reshape(-1)
+
+
+def image_hw(record: Mapping[str, Any]) -> tuple[int, int]:
+    """Height and width of the original image in pixels."""
+    height, width = record["image_hw"]
+    return int(height), int(width)
+
+
+class Scored(Protocol):
+    """A prediction of several results, each with a class and a score."""
+
+    @property
+    def image_hw(self) -> tuple[int, int]:
+        """Height and width of the original image in pixels."""
+        ...
+
+    @property
+    def confidence(self) -> npt.NDArray[np.float32]:
+        """`(n,)`."""
+        ...
+
+    @property
+    def class_id(self) -> npt.NDArray[np.int64]:
+        """`(n,)`."""
+        ...
+
+    @property
+    def names(self) -> list[str]:
+        """The class name of each result."""
+        ...
+
+
+def scored(task: str, prediction: Scored) -> dict[str, Any]:
+    """The part of a record that such predictions have in common."""
+    return {
+        "task": task,
+        "image_hw": list(prediction.image_hw),
+        "confidence": numbers(prediction.confidence),
+        "class_id": prediction.class_id.tolist(),
+        "class_name": prediction.names,
+    }
+
+
+def scores(record: Mapping[str, Any]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """`confidence` and `class_id` that `scored` wrote."""
+    return floats(record["confidence"], -1), ids(record["class_id"])
+
+
+def names_of(class_id: npt.NDArray[np.int64], class_names: Sequence[str]) -> list[str]:
+    """The class name of each result."""
+    return [class_names[index] for index in class_id]
+
+
+def same(one: DataclassInstance, other: object) -> bool:
+    """Whether two predictions are equal, arrays element by element; what their `__eq__` is."""
+    if type(one) is not type(other):
+        return False
+    return all(_same(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray):
+        return isinstance(other, np.ndarray) and one.dtype == other.dtype and np.array_equal(one, other)
+    return bool(one == other)
