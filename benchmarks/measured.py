@@ -57,8 +57,7 @@ def pages(count: int) -> list[Image]:
 @contextmanager
 def opened(decision: Decision, entry: Entry) -> Iterator[VisionModel]:
     """One candidate open in one setting."""
-    options = SessionOptions(threads=entry.setting.threads, concurrency=entry.setting.streams)
-    model = open_candidate(decision, entry.candidate, options)
+    model = open_candidate(decision, entry.candidate, entry.setting.options(SessionOptions()))
     try:
         yield model
     finally:
@@ -75,10 +74,11 @@ def speed(model: VisionModel, entry: Entry, images: Sequence[Image], seconds: fl
 def sweep(decision: Decision, images: Sequence[Image], limits: Limits, rounds: int) -> dict[Entry, float]:
     """The best round of every setting of every candidate that agrees; one session open at a time."""
     entries = [
-        Entry(candidate, Setting(batch, *opening))
+        Entry(candidate, Setting.of(opening, batch))
         for candidate in decision.candidates
-        if candidate.verdict != "rejected"
-        for opening in openings(candidate.device, limits)
+        if candidate.verdict != "rejected" and candidate.measurement
+        for options in {point.setting.variant: point.setting for point in candidate.measurement.curve}.values()
+        for opening in openings(candidate.device, limits, options.options(SessionOptions()))
         for batch in batch_sizes(decision.packages[candidate.package_id], candidate.device, None)
     ]
     found: dict[Entry, float] = dict.fromkeys(entries, 0.0)

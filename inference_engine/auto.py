@@ -17,7 +17,7 @@ from inference_engine.describing import (
     RuntimeDescription,
 )
 from inference_engine.errors import ParameterInvalid
-from inference_engine.loading import decide, measured_options, open_decided
+from inference_engine.loading import decide, open_decided
 from inference_engine.machine import probe_machine
 from inference_engine.negotiation import Decision, Wishes
 from inference_engine.options import STRATEGIES, MeasuringOptions, SelectionOptions, backend_names, precision_names
@@ -139,10 +139,6 @@ class AutoModel:
         )
         if strategy == "measured":
             decision = _measured(decision, options, measuring)
-        chosen = decision.chosen
-        if chosen is not None and chosen.measurement is not None:
-            tuned = measured_options(chosen)
-            options = replace(options, threads=tuned.threads, concurrency=tuned.concurrency)
         return open_decided(decision, options, attempts=selection.max_package_loading_attempts)
 
     explain = staticmethod(explain)
@@ -219,7 +215,9 @@ def _measured(decision: Decision, options: SessionOptions, measuring: MeasuringO
     limits = Limits(machine.cpu_count, options.concurrency, options.threads or None)
     images = None if measuring.samples is None else as_rgb_images(measuring.samples)
     cache = ResolutionCache(measuring.cache_dir) if measuring.cache_dir else None
-    return resolve(decision, machine, images, budget_s=measuring.budget_s, limits=limits, cache=cache)
+    return resolve(
+        decision, machine, images, budget_s=measuring.budget_s, limits=limits, cache=cache, options=options
+    )
 
 
 def _reference(model: str | os.PathLike[str]) -> str:

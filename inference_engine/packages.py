@@ -29,8 +29,8 @@ from inference_engine.package_files import (
     read_object,
 )
 from inference_engine.package_keys import key_warnings
-from inference_engine.requirements import Requirements, package_requirements
 from inference_engine.recommended import Recommended, parse_recommended
+from inference_engine.requirements import Requirements, package_requirements
 from inference_engine.weights import check_finite
 
 __all__ = ["CONFIG_FILE", "SCHEMA_VERSION", "ModelPackage", "digest_of", "file_sha256", "read_package"]
@@ -92,7 +92,7 @@ class ModelPackage:
     files: Mapping[str, str] = field(default_factory=dict)
     code_class: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    requirements: Requirements = Requirements()
+    requirements: Requirements = field(default=Requirements())
     weights_bytes: int | None = None
     recommended: Recommended = field(default=Recommended())
 

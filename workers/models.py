@@ -91,7 +91,7 @@ class Opener:
         chosen = decision.chosen
         if chosen is not None and chosen.measurement is not None:
             tuned = chosen.measurement.setting
-            model = open_vision_model(decision, SessionOptions(threads=tuned.threads, concurrency=tuned.streams))
+            model = open_vision_model(decision, SessionOptions())
             policy = BatchPolicy(tuned.batch, self.max_wait_s, tuned.streams)
         else:
             model = open_vision_model(decision, session_options(self.device, self.cores))

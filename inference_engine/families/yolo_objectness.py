@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inference_engine.errors import EngineError, OutputInvalid
-from inference_engine.families.yolo import check_params, decode_dense, preprocess
+from inference_engine.families.yolo import check_params, decode_dense
 from inference_engine.families.yolo import postprocess as postprocess_fused
 from inference_engine.images import Fit
-from inference_engine.model import Recipe
+from inference_engine.model import Recipe, fitted
 from inference_engine.packages import ModelPackage
 from inference_engine.sessions import Tensors
 from inference_engine.tasks import detection
@@ -36,4 +36,4 @@ def postprocess(
     ]
 
 
-RECIPES = {detection.TASK: Recipe(preprocess, postprocess, check_params)}
+RECIPES = {detection.TASK: Recipe(fitted, postprocess, check_params)}

@@ -175,7 +175,7 @@ def test_a_measured_decision_opens_as_it_was_measured(decided):
 
     model = open_decided(found)
 
-    assert measured_options(found.chosen) == SessionOptions(threads=setting.threads, concurrency=1)
+    assert measured_options(found.chosen, SessionOptions()) == SessionOptions(threads=setting.threads, concurrency=1)
     assert (model.session.concurrency, model.batch_size) == (setting.streams, setting.batch)
     assert [len(prediction) for prediction in model(PICTURES)] == [2, 2, 2]
 

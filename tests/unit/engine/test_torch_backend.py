@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from inference_engine.backends import backend
-from inference_engine.backends.parts.batches import bucket_of, filled_up
-from inference_engine.backends.parts.graph_runner import MAX_SLOTS, GraphRunner
+from inference_engine.backends.parts.batches import MAX_SLOTS, bucket_of, filled_up
+from inference_engine.backends.parts.graph_runner import GraphRunner
 from inference_engine.backends.torch import named_outputs
 from inference_engine.errors import PackageInvalid, SessionFailed
 from inference_engine.packages import read_package
