@@ -128,7 +128,7 @@ def test_a_package_that_is_there_is_not_written_over_and_a_failure_leaves_nothin
     with pytest.raises(PackageInvalid, match="exists already"):
         add_package(path, tmp_path / "models", NewPackage("pets"))
     with pytest.raises(PackageInvalid):
-        add_package(path, tmp_path / "models", NewPackage("pets", package_id="second", architecture="resnet"))
+        add_package(path, tmp_path / "models", NewPackage("pets", package_id="second", architecture="papyrus"))
     assert [each.name for each in (tmp_path / "models" / "pets").iterdir()] == ["onnx-fp32"]
 
 

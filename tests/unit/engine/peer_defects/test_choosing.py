@@ -13,11 +13,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from inference_engine import AutoModel, NoRunnableBackend, PackageInvalid, explain
+from inference_engine.machine import Gpu, Machine
 from inference_engine.negotiation import BACKEND_ORDER, Offer, Wishes, negotiate
+from inference_engine.options import SelectionOptions
 from inference_engine.trust import TrustPolicy
 from tests.unit.engine.conftest import INFERENCE
 from tests.unit.engine.peer_defects.conftest import DIGITS
 
+MACHINE = Machine("Linux", "x86_64", "3.11", "cpu", 4, (), 8 << 30, (Gpu(0, "L4", "8.9", 22 << 30),))
 PICTURE = np.zeros((32, 32, 3), np.uint8)
 FUSED = {"post_processing": {"type": "nms", "fused": True}}
 KINDS = {"torch": "torch", "torch-script": "torch", "onnx": "onnx", "trt": "trt", "hf": "hf"}
@@ -32,13 +35,56 @@ def test_peer_defect_3_the_error_of_no_package_names_each_with_all_its_reasons(w
     with pytest.raises(NoRunnableBackend) as caught:
         AutoModel.from_pretrained(folder, backend="hf", batch_size=16)
 
-    rows = {line.split()[0]: line for line in str(caught.value).splitlines() if line}
-    for name in ("fused", "plain"):
-        assert "backend_not_wanted" in rows[name]
-        assert "batch_not_fitting: takes at most 8 images a run, asked for 16" in rows[name]
-    assert "untrusted" in rows["plan"]
-    assert "backend_not_wanted" in rows["plan"]
-    assert "package_invalid" in rows["broken"]
+    found = reasons(explain(folder, backend="hf", batch_size=16))
+    assert found["fused"] == found["plain"] == {"backend_not_wanted", "batch_not_fitting"}
+    assert found["plan"] >= {"untrusted", "backend_not_wanted", "batch_not_fitting"}
+    assert found["broken"] == {"package_invalid"}
+    for name, codes in found.items():
+        assert f"\n{name} " in str(caught.value)
+        assert all(code in str(caught.value) for code in codes)
+
+
+def reasons(decision):
+    """Codes against each package, on whatever backend and in whatever precision."""
+    found = {}
+    for candidate in decision.candidates:
+        found.setdefault(candidate.package_id, set()).update(reason.code for reason in candidate.reasons)
+    return found
+
+
+def test_peer_defect_3_a_suppression_that_is_not_wanted_is_a_reason_among_the_others(write_package):
+    write_package("pets/fused", inference=INFERENCE | FUSED, head=np.zeros((5, 6)))
+    plan = {"backend_type": "trt", "weights": "model.onnx", "inference": INFERENCE | FUSED}
+    folder = write_package("pets/plan", **plan).parent
+
+    selection = SelectionOptions(nms_fusion_preferences=False)
+
+    with pytest.raises(NoRunnableBackend, match="nms_fusion_not_wanted"):
+        AutoModel.from_pretrained(folder, selection=selection)
+    found = reasons(explain(folder, selection=selection))
+    assert found["fused"] == {"nms_fusion_not_wanted"}
+    assert found["plan"] >= {"nms_fusion_not_wanted", "untrusted"}
+
+
+@pytest.mark.parametrize(
+    "providers",
+    [("CPUExecutionProvider",), (("CPUExecutionProvider", {}),), [("CPUExecutionProvider", {"use_arena": True})]],
+    ids=["name", "no options", "options"],
+)
+def test_peer_defect_4_an_execution_provider_may_be_named_with_its_options(page, providers):
+    selection = SelectionOptions(onnx_execution_providers=providers)
+
+    model = AutoModel.from_pretrained(DIGITS, backend="onnx", quantization="fp32", selection=selection)
+
+    assert model(page) == AutoModel.from_pretrained(DIGITS, backend="onnx", quantization="fp32")(page)
+    assert len(model(page)[0]) > 3
+
+
+def test_peer_defect_4_a_provider_that_is_not_here_is_said_of_each_package():
+    with pytest.raises(NoRunnableBackend, match="PapyrusExecutionProvider"):
+        AutoModel.from_pretrained(
+            DIGITS, backend="onnx", selection=SelectionOptions(onnx_execution_providers=("PapyrusExecutionProvider",))
+        )
 
 
 def test_peer_defect_10_descriptions_are_data_that_print_well():
@@ -145,7 +191,9 @@ def test_peer_defect_15_newer_operator_sets_run(write_package, opset):
 def test_peer_defect_15_a_set_that_the_runtime_does_not_read_is_a_reason_and_no_crash(make_package):
     offer = Offer("onnx", frozenset({"onnx"}), "1.20.0", ("cpu",), max_opset=21)
 
-    decision = negotiate("m", [make_package("new", opset=24), make_package("old", opset=21)], {"onnx": offer})
+    decision = negotiate(
+        "m", [make_package("new", opset=24), make_package("old", opset=21)], {"onnx": offer}, machine=MACHINE
+    )
 
     assert decision.chosen.package_id == "old"
     (new,) = [c for c in decision.candidates if c.package_id == "new"]
@@ -161,7 +209,7 @@ def test_peer_defect_16_candidates_stand_in_their_rank_whatever_order_packages_c
     wishes = Wishes(trust=TrustPolicy(allows_compiled=True))
 
     orders = {
-        tuple(c.package_id for c in negotiate("m", shuffled, able, wishes).candidates)
+        tuple(c.package_id for c in negotiate("m", shuffled, able, wishes, machine=MACHINE).candidates)
         for shuffled in itertools.islice(itertools.permutations(packages), 0, 40_000, 997)
     }
 
@@ -176,7 +224,7 @@ def test_peer_defect_25_no_precision_is_lowered_by_itself_on_a_gpu(make_package,
     lowers = {("cuda", own): ("fp16", "bf16", "int8") for own in ("fp32", "fp16", "bf16")}
     offer = Offer("torch", frozenset({"torch"}), "2.13", ("cuda", "cpu"), lowers=lowers)
 
-    decision = negotiate("m", [make_package(kind="torch", quantization=precision)], {"torch": offer})
+    decision = negotiate("m", [make_package(kind="torch", quantization=precision)], {"torch": offer}, machine=MACHINE)
 
     assert (decision.chosen.quantization, decision.chosen.is_lowered) == (precision, False)
     assert any(candidate.is_lowered for candidate in decision.candidates)

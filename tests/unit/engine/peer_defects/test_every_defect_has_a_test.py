@@ -43,10 +43,7 @@ DEFECTS = {
     31: "thresholds of single classes are ignored",
 }
 #: Number -> why no test of it can be written here.
-CANNOT_APPLY = {
-    4: "a call cannot name execution providers yet",
-    31: "no family takes thresholds of single classes yet",
-}
+CANNOT_APPLY: dict[int, str] = {}
 _NAME = re.compile(r"^def test_peer_defect_(\d+)_\w{10,}\(", re.MULTILINE)
 
 

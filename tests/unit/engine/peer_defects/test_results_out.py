@@ -7,6 +7,8 @@ from inference_engine import AutoModel
 from inference_engine.boxes import PRE_NMS_TOP_K
 from inference_engine.errors import ParameterInvalid
 from inference_engine.families import recipe
+from inference_engine.images import Fit
+from inference_engine.inference_config import InferenceConfig, NetworkInput
 from inference_engine.model import VisionModel
 from inference_engine.testing import ScriptedSession
 from tests.unit.engine.conftest import INFERENCE
@@ -123,6 +125,44 @@ def test_peer_defect_29_suppression_looks_at_a_bounded_number_of_candidates(writ
     # No box overlaps another, so each of the candidates that were looked at is there.
     assert len(found) == PRE_NMS_TOP_K < anchors
     np.testing.assert_allclose(found.confidence, scores[:PRE_NMS_TOP_K], rtol=1e-6)
+
+
+def test_peer_defect_31_a_class_may_have_a_threshold_of_its_own_in_every_family(model, pictures):
+    everything = model(pictures, confidence=0, max_detections=1000)
+    name = everything[0].names[0]
+
+    found = model(pictures, confidence=0, max_detections=1000, per_class_confidence={name: 1.0})
+
+    assert name in everything[0].names
+    for one, all_of_it in zip(found, everything, strict=True):
+        assert name not in one.names or (one.confidence[np.array(one.names) == name] >= 1).all()
+        assert set(one.names) - {name} <= set(all_of_it.names)
+    with pytest.raises(ParameterInvalid, match="no class 'unicorn'"):
+        model(pictures, per_class_confidence={"unicorn": 0.5})
+
+
+def test_peer_defect_31_thresholds_that_a_package_recommends_hold_without_one_for_all(write_package):
+    head = np.array([[8, 24], [8, 24], [4, 4], [4, 4], [0.6, 0], [0, 0.6]])
+    recommended = {"recommended_parameters": {"per_class_confidence": {"dog": 0.7}}}
+
+    (found,) = AutoModel.from_pretrained(write_package(head=head, **recommended))(PICTURE)
+
+    assert found.names == ["cat"]
+
+
+def test_peer_defect_31_a_single_label_has_thresholds_of_its_classes_too(make_package):
+    kind = {"architecture": "resnet", "family": "classification", "task": "classification"}
+    package = make_package(config=InferenceConfig(NetworkInput((32, 32)), post_processing="softmax"), **kind)
+    classifier, logits = recipe("classification", "classification"), np.log(np.array([[0.3, 0.7]], np.float32))
+
+    def names(**given):
+        fit = Fit((1.0, 1.0), (0, 0), (32, 32))
+        params = classifier.check_params(given, package)
+        return classifier.postprocess({"output0": logits}, [fit], package, params)[0].names
+
+    assert names() == ["dog"]
+    assert names(per_class_confidence={"dog": 0.9}) == ["cat"]
+    assert names(per_class_confidence={"dog": 0.9, "cat": 0.9}) == []
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
