@@ -6,6 +6,7 @@ A bare ONNX file is a package too when its exporter left names and image size in
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -123,12 +124,13 @@ class ModelPackage:
         return tuple(names.get(name, -1) for name in self.network_classes or self.class_names)
 
 
-def read_package(folder: Path) -> ModelPackage:
+def read_package(folder: str | os.PathLike[str]) -> ModelPackage:
     """Read and check one package folder.
 
     Raises:
         PackageInvalid: a file is missing or damaged, or a field is unknown or wrong.
     """
+    folder = Path(folder)
     config, where = read_object(folder / CONFIG_FILE), str(folder / CONFIG_FILE)
     if config.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
         raise PackageInvalid(
