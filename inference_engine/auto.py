@@ -215,9 +215,7 @@ def _measured(decision: Decision, options: SessionOptions, measuring: MeasuringO
     limits = Limits(machine.cpu_count, options.concurrency, options.threads or None)
     images = None if measuring.samples is None else as_rgb_images(measuring.samples)
     cache = ResolutionCache(measuring.cache_dir) if measuring.cache_dir else None
-    return resolve(
-        decision, machine, images, budget_s=measuring.budget_s, limits=limits, cache=cache, options=options
-    )
+    return resolve(decision, machine, images, budget_s=measuring.budget_s, limits=limits, cache=cache, options=options)
 
 
 def _reference(model: str | os.PathLike[str]) -> str:

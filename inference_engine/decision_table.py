@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 #: Columns of a terminal that the text fits in.
 WIDTH = 110
 #: A package's id is cut to this; providers' ids may have 255 characters.
-_LONGEST_NAME = 36
-_LEAST_REASON = 40
+_LONGEST_NAME = 32
+_LEAST_REASON = 36
 
 
 def columns(candidates: Sequence[Candidate]) -> tuple[str, ...]:

@@ -124,7 +124,7 @@ def _against_memory(way: Way, machine: Machine, wishes: Wishes) -> Iterator[Reas
     """A measured peak against what the GPU has free; without one, only weights that alone are larger than that.
 
     Weights lie in the device's memory at least once, whatever the runtime, so a package whose weights are larger cannot
-    run. What comes on top (activations, the runtime's arena, copies while loading) differs by runtime and is not guessed.
+    run. What comes on top (activations, arenas, copies while loading) differs by runtime and is not guessed.
     """
     gpu = gpu_of(machine, way.device)
     free = machine.free_bytes if way.device_kind == "cpu" else gpu.free_bytes if gpu else None

@@ -224,9 +224,20 @@ def chosen_first(runnable: Sequence[Candidate], wishes: Wishes) -> list[Candidat
     """
     first = next((c for c in runnable if not c.is_lowered or wishes.quantization or c.measurement), None)
     if first is None:
-        return list(runnable)
+        return [replace(c, verdict="runnable", reasons=(_unasked(c),)) for c in runnable]
     others = [replace(c, verdict="runnable", reasons=(_why_not(c, first),)) for c in runnable if c is not first]
     return [replace(first, verdict="chosen", reasons=()), *others]
+
+
+def _unasked(candidate: Candidate) -> Reason:
+    """Why a lower precision does not step in where its package's own precision does not run."""
+    told = f"{candidate.quantization} is below the package's own precision"
+    found = Reason("lower_precision", told, _ask_for(candidate.quantization))
+    return next((reason for reason in candidate.reasons if reason.code == "not_measured"), found)
+
+
+def _ask_for(precision: str) -> str:
+    return f'ask for it: quantization="{precision}", or strategy="measured"'
 
 
 def _why_not(candidate: Candidate, chosen: Candidate) -> Reason:
@@ -236,10 +247,8 @@ def _why_not(candidate: Candidate, chosen: Candidate) -> Reason:
     if there:
         return next((r for r in candidate.reasons if r.code == "not_measured"), _NOT_MEASURED)
     if is_reduced(candidate) and not is_reduced(chosen):
-        hint = f'ask for it: quantization="{candidate.quantization}", or strategy="measured"'
-        return Reason(
-            "lower_precision", f"{candidate.quantization} changes results against {chosen.quantization}", hint
-        )
+        told = f"{candidate.quantization} changes results against {chosen.quantization}"
+        return Reason("lower_precision", told, _ask_for(candidate.quantization))
     return Reason(
         "lower_in_order", f"{chosen.backend} {chosen.quantization} on {chosen.device} comes first ({chosen.package_id})"
     )

@@ -93,7 +93,7 @@ class ModelPackage:
     files: Mapping[str, str] = field(default_factory=dict)
     code_class: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    requirements: Requirements = field(default=Requirements())
+    requirements: Requirements = field(default_factory=Requirements)
     weights_bytes: int | None = None
     recommended: Recommended = field(default=Recommended())
 

@@ -89,8 +89,7 @@ REASONS = {
     "compute_capability_mismatch": Explained(
         "the package was compiled for GPUs of another compute capability",
         "built for compute capability 8.6 (same_compute_capability), cuda:0 (Tesla T4) has 7.5",
-        "Choose a GPU that fits by `device=`, build the plan on this one, or build it with "
-        "`--hardware-compatibility ampere_plus`.",
+        "Choose a GPU that fits by `device=`, or build the plan on this one: `nightshift compile MODEL --to trt`.",
     ),
     "gpu_name_mismatch": Explained(
         "the package was compiled for another model of GPU",
@@ -121,7 +120,7 @@ REASONS = {
     "host_code_refused": Explained(
         "the plan holds code for the host, and the caller does not allow such plans",
         "the plan holds code that runs on the host when it is loaded",
-        "Pass `allows_host_code=True` if you know where the plan comes from, or use one that is not version compatible.",
+        "Pass `allows_host_code=True` if you know where the plan comes from, or use one without such code.",
     ),
     "torch_too_old": Explained(
         "the archive was written by a newer PyTorch",

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from inference_engine.errors import ParameterInvalid
-from inference_engine.model import VisionModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +15,7 @@ class Role:
 
     Attributes:
         interface: the protocol of `inference_engine.interfaces` that its model must have.
-        task: of packages whose models behave so. Models of two tasks may have the same members, and only their
-            packages tell them apart.
+        task: what its model must say of itself, if it says it: models of two tasks may have the same members.
     """
 
     interface: type
@@ -44,7 +42,5 @@ def check_behaviour(name: str, model: Any, role: Role) -> None:
     """
     if not isinstance(model, role.interface):
         raise ParameterInvalid(f"{name}: expected a {role.interface.__name__}, found {type(model).__name__}")
-    if isinstance(model, VisionModel) and model.package.task != role.task:
-        raise ParameterInvalid(
-            f"{name}: expected a model of task {role.task}, found {model.package.model_id} of task {model.package.task}"
-        )
+    if (task := getattr(model, "task", role.task)) != role.task:
+        raise ParameterInvalid(f"{name}: expected a model of task {role.task}, found {model!r:.200} of task {task}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from inference_engine.config_fields import is_number
@@ -76,7 +76,7 @@ class Wishes:
     allows_host_code: bool = True
 
     def __post_init__(self) -> None:
-        for name in (field.name for field in fields(self)):
+        for name in ("backend", "quantization", "batch_size", "execution_providers"):
             if isinstance(found := getattr(self, name), list):
                 object.__setattr__(self, name, tuple(found))
         if not isinstance(self.device, str) or not _DEVICE.fullmatch(self.device):

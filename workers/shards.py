@@ -16,6 +16,7 @@ from inference_engine.decoding import decode_image
 from inference_engine.errors import EngineError, ImageUnreadable
 from inference_engine.images import Fit, Image
 from inference_engine.sniff import ImageLimits
+from inference_engine.tasks import write_prediction
 from jobstore.errors import LeaseLost
 from jobstore.schema import DecisionId, Hint, Item, ItemError, JobId, Lease, Outcome, OutcomeState, WorkerId
 from jobstore.store import JobStore
@@ -205,7 +206,8 @@ class ShardRun:
         timings["forward"] = (time.perf_counter() - started) * 1000
         try:
             prediction = _timed(timings, "postprocess", self._predict, fit, outputs)
-            self._end(Outcome(item.idx, OutcomeState.OK, record=prediction.to_record(), timings_ms=_rounded(timings)))
+            record, blob = write_prediction(prediction)
+            self._end(Outcome(item.idx, OutcomeState.OK, record=record, blob=blob, timings_ms=_rounded(timings)))
         except Exception as error:  # noqa: BLE001 (as in _begin)
             self._end(_failed(item, error, timings))
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: ONNX Runtime version (major, minor) -> newest operator set that it reads; newer releases only add.
 #: Source: ONNX Runtime's compatibility table (docs/reference/compatibility). What is newer than the table is not
-#: limited: the runtime's own limit is in its binary, and opening a file tells. What is older has the oldest row's limit.
+#: limited: the runtime's own limit is in its binary, and opening a file tells. What is older has the first row's limit.
 _MAX_OPSET = {
     (1, 12): 17,
     (1, 13): 17,

@@ -19,6 +19,7 @@ from inference_engine.roles import Role
 from inference_engine.tasks import classification, detection
 from inference_engine.tasks.classification import ClassificationPrediction
 from inference_engine.tasks.detection import Detections
+from inference_engine.tasks.parts import records
 
 ROLES = {
     "detector": Role(ObjectDetectionModel, detection.TASK),
@@ -51,14 +52,44 @@ class ClassifiedDetections:
         """The classifier's name for each box; None where it was not sure enough."""
         return [self.label_names[index] if index >= 0 else None for index in self.label_id]
 
+    def __eq__(self, other: object) -> bool:
+        return records.same(self, other)
+
+    __hash__ = None  # type: ignore[assignment]
+
     def to_record(self) -> dict[str, Any]:
         """JSON-safe: the detector's record, and a label with its confidence for each box."""
         return {
-            **self.detections.to_record(),
             "task": TASK,
+            "image_hw": list(self.detections.image_hw),
+            "detections": self.detections.to_record(),
+            "label_id": self.label_id.tolist(),
             "label": self.labels,
-            "label_confidence": [float(f"{value:.9g}") for value in self.label_confidence.tolist()],
+            "label_confidence": records.numbers(self.label_confidence),
         }
+
+    @classmethod
+    def from_record(
+        cls, record: Mapping[str, Any], class_names: Sequence[str], label_names: Sequence[str]
+    ) -> ClassifiedDetections:
+        """The prediction that `to_record` wrote; names of the detector's classes, and of the classifier's."""
+        return cls(
+            Detections.from_record(record["detections"], class_names),
+            records.ids(record["label_id"]),
+            records.floats(record["label_confidence"], -1),
+            tuple(label_names),
+        )
+
+    def to_supervision(self) -> Any:
+        """As `supervision.Detections`, with `label` and `label_confidence` in its data.
+
+        Raises:
+            ImportError: `supervision` is not installed; `pip install "nightshift[viz]"`.
+        """
+        drawn = self.detections.to_supervision()
+        drawn.data["label"] = np.asarray([label or "" for label in self.labels], dtype=str)
+        drawn.data["label_confidence"] = self.label_confidence
+        return drawn
 
 
 class DetectThenClassify:

@@ -30,16 +30,14 @@ def check_shapes(expected: Mapping[str, tuple[npt.NDArray[Any], Shape]]) -> None
         raise ValueError(f"expected shapes {wanted}, found {found}")
 
 
-def numbers(array: npt.NDArray[np.floating[Any]]) -> Any:
-    """Nested lists of the shortest decimals that bring float32 back exactly.
+def numbers(array: npt.NDArray[np.float32]) -> Any:
+    """Nested lists of the shortest decimals that bring float32 back exactly: 0.9, not 0.8999999761581421.
 
-    Nine digits do that (IEEE 754); the seven more of its float64 say nothing.
+    numpy's shortest text of a float32 is read as the float64 that JSON writes. Rounding twice could miss the float32
+    next to it, so what does not come back is written in full.
     """
-    return _shortened(array.tolist())
-
-
-def _shortened(value: Any) -> Any:
-    return [_shortened(each) for each in value] if isinstance(value, list) else float(f"{value:.9g}")
+    short = array.astype(np.str_).astype(np.float64)
+    return np.where(short.astype(np.float32) == array, short, array.astype(np.float64)).tolist()
 
 
 def floats(value: Any, *shape: int) -> npt.NDArray[np.float32]:

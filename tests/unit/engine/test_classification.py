@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from inference_engine import AutoModel
+from inference_engine import AutoModel, MeasuringOptions
 from inference_engine.errors import NoRunnableBackend, OutputInvalid, PackageInvalid, ParameterInvalid
 from inference_engine.families import classification, recipe
 from inference_engine.images import Fit
@@ -179,8 +179,9 @@ def test_a_batch_gives_what_its_images_give_alone(write_classifier, task, backen
 @pytest.mark.parametrize("task", [SINGLE, MULTI])
 def test_candidates_are_measured_by_the_classes_that_they_give(write_classifier, task):
     pictures = [RNG.integers(0, 256, (12, 16, 3), np.uint8) for _ in range(3)]
+    measuring = MeasuringOptions(samples=pictures, budget_s=2)
 
-    model = opened(write_classifier(task_type=task), strategy="measured", samples=pictures, budget_s=2)
+    model = opened(write_classifier(task_type=task), strategy="measured", measuring=measuring)
 
     others = [c.measurement.agreement for c in model.decision.candidates if c.measurement and c.measurement.agreement]
     assert {(found.by, found.compared, found.agrees) for found in others} == {("classes", 3, True)}

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,9 @@ import pytest
 
 from inference_engine import machine
 from inference_engine.backends import offers
+from inference_engine.gpus import visible_gpus
 from inference_engine.machine import probe_machine
+from inference_engine.tegra import Tegra, probe_tegra
 
 
 @pytest.fixture
@@ -154,3 +157,160 @@ def test_a_machine_without_the_library_has_no_gpu(fresh, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
 
     assert (fresh().gpus, "nvidia" in fresh().problems) == ((), True)
+
+
+def test_free_memory_of_a_gpu_is_told_and_makes_no_other_machine(fresh, monkeypatch):
+    library = nvml(nvmlDeviceGetMemoryInfo=lambda _: SimpleNamespace(total=80 << 30, free=3 << 30))
+    monkeypatch.setitem(sys.modules, "pynvml", library)
+
+    (found,) = fresh().gpus
+
+    assert found.free_bytes == 3 << 30
+    assert found == replace(found, free_bytes=None)
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [
+        (None, [(0, "GPU-aaa1"), (1, "GPU-bbb2"), (2, "GPU-bbb3")]),
+        ("0,1,2", [(0, "GPU-aaa1"), (1, "GPU-bbb2"), (2, "GPU-bbb3")]),
+        ("2,0", [(0, "GPU-bbb3"), (1, "GPU-aaa1")]),
+        (" 1 ", [(0, "GPU-bbb2")]),
+        ("GPU-bbb3", [(0, "GPU-bbb3")]),
+        ("GPU-aaa", [(0, "GPU-aaa1")]),
+        ("GPU-bbb", []),
+        ("", []),
+        ("-1", []),
+        ("1,9,0", [(0, "GPU-bbb2")]),
+        ("1,1", [(0, "GPU-bbb2")]),
+        ("MIG-1234", [(0, "GPU-aaa1"), (1, "GPU-bbb2"), (2, "GPU-bbb3")]),
+    ],
+)
+def test_gpus_are_counted_as_cuda_counts_them_in_this_process(visible, expected):
+    names = ("GPU-aaa1", "GPU-bbb2", "GPU-bbb3")
+    gpus = [machine.Gpu(index, "L4", "8.9", 1 << 34, None, name) for index, name in enumerate(names)]
+
+    assert [(gpu.index, gpu.uuid) for gpu in visible_gpus(gpus, visible)] == expected
+
+
+def test_a_variable_that_hides_every_gpu_is_the_problem_that_is_told(fresh, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", nvml())
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+    found = fresh()
+
+    assert (found.gpus, found.driver_version) == ((), "570.1")
+    assert found.problems == {"nvidia": "CUDA_VISIBLE_DEVICES='' hides every GPU"}
+
+
+ORIN = {
+    "proc/device-tree/compatible": b"nvidia,p3737-0000+p3701-0005\0nvidia,p3701-0005\0nvidia,tegra234\0",
+    "proc/device-tree/model": b"NVIDIA Jetson AGX Orin Developer Kit\0",
+    "etc/nv_tegra_release": b"# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64\n",
+    "usr/local/cuda/version.json": b'{"cuda": {"name": "CUDA SDK", "version": "12.6.68"}}',
+}
+
+
+@pytest.fixture
+def write_root(tmp_path):
+    def write(**files):
+        for name, data in files.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_bytes(data)
+        return tmp_path
+
+    return write
+
+
+def test_a_jetson_is_known_by_its_files(write_root):
+    found = probe_tegra(write_root(**ORIN))
+
+    assert found == Tegra("NVIDIA Jetson AGX Orin Developer Kit", "36.4.3", ("Orin", "8.7"), "12.6")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"etc/nv_tegra_release": b""}, {"l4t_version": None}),
+        ({"etc/nv_tegra_release": b"\xff\xfe\x00garbage"}, {"l4t_version": None}),
+        ({"etc/nv_tegra_release": b"# R35 (release), REVISION: 4.1, GCID"}, {"l4t_version": "35.4.1"}),
+        ({"proc/device-tree/model": b"\xff\0"}, {"product": "\ufffd"}),
+        ({"proc/device-tree/model": b""}, {"product": "a Jetson"}),
+        ({"proc/device-tree/compatible": b"nvidia,tegra999\0"}, {"gpu": None}),
+        ({"proc/device-tree/compatible": b""}, {"gpu": None}),
+        ({"usr/local/cuda/version.json": b"{"}, {"cuda_version": None}),
+        ({"usr/local/cuda/version.json": b'{"cuda": []}'}, {"cuda_version": None}),
+        ({"usr/local/cuda/version.json": b'{"cuda": {"version": 12}}'}, {"cuda_version": None}),
+        ({"usr/local/cuda/version.json": b"[" * 9999}, {"cuda_version": None}),
+    ],
+)
+def test_a_damaged_file_of_a_jetson_says_nothing_and_breaks_nothing(write_root, changes, expected):
+    found = probe_tegra(write_root(**(ORIN | changes)))
+
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+def test_no_jetson_is_none(write_root):
+    assert probe_tegra(write_root()) is None
+    assert probe_tegra(write_root(**{"proc/device-tree/compatible": b"raspberrypi,5-model-b\0brcm,bcm2712\0"})) is None
+
+
+def test_a_jetson_without_nvml_has_the_gpu_of_its_chip(fresh, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", nvml(nvmlInit=raising(OSError("no libnvidia-ml.so.1"))))
+    monkeypatch.setattr(machine, "probe_tegra", lambda: Tegra("Jetson", "36.4.3", ("Orin", "8.7"), "12.6"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    found = fresh()
+
+    assert [(gpu.name, gpu.compute_capability, gpu.memory_bytes) for gpu in found.gpus] == [
+        ("Orin", "8.7", found.memory_bytes)
+    ]
+    assert (found.jetson_type, found.l4t_version, found.cuda_version, found.problems) == (
+        "Jetson",
+        "36.4.3",
+        "12.6",
+        {},
+    )
+
+
+@pytest.mark.parametrize("visible", ["", "-1"])
+def test_a_jetsons_gpu_can_be_hidden(fresh, monkeypatch, visible):
+    monkeypatch.setitem(sys.modules, "pynvml", nvml(nvmlInit=raising(OSError("no libnvidia-ml.so.1"))))
+    monkeypatch.setattr(machine, "probe_tegra", lambda: Tegra("Jetson", "36.4.3", ("Orin", "8.7"), "12.6"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+
+    assert fresh().gpus == ()
+
+
+MEMINFO = b"MemTotal:       16000000 kB\nMemFree:         1000000 kB\nMemAvailable:    4000000 kB\n"
+GROUP = {"memory.max": b"3000000000\n", "memory.current": b"2500000000\n", "memory.stat": b"anon 1\ninactive_file 5\n"}
+
+
+@pytest.mark.parametrize(
+    ("meminfo", "group", "expected"),
+    [
+        (MEMINFO, {}, 4_096_000_000),
+        (MEMINFO, GROUP, 500_000_005),
+        (MEMINFO, GROUP | {"memory.max": b"max\n"}, 4_096_000_000),
+        (MEMINFO, GROUP | {"memory.current": b"9000000000"}, 0),
+        (MEMINFO, GROUP | {"memory.stat": b"\n"}, 500_000_000),
+        (MEMINFO, GROUP | {"memory.max": b"\xff"}, 4_096_000_000),
+        (b"", GROUP, 500_000_005),
+        (b"MemAvailable:\n", {}, None),
+        (b"MemAvailable: many kB\n", {}, None),
+        (b"\xff\xff", {}, None),
+    ],
+)
+def test_free_memory_is_what_the_kernel_and_the_control_group_leave(write_root, meminfo, group, expected):
+    root = write_root(**{"proc/meminfo": meminfo}, **{f"sys/fs/cgroup/{name}": data for name, data in group.items()})
+
+    assert machine._free_memory_bytes(root) == expected
+
+
+def test_tensorrts_lean_runtime_is_found(fresh, tmp_path, monkeypatch):
+    folder = tmp_path / "tensorrt_lean_cu13-11.4.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: tensorrt-lean-cu13\nVersion: 11.4.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert fresh().packages["tensorrt_lean"] == "11.4.0"

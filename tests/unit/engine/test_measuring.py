@@ -337,6 +337,7 @@ def test_the_key_hangs_on_all_that_matters(decided):
         "machine": (decision, replace(machine, cpu_name="another"), LIMITS, "given"),
         "limits": (decision, machine, Limits(2, 1), "given"),
         "samples": (decision, machine, LIMITS, "generated"),
+        "options": (decision, machine, LIMITS, "given", SessionOptions(execution_providers=("CPUExecutionProvider",))),
     }
 
     keys = {name: resolution_key(*question) for name, question in other.items()}

@@ -8,8 +8,6 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from inference_engine import AutoModel, explain
@@ -20,8 +18,6 @@ from inference_engine.loading import open_decided
 from inference_engine.machine import Gpu, Machine
 from inference_engine.negotiation import (
     BACKEND_ORDER,
-    REASON_CODES,
-    Offer,
     Reason,
     Wishes,
     negotiate,
@@ -264,70 +260,6 @@ def test_a_device_that_is_none_is_refused(device):
 def test_a_batch_size_that_is_none_is_refused(size):
     with pytest.raises(ParameterInvalid, match="batch_size"):
         Wishes(batch_size=size)
-
-
-names = st.sampled_from(["onnx", "int8", "fp16", "torch", "new", "static", "trt", "alien"])
-devices = st.sampled_from([("cpu",), ("cpu", "cuda"), ("cuda",)])
-
-
-@st.composite
-def offer_sets(draw):
-    made = {}
-    for name, kinds in (
-        ("torch", {"torch"}),
-        ("onnx", {"onnx"}),
-        ("trt", {"trt"}),
-        ("mine", {"onnx"}),
-        ("yours", {"onnx"}),
-    ):
-        if draw(st.booleans()):
-            missing = draw(st.sampled_from([None, None, Reason("not_installed", "no"), Reason("broken_runtime", "no")]))
-            max_opset = draw(st.sampled_from([None, 17]))
-            lowers = draw(st.sampled_from([{}, {("cpu", "fp32"): ("bf16",)}, {("cuda", "fp32"): ("fp16", "bf16")}]))
-            found = () if missing else draw(devices)
-            made[name] = Offer(name, frozenset(kinds), "1.0", found, missing, max_opset, lowers)
-    return made
-
-
-wishes_sets = st.builds(
-    Wishes,
-    backend=st.sampled_from([None, None, "onnx", "torch", "mine", "nobody"]),
-    quantization=st.sampled_from([None, None, "int8", "fp32", "bf16"]),
-    batch_size=st.sampled_from([None, 1, 4, 9]),
-    device=st.sampled_from(["auto", "cpu", "cuda", "cuda:1"]),
-)
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.lists(names, unique=True), offer_sets(), wishes_sets, st.sets(st.sampled_from(["x", "y"])), st.randoms())
-def test_every_negotiation_is_complete_reasoned_and_independent_of_order(
-    pack, chosen, offered, wishes, broken, shuffler
-):
-    packages = pack(" ".join(chosen))
-    ruined = dict.fromkeys(broken, "damaged")
-
-    decision = negotiate("m", packages, offered, wishes, broken=ruined)
-
-    best = decision.chosen
-    if best:
-        offer = offered[best.backend]
-        package = decision.packages[best.package_id]
-        assert package.kind in offer.opens
-        assert offer.missing is None
-        assert best.device.partition(":")[0] in offer.devices
-        assert wishes.backend in (None, best.backend)
-        assert wishes.quantization in (None, best.quantization)
-        assert wishes.quantization or best.quantization == package.quantization
-    assert all(c.reasons for c in decision.candidates if c is not best)
-    assert len({c.key for c in decision.candidates}) == len(decision.candidates)
-    assert {r.code for c in decision.candidates for r in c.reasons} <= REASON_CODES.keys()
-    assert {c.package_id for c in decision.candidates} == {*chosen, *broken}
-    assert sum(c.verdict == "chosen" for c in decision.candidates) == bool(best)
-    assert best is not None or all(c.verdict == "rejected" for c in decision.candidates)
-    shuffled, entries = list(packages), list(offered.items())
-    shuffler.shuffle(shuffled)
-    shuffler.shuffle(entries)
-    assert negotiate("m", shuffled, dict(entries), wishes, broken=ruined) == decision
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from inference_engine.tasks.semantic_segmentation import SemanticSegmentationRes
 from inference_engine.tasks.structured_ocr import StructuredText
 from inference_engine.tasks.text_ocr import RecognizedText
 
+A, F = np.array, np.float32
 NAMES = ("cat", "dog", "große Maus")
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 counts = st.integers(0, 4)
@@ -185,6 +186,12 @@ def test_depth_comes_back_within_half_a_step_and_its_ends_exactly(found):
     assert (again.depth.min(), again.depth.max()) == (low, high)
 
 
+def test_numbers_are_written_as_short_as_they_can_be():
+    found = Detections(A([[0.1, 1, 2.5, 1e-7]], F), A([0.9], F), A([0]), (4, 4), NAMES).to_record()
+
+    assert json.dumps([found["xyxy"], found["confidence"]]) == "[[[0.1, 1.0, 2.5, 1e-07]], [0.9]]"
+
+
 def test_a_task_that_is_not_known_is_named_with_those_that_are():
     with pytest.raises(ParameterInvalid, match="'detection' is not one of action-recognition, classification"):
         read_prediction({"task": "detection"}, NAMES)
@@ -211,7 +218,6 @@ def test_predictions_without_arrays_in_json_have_no_blob():
     assert write_prediction(RecognizedText("a", (4, 4)))[1] is None
 
 
-A, F = np.array, np.float32
 BOXES = np.zeros((2, 4), F)
 TWO, ONE = np.zeros(2, F), np.zeros(1, F)
 IDS = np.zeros(2, np.int64)

@@ -14,10 +14,13 @@ from inference_engine.backends.parts.trt_builder import BuildOptions, compile_pa
 from inference_engine.backends.parts.trt_engine import Profile, choose_profile
 from inference_engine.backends.parts.trt_plan import check_plan, why_not
 from inference_engine.errors import PackageInvalid, SessionFailed
+from inference_engine.loading import decide, open_decided
 from inference_engine.machine import Gpu, Machine
+from inference_engine.negotiation import Wishes
 from inference_engine.packages import file_sha256, read_package
 from inference_engine.requirements import Requirements
 from inference_engine.sessions import SessionOptions
+from inference_engine.trust import TrustPolicy
 from tests.fixtures.recorded_tensorrt import PLAN, FakeBuilder, FakeTensorrt, Recorded, fake_session_parts
 
 ONNX = Path(__file__).parents[3] / "models" / "digits" / "onnx-fp32"
@@ -232,6 +235,33 @@ def test_the_offer_says_what_is_missing(changes, code):
 
     assert offer.missing is None if code is None else offer.missing.code == code
     assert offer.devices == (("cuda",) if code is None else ())
+
+
+def test_a_plan_that_a_provider_gave_opens_by_the_hash_that_it_was_verified_by(server, remote, write_plan, monkeypatch):
+    package, module, cuda = write_plan(), *fake_session_parts(add_mean)
+    paths = {path.name: f"/p/{path.name}" for path in package.weights.parent.iterdir() if path.suffix != ".json"}
+    paths["inference_config.json"] = "/p/inference_config.json"
+    for name, path in paths.items():
+        server.add_file(path, (package.weights.parent / name).read_bytes())
+    server.add_file("/p/trt_config.json", b'{"dynamic_batch_size_max": 64}')
+    manifest = {"type": "trt-model-package-v1", "dynamicBatchSize": True, "trtVersion": "11.4.0.106"}
+    manifest |= {"minBatchSize": 1, "optBatchSize": 8, "maxBatchSize": 64, "cudaDeviceType": "nvidia-l4"}
+    entry = server.onnx_package("p", paths | {"trt_config.json": "/p/trt_config.json"}, packageManifest=manifest)
+    server.add_model("pets/1", [entry])
+    module.__version__ = "11.4.0.106"
+    monkeypatch.setattr(trt, "probe_machine", lambda: MACHINE)
+    monkeypatch.setattr(trt, "load_cudart", lambda: "library")
+    monkeypatch.setattr(trt, "CudaRuntime", lambda *_: cuda)
+    monkeypatch.setitem(sys.modules, "tensorrt", module)
+
+    decision = decide(
+        "rf://pets/1", Wishes(trust=TrustPolicy(allows_compiled=True)), machine=MACHINE, provider_options=remote()
+    )
+    model = open_decided(decision, SessionOptions())
+
+    assert model.package.requirements.trt_version == "11.4.0.106"
+    assert model.session.max_batch_size == 64
+    model.close()
 
 
 def fake_builder(major, **options):

@@ -14,6 +14,8 @@ from inference_engine.errors import ParameterInvalid
 from inference_engine.images import Fit
 from inference_engine.opencv import import_cv2
 from inference_engine.sniff import ImageLimits
+from inference_engine.tasks import read_prediction
+from inference_engine.tasks.embedding import Embedding
 from jobstore.ids import new_id
 from jobstore.queues import queue_name
 from jobstore.schema import DecisionId, ItemRef, JobSpec, JobState, OutcomeState, WorkerId, WorkerRow
@@ -125,6 +127,19 @@ def test_every_item_gets_its_own_answer_whoever_its_neighbours_are(world):
 
     assert [row.record["value"] for row in world.store.results(job_id)] == list(range(50))
     assert (ended[-1], world.store.status(job_id).state) == (job_id, JobState.COMPLETED)
+
+
+def test_an_array_that_is_too_large_for_a_record_is_kept_beside_it(world):
+    def embed(outputs, fits, _):
+        return [Embedding(np.full(3, row[0], np.float32), fits[0].original_hw) for row in outputs["out"]]
+
+    world.model.postprocess = embed
+    job_id = world.submit(world.photos([5, 6]))
+
+    world.run_all()
+
+    found = [read_prediction(row.record, (), row.blob) for row in world.store.results(job_id)]
+    assert [embedding.vector.tolist() for embedding in found] == [[5.0] * 3, [6.0] * 3]
 
 
 def test_one_image_that_the_model_cannot_take_costs_only_itself(world):
