@@ -32,22 +32,17 @@ def postprocess(
     if package.config.is_fused:
         if heads.ndim != 3 or (len(heads), heads.shape[2]) != (len(fits), 6):
             raise OutputInvalid(f"output of shape {heads.shape}, expected ({len(fits)}, boxes, 6): NMS is fused in")
-        return [decode_fused(head, fit, package, params) for head, fit in zip(heads, fits, strict=True)]
+        return [_decode_fused(head, fit, package, params) for head, fit in zip(heads, fits, strict=True)]
     rows = 4 + package.network_class_count
     if heads.ndim != 3 or heads.shape[:2] != (len(fits), rows):
         raise OutputInvalid(f"output of shape {heads.shape}, expected ({len(fits)}, {rows}, anchors)")
-    return [decode_dense(head[:4], head[4:], fit, package, params) for head, fit in zip(heads, fits, strict=True)]
+    return [_decode(head, fit, package, params) for head, fit in zip(heads, fits, strict=True)]
 
 
-def decode_dense(
-    cxcywh: npt.NDArray[Any], scores: npt.NDArray[Any], fit: Fit, package: ModelPackage, params: DetectionParams
+def _decode(
+    head: npt.NDArray[Any], fit: Fit, package: ModelPackage, params: DetectionParams
 ) -> Detections | EngineError:
-    """Threshold, suppress and place the boxes of one image.
-
-    Args:
-        cxcywh: `(4, anchors)` in network pixels.
-        scores: `(classes, anchors)` in [0, 1].
-    """
+    scores = head[4:]
     best = scores.max(axis=0)
     # One comparison finds NaN too, which every comparison with a threshold would hide.
     if not np.isfinite(best).all():
@@ -55,7 +50,7 @@ def decode_dense(
     anchors = np.flatnonzero(best >= class_thresholds(params, package.class_names).min())
     class_id, wanted = _reported(scores[:, anchors].argmax(axis=0), best[anchors], package, params)
     anchors, class_id = anchors[wanted], class_id[wanted]
-    boxes = centre_to_corners(cxcywh[:, anchors].T.astype(np.float32, copy=False))
+    boxes = centre_to_corners(head[:4, anchors].T.astype(np.float32, copy=False))
     if not np.isfinite(boxes).all():
         return OutputInvalid("the model gave boxes that are not finite numbers for this image")
     confidence = best[anchors].astype(np.float32, copy=False)
@@ -72,14 +67,10 @@ def decode_dense(
     )
 
 
-def decode_fused(
+def _decode_fused(
     rows: npt.NDArray[Any], fit: Fit, package: ModelPackage, params: DetectionParams
 ) -> Detections | EngineError:
-    """Boxes that the network suppressed itself: only thresholds, names and their number are left to do.
-
-    Args:
-        rows: `(boxes, 6)`, see the top of this module.
-    """
+    """Boxes that the network suppressed itself: only thresholds, names and their number are left to do."""
     if not np.isfinite(rows).all():
         return OutputInvalid("the model gave boxes or scores that are not finite numbers for this image")
     # Unused places have score 0, which a threshold of 0 must not turn into boxes.

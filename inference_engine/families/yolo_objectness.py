@@ -9,31 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from inference_engine.errors import EngineError, OutputInvalid
-from inference_engine.families.yolo import check_params, decode_dense
-from inference_engine.families.yolo import postprocess as postprocess_fused
+from inference_engine.families.yolo import RECIPES as YOLO
 from inference_engine.images import Fit
-from inference_engine.model import Recipe, fitted
+from inference_engine.model import Recipe
 from inference_engine.packages import ModelPackage
 from inference_engine.sessions import Tensors
 from inference_engine.tasks import detection
 from inference_engine.tasks.detection import DetectionParams, Detections
 
+_DETECTOR = YOLO[detection.TASK]
+
 
 def postprocess(
     outputs: Tensors, fits: Sequence[Fit], package: ModelPackage, params: DetectionParams
 ) -> list[Detections | EngineError]:
-    """Decode a batch, image by image."""
+    """Decode a batch, image by image, as heads without an objectness once it is multiplied in."""
     if package.config.is_fused:
-        return postprocess_fused(outputs, fits, package, params)
+        return _DETECTOR.postprocess(outputs, fits, package, params)
     heads = next(iter(outputs.values()))
     columns = 5 + package.network_class_count
     if heads.ndim != 3 or (len(heads), heads.shape[2]) != (len(fits), columns):
         raise OutputInvalid(f"output of shape {heads.shape}, expected ({len(fits)}, anchors, {columns})")
-    return [
-        decode_dense(head[:, :4].T, (head[:, 4:5] * head[:, 5:]).T, fit, package, params)
-        for head, fit in zip(heads, fits, strict=True)
-    ]
+    plain = np.concatenate([heads[..., :4], heads[..., 4:5] * heads[..., 5:]], axis=2)
+    return _DETECTOR.postprocess({"output0": plain.transpose(0, 2, 1)}, fits, package, params)
 
 
-RECIPES = {detection.TASK: Recipe(fitted, postprocess, check_params)}
+RECIPES = {detection.TASK: Recipe(_DETECTOR.preprocess, postprocess, _DETECTOR.check_params)}
