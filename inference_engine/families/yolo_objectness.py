@@ -8,8 +8,10 @@ class score: without the first factor, background that looks like a class would 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from inference_engine.errors import EngineError, OutputInvalid
 from inference_engine.families.yolo import RECIPES as YOLO
@@ -29,7 +31,7 @@ def postprocess(
     """Decode a batch, image by image, as heads without an objectness once it is multiplied in."""
     if package.config.is_fused:
         return _DETECTOR.postprocess(outputs, fits, package, params)
-    heads = next(iter(outputs.values()))
+    heads: npt.NDArray[Any] = next(iter(outputs.values()))
     columns = 5 + package.network_class_count
     if heads.ndim != 3 or (len(heads), heads.shape[2]) != (len(fits), columns):
         raise OutputInvalid(f"output of shape {heads.shape}, expected ({len(fits)}, anchors, {columns})")
