@@ -26,6 +26,8 @@ ARCHITECTURES = {
     "yolo11": "yolo",
     "yolov12": "yolo",
     "yolo12": "yolo",
+    "yolov5": "yolo_objectness",
+    "yolov7": "yolo_objectness",
     "resnet": "classification",
     "vit": "classification",
     "deit": "classification",

@@ -38,7 +38,7 @@ def package_from_onnx(path: Path, declared: set[str] | None = None) -> ModelPack
     if task is None:
         raise PackageInvalid(f"{path}: its metadata says task {header.metadata['task']!r}; only 'detect' is read bare")
     is_fused = _is_fused(header)
-    _check_head(header, len(names), is_fused, path)
+    family = _family(header, len(names), is_fused, path)
     contents = check_onnx(path, declared or set())
     sha256 = file_sha256(path)
     check_finite(path, sha256)
@@ -48,8 +48,8 @@ def package_from_onnx(path: Path, declared: set[str] | None = None) -> ModelPack
         package_id=path.name,
         model_id=path.stem,
         kind="onnx",
-        architecture=_architecture(header),
-        family="yolo",
+        architecture=_architecture(header, family),
+        family=family,
         task=task,
         weights=path,
         quantization="int8" if header.is_quantized else _PRECISION.get(header.inputs[0].dtype, "unknown"),
@@ -94,19 +94,35 @@ def _is_fused(header: OnnxHeader) -> bool:
     return header.metadata.get("end2end") == "True" or "'nms': True" in header.metadata.get("args", "")
 
 
-def _check_head(header: OnnxHeader, classes: int, is_fused: bool, path: Path) -> None:
-    shape = header.outputs[0].shape
-    at, width, expected = (2, 6, "(n, boxes, 6)") if is_fused else (1, 4 + classes, f"(n, {4 + classes}, anchors)")
-    if len(shape) != 3 or shape[at] not in (None, width):
-        raise PackageInvalid(
-            f"{path}: output {header.outputs[0].name} is {shape}, expected {expected} for {classes} classes"
-        )
+def _family(header: OnnxHeader, classes: int, is_fused: bool, path: Path) -> str:
+    """Who decodes the head; of YOLOv5's and YOLOv7's own exporters the last axis has an objectness beside the classes.
+
+    Raises:
+        PackageInvalid: input or output are of no such detector.
+    """
+    _check_input(header, path)
+    shape, rows, columns = header.outputs[0].shape, 4 + classes, 5 + classes
+    if len(shape) == 3 and is_fused and shape[2] in (None, 6):
+        return "yolo"
+    if len(shape) == 3 and not is_fused and shape[1] != rows and shape[2] == columns:
+        return "yolo_objectness"
+    if len(shape) == 3 and not is_fused and shape[1] in (None, rows):
+        return "yolo"
+    expected = "(n, boxes, 6)" if is_fused else f"(n, {rows}, anchors) or (n, anchors, {columns})"
+    raise PackageInvalid(
+        f"{path}: output {header.outputs[0].name} is {shape}, expected {expected} for {classes} classes"
+    )
+
+
+def _check_input(header: OnnxHeader, path: Path) -> None:
     found = [spec.shape for spec in header.inputs]
     if len(found) != 1 or len(found[0]) != 4 or found[0][1] not in (None, 3):
         raise PackageInvalid(f"{path}: inputs of shape {found}, expected one input (n, 3, height, width)")
 
 
-def _architecture(header: OnnxHeader) -> str:
+def _architecture(header: OnnxHeader, family: str) -> str:
+    if family == "yolo_objectness":
+        return "yolov5"
     match = re.search(r"yolo(v?\d+)", header.metadata.get("description", ""), re.IGNORECASE)
     return f"yolo{match[1].lower()}" if match else "yolov8"
 

@@ -59,14 +59,27 @@ def open_decided(
     *,
     attempts: int | None = None,
 ) -> Any:
-    """Steps 7 and 8: fetch and open the chosen candidate; one that does not open is rejected and the next one tried.
+    """Steps 7 and 8: fetch and open the chosen candidate; see `open_first`.
+
+    Returns:
+        A `VisionModel`, or what the class of a custom-code package makes.
+    """
+    return open_first(decision, options, attempts)[0]
+
+
+def open_first(
+    decision: Decision,
+    options: SessionOptions = SessionOptions(),  # noqa: B008 (frozen)
+    attempts: int | None = None,
+) -> tuple[Any, Decision]:
+    """Open the chosen candidate; one that does not open is rejected and the next one tried.
 
     Args:
         options: threads, runs at once and switches where they were not measured; what was measured wins.
         attempts: candidates that are opened at most, a fetched package that heals counted once; None: all.
 
     Returns:
-        A `VisionModel`, or what the class of a custom-code package makes.
+        What was opened, and the decision that it came of.
 
     Raises:
         NoRunnableBackend: nothing is left; the message is the table of all candidates.
@@ -77,7 +90,7 @@ def open_decided(
     while (chosen := decision.chosen) is not None and failed != attempts:
         offered = decision.packages[chosen.package_id]
         try:
-            return open_candidate(decision, chosen, measured_options(chosen, options))
+            return open_candidate(decision, chosen, measured_options(chosen, options)), decision
         except (ProviderError, DownloadRefused):
             raise
         except Exception as error:  # noqa: BLE001 (recorded as the reason, and the next candidate runs)

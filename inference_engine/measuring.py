@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from inference_engine.called import without_called
 from inference_engine.contest import Contest
 from inference_engine.images import Image
 from inference_engine.machine import Machine
@@ -39,6 +40,9 @@ def measure(
         slice_s: of one setting in one round at most; a smaller budget makes it shorter.
         options: what sessions are opened with besides what is measured.
     """
+    if (measurable := without_called(decision)) is None:
+        return decision
+    decision = measurable
     pictures = list(images or generated_images(_GENERATED, _GENERATED_HW))[:MOST_IMAGES]
     contest = Contest(decision, pictures, limits or Limits(1), (budget_s, slice_s), options)
     try:

@@ -114,7 +114,8 @@ class Decision:
         return replace(self, candidates=(*chosen_first(runnable, self.wishes), *others, *rejected))
 
     def __str__(self) -> str:
-        return text_table(self.candidates)
+        notes = [f"note: {p.package_id}: {warning}" for p in self.packages.values() for warning in p.warnings]
+        return "\n".join([text_table(self.candidates), *notes])
 
 
 def negotiate(  # noqa: PLR0913 (what is judged, where, and by whose wishes)

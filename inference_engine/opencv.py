@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+import threading
+from types import ModuleType
 
 from inference_engine.sniff import DEFAULT_LIMITS
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 _ENVIRONMENT = {
     "OPENCV_IO_MAX_IMAGE_PIXELS": str(DEFAULT_LIMITS.max_pixels),
@@ -20,17 +18,32 @@ _ENVIRONMENT = {
 }
 
 
+_lock = threading.Lock()
+_imported: list[ModuleType] = []
+
+
 def import_cv2() -> ModuleType:
     """OpenCV with one thread and with its picture limits set; every engine module takes it from here.
 
     The limits are the second line behind `inference_engine.sniff`. What the process environment already says is kept.
     One thread, because workers run several pictures side by side and OpenCV's pool would fight them for cores.
     """
-    if "cv2" in sys.modules:
-        return sys.modules["cv2"]  # whoever imported it first has chosen its limits and threads
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    # OpenCV's package takes itself out of `sys.modules` while it loads, so that Python's own lock does not hold: a
+    # second thread got a module without `imdecode` (seen with OpenCV 5.0).
+    if not _imported:
+        with _lock:
+            if not _imported:
+                _imported.append(_import())
+    return _imported[0]
+
+
+def _import() -> ModuleType:
+    is_first = "cv2" not in sys.modules  # else whoever imported it first has chosen its limits and threads
+    if is_first:
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
     import cv2
 
-    cv2.setNumThreads(1)
+    if is_first:
+        cv2.setNumThreads(1)
     return cv2

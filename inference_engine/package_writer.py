@@ -13,8 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from inference_engine.architectures import family_of
 from inference_engine.errors import PackageInvalid, ParameterInvalid
 from inference_engine.exported_onnx import package_from_onnx
+from inference_engine.hf_folder import package_from_hf
 from inference_engine.onnx_contents import external_files
 from inference_engine.onnx_file import read_onnx_header
 from inference_engine.package_files import CONFIG_FILE, hash_files, read_object
@@ -114,7 +116,8 @@ def _write(draft: _Draft, folder: Path) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, folder / name)
     (folder / "class_names.txt").write_text("".join(f"{name}\n" for name in draft.class_names), encoding="utf-8")
-    _dump(folder / "inference_config.json", draft.inference)
+    if draft.inference:
+        _dump(folder / "inference_config.json", draft.inference)
     files = {
         name: {"sha256": sha256, "bytes": (folder / name).stat().st_size} for name, sha256 in hash_files(folder).items()
     }
@@ -139,6 +142,7 @@ def _from_onnx(source: Path, new: NewPackage) -> _Draft:
     """What the caller says wins over what the exporter left inside."""
     header = read_onnx_header(source)
     files = {"model.onnx": source, **external_files(source)}
+    package = None
     if new.class_names is None or (new.size is None and None in header.inputs[0].shape[2:]):
         package = package_from_onnx(source, declared=set(files))
         new = _filled_up(new, package)
@@ -147,6 +151,8 @@ def _from_onnx(source: Path, new: NewPackage) -> _Draft:
     size = new.size or ((fixed[0], fixed[1]) if fixed[0] and fixed[1] else None)
     quantization = new.quantization or ("int8" if header.is_quantized else _FLOATS.get(header.inputs[0].dtype))
     draft = _plain(new, "onnx", files, size, quantization)
+    if package is not None and family_of(draft.config["model_architecture"]) not in (None, package.family):
+        draft.config["family"] = package.family  # YOLOv5 as newer exporters write it has the head of YOLOv8
     draft.config["onnx"] = {"opset": header.opset}
     static = {"forward_pass": {"static_batch_size": shape[0], "max_dynamic_batch_size": None}} if shape[0] else {}
     return _Draft(files, draft.config, draft.class_names, {**draft.inference, **static, **new.inference})
@@ -203,62 +209,15 @@ def _config(new: NewPackage, kind: str, quantization: str | None, weights: str) 
 
 
 def _from_hf(source: Path, new: NewPackage) -> _Draft:
-    """A folder that `save_pretrained` wrote: names from `config.json`, the input from `preprocessor_config.json`."""
-    config = read_object(source / "config.json")
+    """A folder that `save_pretrained` wrote: it says itself what it is and how pictures come in."""
+    package = package_from_hf(source)
+    wrong = {name: value for name, value in (("--size", new.size), ("--module", new.module)) if value is not None}
+    if wrong:
+        raise ParameterInvalid(f"{source} says its input and architecture itself: leave out {', '.join(wrong)}")
     ignored = shutil.ignore_patterns(*_NOT_COPIED)
     names = [path for path in sorted(source.rglob("*")) if path.is_file()]
     left = {path for path in names if ignored(str(path.parent), [path.name]) or path.is_symlink()}
     files = {path.relative_to(source).as_posix(): path for path in names if path not in left}
-    weights = next((n for n in ("model.safetensors", "model.safetensors.index.json") if n in files), None)
-    if weights is None:
-        raise PackageInvalid(
-            f"{source}: expected config.json and model.safetensors, found {', '.join(files) or 'none'}"
-        )
-    labels = config.get("id2label") or {}
-    class_names = new.class_names or tuple(str(labels[key]) for key in sorted(labels, key=int))
-    processor = read_object(source / "preprocessor_config.json") if "preprocessor_config.json" in files else {}
-    network = _hf_input(processor, new.size or _hf_size(processor, source))
-    made = _config(
-        new, "hf", new.quantization or _HF_TYPES.get(str(config.get("torch_dtype", config.get("dtype")))), weights
-    )
-    made["model_architecture"] = new.architecture or str(config.get("model_type", "unknown"))
-    made["family"] = "hf"
-    made["task_type"] = new.task or _hf_task(config, source)
-    return _Draft(files, made, class_names, {"network_input": network, **new.inference})
-
-
-_HF_TYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
-_HF_TASKS = {
-    "ForObjectDetection": "object-detection",
-    "ForImageClassification": "classification",
-    "ForSemanticSegmentation": "semantic-segmentation",
-    "ForDepthEstimation": "depth-estimation",
-}
-
-
-def _hf_task(config: Mapping[str, Any], source: Path) -> str:
-    named = " ".join(map(str, config.get("architectures") or ()))
-    task = next((task for suffix, task in _HF_TASKS.items() if suffix in named), None)
-    if task is None:
-        raise ParameterInvalid(f"{source}: architectures {named!r} do not say a task that is known here; give --task")
-    return task
-
-
-def _hf_size(processor: Mapping[str, Any], source: Path) -> tuple[int, int]:
-    size = processor.get("size")
-    size = {"height": size, "width": size} if isinstance(size, int) else size or {}
-    if not {"height", "width"} <= size.keys():
-        raise ParameterInvalid(f"{source}: preprocessor_config.json says size {size!r}; give --size HEIGHTxWIDTH")
-    return int(size["height"]), int(size["width"])
-
-
-def _hf_input(processor: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:
-    """Rescaling and normalisation as transformers' image processors do them."""
-    scaling = 1 / processor.get("rescale_factor", 1 / 255) if processor.get("do_rescale", True) else 1
-    normalization = [processor.get("image_mean"), processor.get("image_std")]
-    return {
-        "training_input_size": {"height": size[0], "width": size[1]},
-        "resize_mode": "stretch",
-        "scaling_factor": scaling,
-        "normalization": normalization if processor.get("do_normalize", True) and all(normalization) else None,
-    }
+    said = replace(new, architecture=new.architecture or package.architecture, task=new.task or package.task)
+    config = _config(said, "hf", new.quantization or package.quantization, package.weights.name)
+    return _Draft(files, config, new.class_names or package.class_names, new.inference)

@@ -6,13 +6,14 @@ A bare ONNX file is a package too when its exporter left names and image size in
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from inference_engine.architectures import ARCHITECTURES, family_of, known_architectures
-from inference_engine.config_fields import optional_count, section, text
+from inference_engine.config_fields import check_known, optional_count, section, text
 from inference_engine.errors import PackageInvalid
 from inference_engine.inference_config import InferenceConfig, NmsDefaults, parse_inference_config
 from inference_engine.network_input import NetworkInput
@@ -28,6 +29,7 @@ from inference_engine.package_files import (
     read_class_names,
     read_object,
 )
+from inference_engine.package_keys import key_warnings
 from inference_engine.recommended import Recommended, parse_recommended
 from inference_engine.requirements import Requirements, package_requirements
 from inference_engine.skeletons import FILE as SKELETONS_FILE
@@ -47,8 +49,10 @@ _CLASSIFIERS = (classification.TASK, multi_label.TASK)
 #: The peer library's names of kinds that are called otherwise here.
 KIND_NAMES = {"hugging-face": "hf", "tensorrt": "trt", "torchscript": "torch-script", "custom": "custom-code"}
 #: What of `inference_config.json` a family applies beyond the input; a package that asks for more is refused.
+_DETECTOR_APPLIES = frozenset({"nms", "fused", "class removal"})
 FAMILY_APPLIES = {
-    "yolo": frozenset({"nms", "fused", "class removal"}),
+    "yolo": _DETECTOR_APPLIES,
+    "yolo_objectness": _DETECTOR_APPLIES,
     "classification": frozenset({"softmax", "sigmoid", "fused", "class removal"}),
 }
 
@@ -130,12 +134,13 @@ class ModelPackage:
         return tuple(names.get(name, -1) for name in self.network_classes or self.class_names)
 
 
-def read_package(folder: Path) -> ModelPackage:
+def read_package(folder: str | os.PathLike[str]) -> ModelPackage:
     """Read and check one package folder.
 
     Raises:
         PackageInvalid: a file is missing or damaged, or a field is unknown or wrong.
     """
+    folder = Path(folder)
     config, where = read_object(folder / CONFIG_FILE), str(folder / CONFIG_FILE)
     if config.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
         raise PackageInvalid(
@@ -143,8 +148,10 @@ def read_package(folder: Path) -> ModelPackage:
         )
     if "model_module" in config or "model_class" in config:
         return _custom_package(folder, config, where)
-    architecture, family = _family(config, where)
     kind = _kind(config, where)
+    if kind == "hf":
+        return _hf_package(folder, config, where)
+    architecture, family = _family(config, where)
     weights = find_weights(folder, kind, config.get("weights") and text(config, "weights", where))
     inference = _inference_config(folder, kind)
     names, network_names = _names(folder, inference)
@@ -166,6 +173,7 @@ def read_package(folder: Path) -> ModelPackage:
         network_classes=network_names,
         files=files,
         settings=config,
+        warnings=key_warnings(config, CONFIG_FILE),
         requirements=_requirements(folder, config, kind, where),
         weights_bytes=weights.stat().st_size,
         recommended=parse_recommended(config, names, where),
@@ -209,7 +217,57 @@ def _custom_package(folder: Path, config: Mapping[str, Any], where: str) -> Mode
         files=files,
         code_class=code_class,
         settings=config,
+        warnings=key_warnings(config, CONFIG_FILE),
         requirements=_requirements(folder, config, "custom-code", where),
+    )
+
+
+def _hf_package(folder: Path, config: Mapping[str, Any], where: str) -> ModelPackage:
+    """A folder in Hugging Face format with our configuration beside: that names it, and may rename its classes."""
+    from inference_engine.hf_folder import package_from_hf
+
+    found = package_from_hf(folder)
+    declared = text(config, "model_architecture", where), text(config, "task_type", where)
+    if declared != (found.architecture, found.task):
+        raise PackageInvalid(
+            f"{where}: model_architecture and task_type are {declared}, config.json says "
+            f"{(found.architecture, found.task)}"
+        )
+    has_names = (folder / "class_names.txt").is_file()
+    names = read_class_names(folder / "class_names.txt") if has_names else found.class_names
+    if len(names) != len(found.class_names):
+        raise PackageInvalid(
+            f"{folder}: class_names.txt has {len(names)} names, id2label in config.json {len(found.class_names)}"
+        )
+    files = _files(folder, config, where)
+    precision = _precision(config.get("quantization"), where)
+    return replace(
+        found,
+        package_id=_package_id(folder, config),
+        model_id=_model_id(folder, config),
+        quantization=found.quantization if precision == "unknown" else precision,
+        class_names=names,
+        config=_hf_inference(folder, found.config),
+        digest=digest_of(files),
+        files=files,
+        settings=config,
+        warnings=key_warnings(config, CONFIG_FILE),
+        requirements=_requirements(folder, config, "hf", where),
+        recommended=parse_recommended(config, names, where),
+        weights_bytes=found.weights.stat().st_size,
+    )
+
+
+def _hf_inference(folder: Path, found: InferenceConfig) -> InferenceConfig:
+    """Batch limits and thresholds of an `inference_config.json`; the input is `preprocessor_config.json`'s."""
+    path = folder / "inference_config.json"
+    if not path.is_file():
+        return found
+    given, (height, width) = read_object(path), found.network_input.hw
+    check_known(given, {"forward_pass", "post_processing"}, f"{path}, beside preprocessor_config.json")
+    size = {"training_input_size": {"height": height, "width": width}}
+    return replace(
+        parse_inference_config({**given, "network_input": size}, str(path)), network_input=found.network_input
     )
 
 

@@ -15,6 +15,7 @@ from inference_engine.cache.packages import Fetch, PackageCache
 from inference_engine.cache.upkeep import prune
 from inference_engine.downloads import Download, download
 from inference_engine.errors import DownloadRefused, ModelNotFound, ProviderUnavailable
+from inference_engine.hf_folder import MODEL_TYPES
 from inference_engine.packages import CONFIG_FILE, ModelPackage, read_package
 from inference_engine.providers import FoundModel, ProviderOptions, provider
 from inference_engine.remote_packages import RemoteFile, RemotePackage
@@ -119,9 +120,9 @@ class RemoteModels:
 def against_reading(package: RemotePackage) -> str:
     """Why the package could not be read once it is here, which is known before it is fetched; empty: nothing."""
     own_config = any(file.name == CONFIG_FILE for file in package.files)
-    if own_config or family_of(package.architecture) is not None:
-        return ""
-    return f"architecture {package.architecture!r} is not one of {', '.join(known_architectures())}"
+    known = list(MODEL_TYPES) if package.kind == "hf" else known_architectures()
+    is_known = package.architecture in known or (package.kind != "hf" and family_of(package.architecture) is not None)
+    return "" if own_config or is_known else f"architecture {package.architecture!r} is not one of {', '.join(known)}"
 
 
 def config_of(package: RemotePackage) -> Mapping[str, Any]:

@@ -69,16 +69,17 @@ def against_trust(package: ModelPackage | RemotePackage, policy: TrustPolicy) ->
     if why is None or _is_allowed(package, policy):
         return None
     flag = "allow_local_code_packages=True" if package.kind == "custom-code" else "trust=True"
-    hint = f'if you know where it comes from: trust="{_identity(package)}", or {flag} for every such package'
+    hint = f'if you know where it comes from: trust="{trusted_hash(package)}", or {flag} for every such package'
     return "untrusted", f"{why}; it is opened only when trusted", hint
 
 
-def _identity(package: ModelPackage | RemotePackage) -> str:
+def trusted_hash(package: ModelPackage | RemotePackage) -> str:
+    """The hash that a caller names to trust a package as a whole."""
     return package.key if isinstance(package, RemotePackage) else package.digest
 
 
 def _is_allowed(package: ModelPackage | RemotePackage, policy: TrustPolicy) -> bool:
-    if _identity(package) in policy.hashes:
+    if trusted_hash(package) in policy.hashes:
         return True
     if isinstance(package, RemotePackage):
         # Before it is fetched only the package as a whole has a name: its key is a hash over its files' hashes.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from inference_engine.errors import PackageInvalid
 from inference_engine.packages import ModelPackage
 from inference_engine.sessions import TensorSpec
-from inference_engine.tasks import instance_segmentation
+from inference_engine.tasks import detection, instance_segmentation
 
 
 def check_widths(outputs: Sequence[TensorSpec], package: ModelPackage) -> None:
@@ -33,6 +33,8 @@ def _expected(package: ModelPackage, outputs: Sequence[TensorSpec]) -> tuple[tup
     count = package.network_class_count
     if package.family == "classification":
         return (2, 1), count, f"{count} classes"
+    if package.family == "yolo_objectness" and package.task == detection.TASK:
+        return ((3, 2), 6, "box, score, class") if package.config.is_fused else _objectness(count)
     if package.family != "yolo":
         return None
     extra = _coefficients(outputs) if package.task == instance_segmentation.TASK else 3 * package.key_point_places
@@ -42,6 +44,10 @@ def _expected(package: ModelPackage, outputs: Sequence[TensorSpec]) -> tuple[tup
     if package.config.is_fused:
         return (3, 2), 6 + extra, f"box, score, class{beside}"
     return (3, 1), 4 + count + extra, f"a box, {count} classes{beside}"
+
+
+def _objectness(count: int) -> tuple[tuple[int, int], int, str]:
+    return (3, 2), 5 + count, f"a box, objectness, {count} classes"
 
 
 def _coefficients(outputs: Sequence[TensorSpec]) -> int | None:

@@ -105,6 +105,13 @@ def backends_table() -> str:
     return "\n".join(rows)
 
 
+def package_keys_table() -> str:
+    """The packages page's table: keys of `model_config.json`, ours and the peer library's."""
+    from inference_engine.package_keys import KNOWN_KEYS, PEERS_KEYS
+
+    return _rows({**KNOWN_KEYS, **{key: f"(peer library) {said}" for key, said in PEERS_KEYS.items()}}, "key").rstrip()
+
+
 def _classes(module: object) -> Iterator[tuple[str, str]]:
     for _, found in inspect.getmembers(module, inspect.isclass):
         if "code" in vars(found) and issubclass(found, Exception):
@@ -126,18 +133,19 @@ def _with_section(text: str, name: str, content: str) -> str:
     begin = _BEGIN.format(name)
     head, found, rest = text.partition(begin)
     if not found:
-        raise ValueError(f"README.md has no {begin}")
+        raise ValueError(f"a page has no {begin}")
     return f"{head}{begin}\n{content}\n{_END}{rest.partition(_END)[2]}"
 
 
 def pages() -> dict[Path, str]:
     """Every generated file with what it should hold."""
-    readme = ROOT / "README.md"
+    readme, packages = ROOT / "README.md", ROOT / "docs/packages.md"
     return {
         ROOT / "docs/errors.md": errors_page(),
         **reason_pages(),
         ROOT / "docs/settings.md": settings_page(),
         readme: _with_section(readme.read_text(encoding="utf-8"), "backends", backends_table()),
+        packages: _with_section(packages.read_text(encoding="utf-8"), "package keys", package_keys_table()),
     }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -116,6 +117,14 @@ class Settings(BaseSettings):
         default=None, description="Who knows plain model ids, such as roboflow; unset: the models folders."
     )
     offline: bool = Field(default=False, description="Use fetched models only, and ask no provider.")
+    trust: Annotated[tuple[str, ...] | bool, NoDecode] = Field(
+        default=False,
+        description="Which packages workers here may open that can run code (TensorRT plans, TorchScript, exported "
+        "programs): sha256 hashes separated by `,`, or true for all of them.",
+    )
+    allow_local_code_packages: bool = Field(
+        default=False, description="Whether workers here may run packages with Python code of their own."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="Least level that is logged."
     )
@@ -129,6 +138,24 @@ class Settings(BaseSettings):
     def split_folders(cls, value: object) -> object:
         """Take `a:b` from the environment as well as a list from a file."""
         return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
+
+    @field_validator("trust", mode="before")
+    @classmethod
+    def split_hashes(cls, value: object) -> object:
+        """Take `a,b`, `true` and `all` from the environment as well as a list from a file; refuse what is no hash."""
+        from inference_engine.errors import ParameterInvalid
+        from inference_engine.trust import trust_policy
+
+        if isinstance(value, str):
+            words = {"": False, "0": False, "false": False, "1": True, "true": True, "all": True}
+            hashes = [part for part in re.split(r"[,:\s]+", value) if part]
+            value = words.get(value.strip().lower(), hashes)
+        if isinstance(value, list | tuple):
+            try:
+                trust_policy(value)
+            except ParameterInvalid as error:
+                raise ValueError(str(error)) from error
+        return value
 
     @field_validator("broker_url", "database_url", mode="before")
     @classmethod
@@ -211,6 +238,8 @@ class Settings(BaseSettings):
             "weights_provider": self.weights_provider,
             "api_keys": self.api_keys,
             "offline": self.offline,
+            "trust": self.trust,
+            "allow_local_code_packages": self.allow_local_code_packages,
             "log_level": self.log_level,
             "log_format": self.log_format,
             **{name: value for name, value in overrides.items() if value is not None},

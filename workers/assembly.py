@@ -10,6 +10,7 @@ from pathlib import Path
 from inference_engine.machine import Machine, probe_machine
 from inference_engine.providers import ProviderOptions
 from inference_engine.sniff import ImageLimits
+from inference_engine.trust import trust_policy
 from jobstore.ids import new_id
 from jobstore.schema import WorkerId
 from jobstore.store import JobStore
@@ -32,7 +33,8 @@ def build_runtime(config: WorkerConfig, slot: Slot) -> Runtime:
     cores = max(1, len(slot.cores))
     folders = tuple(map(Path, config.model_dirs))
     measured = Path(config.cache_dir).parent / "measured" if config.cache_dir else None
-    opener = Opener(slot.device, cores, config.max_wait_ms / 1000, folders, provider_options(config), measured)
+    trust = trust_policy(config.trust, config.allow_local_code_packages)
+    opener = Opener(slot.device, cores, config.max_wait_ms / 1000, folders, provider_options(config), measured, trust)
     in_flight = _IN_FLIGHT_PER_CORE * cores if slot.device == "cpu" else _IN_FLIGHT_ON_GPU
     machine = probe_machine()
     return Runtime(

@@ -21,6 +21,8 @@ class WorkerConfig:
         weights_provider: who knows plain model ids; None: the models folders.
         api_keys: provider -> key.
         offline: use what was fetched, and ask no provider.
+        trust: sha256 of packages that may be opened although they can run code; true: all but those with Python.
+        allow_local_code_packages: packages with Python code of their own may run.
         concurrency: shards a process works on at a time.
         max_wait_ms: how long the first image of a batch waits for others.
         lease_s: seconds after its last sign of life that a shard is taken from a worker.
@@ -45,6 +47,8 @@ class WorkerConfig:
     weights_provider: str | None = None
     api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     offline: bool = False
+    trust: tuple[str, ...] | bool = False
+    allow_local_code_packages: bool = False
     concurrency: int = 4
     max_wait_ms: float = 10.0
     lease_s: float = 60.0

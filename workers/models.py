@@ -14,15 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from inference_engine.batching import BatchPolicy, MicroBatcher
-from inference_engine.errors import EngineError, ParameterInvalid
+from inference_engine.called import open_vision_model
+from inference_engine.errors import EngineError, NoRunnableBackend, ParameterInvalid
 from inference_engine.images import Image
-from inference_engine.loading import decide, open_decided
+from inference_engine.loading import decide
 from inference_engine.machine import probe_machine
 from inference_engine.model import VisionModel
 from inference_engine.negotiation import Decision, Wishes
 from inference_engine.options import STRATEGIES
 from inference_engine.providers import ProviderOptions
+from inference_engine.sessions import SessionOptions
+from inference_engine.trust import TrustPolicy
 from workers.placement import batch_policy, session_options
+from workers.trusting import operator_hints
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +60,7 @@ class Opener:
     Attributes:
         cores: cores of this process.
         resolution_dir: folder where measurements are remembered; None: they are not.
+        trust: what this machine's operator trusts; no job can widen it.
     """
 
     device: str
@@ -64,6 +69,7 @@ class Opener:
     model_dirs: tuple[Path, ...] = ()
     provider_options: ProviderOptions = ProviderOptions()  # noqa: RUF009 (frozen)
     resolution_dir: Path | None = None
+    trust: TrustPolicy = TrustPolicy()  # noqa: RUF009 (frozen)
 
     def __call__(self, reference: str, wishes: Mapping[str, Any], samples: Samples) -> LoadedModel:
         """Negotiate, open, and run one empty image, so that the first real one does not pay for warming up.
@@ -76,17 +82,19 @@ class Opener:
             EngineError: the model cannot be opened, or a wish is unknown.
         """
         started = time.perf_counter()
-        strategy, wished = split_wishes(wishes, self.device)
+        strategy, wished = split_wishes(wishes, self.device, self.trust)
         decision = decide(reference, wished, model_dirs=self.model_dirs, provider_options=self.provider_options)
+        if decision.chosen is None:
+            raise NoRunnableBackend(f"nothing here runs {decision.model_id}\n{decision}{operator_hints(decision)}")
         if strategy == "measured":
             decision = self._measured(decision, samples())
         chosen = decision.chosen
         if chosen is not None and chosen.measurement is not None:
             tuned = chosen.measurement.setting
-            model = open_decided(decision)
+            model = open_vision_model(decision, SessionOptions())
             policy = BatchPolicy(tuned.batch, self.max_wait_s, tuned.streams)
         else:
-            model = open_decided(decision, session_options(self.device, self.cores))
+            model = open_vision_model(decision, session_options(self.device, self.cores))
             most = model.session.max_batch_size, wished.largest_batch
             policy = batch_policy(self.device, model.session.concurrency, most, self.max_wait_s)
         try:
@@ -107,8 +115,12 @@ class Opener:
         return resolve(decision, probe_machine(), images, limits=Limits(self.cores, self.cores), cache=cache)
 
 
-def split_wishes(wishes: Mapping[str, Any], device: str) -> tuple[str, Wishes]:
-    """A job's wishes as the strategy and what negotiation takes.
+def split_wishes(
+    wishes: Mapping[str, Any],
+    device: str,
+    trust: TrustPolicy = TrustPolicy(),  # noqa: B008 (frozen)
+) -> tuple[str, Wishes]:
+    """A job's wishes as the strategy and what negotiation takes; trust is the worker's own, and no wish.
 
     Raises:
         ParameterInvalid: a wish that is not known.
@@ -121,7 +133,7 @@ def split_wishes(wishes: Mapping[str, Any], device: str) -> tuple[str, Wishes]:
             f"wishes {dict(wishes)!r}: expected some of {', '.join(sorted(known))}, and strategy as one of "
             f"{', '.join(STRATEGIES)}"
         )
-    return strategy, Wishes(**rest)
+    return strategy, Wishes(**rest, trust=trust)
 
 
 def warm_up(model: VisionModel) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference_engine.boxes import centre_to_corners, top_k
-from inference_engine.errors import EngineError, OutputInvalid
+from inference_engine.errors import EngineError, OutputInvalid, ParameterInvalid
 from inference_engine.hf_folder import MASKED
 from inference_engine.images import Fit, Image, to_original
 from inference_engine.model import Recipe
@@ -140,7 +140,13 @@ def _scaled(image: Image, steps: Mapping[str, Any], architecture: str) -> npt.ND
 
 
 def check_params(given: Mapping[str, Any], package: ModelPackage) -> DetectionParams:
-    """The detector's parameters; `iou_threshold` and `class_agnostic` do nothing, since no box suppresses another."""
+    """The detector's parameters, filled up from the package.
+
+    Raises:
+        ParameterInvalid: a value is wrong, or asks for suppression of boxes, which these models do without.
+    """
+    if late := [name for name in ("iou_threshold", "class_agnostic") if given.get(name) is not None]:
+        raise ParameterInvalid(f"{late[0]} cannot be changed: no box suppresses another in {package.architecture}")
     return detection.detection_params(given, package.config.nms, package.class_names, package.recommended)
 
 

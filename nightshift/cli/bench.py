@@ -10,10 +10,12 @@ import click
 from nightshift.cli.errors import NO_BACKEND
 from nightshift.cli.output import duration, json_option, print_json, print_rows, say
 from nightshift.cli.request import model_reference
+from nightshift.cli.trust import trust_options, trust_settings
 from nightshift.settings import load_settings
 
 if TYPE_CHECKING:
     from inference_engine.negotiation import Candidate, Decision
+    from nightshift.settings import Settings
 
 _COLUMNS = (
     "package",
@@ -46,10 +48,21 @@ _MOST = 12
     help="Seconds to measure in.",
 )
 @click.option("--streams", type=click.IntRange(min=1), help="Runs at once at most; by default one a core.")
+@trust_options
 @json_option
-def bench(model: str, images: Path | None, budget_s: float, streams: int | None, as_json: bool) -> int:
+def bench(  # noqa: PLR0913 (click passes each option)
+    *,
+    model: str,
+    images: Path | None,
+    budget_s: float,
+    streams: int | None,
+    trust: tuple[str, ...] | bool | None,
+    allow_code: bool,
+    as_json: bool,
+) -> int:
     """Measure everything that runs MODEL here, and compare what it says."""
-    decision = _measure(model_reference(model), images, budget_s, streams)
+    settings = load_settings(**trust_settings(trust, allow_code))
+    decision = _measure(settings, model_reference(model), images, budget_s, streams)
     if as_json:
         print_json({**decision.to_record(), "chosen": decision.chosen})
     else:
@@ -58,15 +71,17 @@ def bench(model: str, images: Path | None, budget_s: float, streams: int | None,
     return 0 if decision.chosen is not None else NO_BACKEND
 
 
-def _measure(model: str, images: Path | None, budget_s: float, streams: int | None) -> Decision:
+def _measure(settings: Settings, model: str, images: Path | None, budget_s: float, streams: int | None) -> Decision:
     from inference_engine.loading import decide
     from inference_engine.machine import probe_machine
     from inference_engine.measuring import measure
     from inference_engine.negotiation import Wishes
+    from inference_engine.trust import trust_policy
     from inference_engine.tuning import Limits
 
     machine = probe_machine()
-    decision = decide(model, Wishes(), model_dirs=load_settings().all_model_dirs, machine=machine)
+    wishes = Wishes(trust=trust_policy(settings.trust, settings.allow_local_code_packages))
+    decision = decide(model, wishes, model_dirs=settings.all_model_dirs, machine=machine)
     if decision.chosen is None:
         return decision
     pictures = _pictures(images) if images else None

@@ -9,6 +9,7 @@ import click
 
 from nightshift.cli.output import duration, json_option, print_json, print_rows, say
 from nightshift.cli.request import hardware_here
+from nightshift.cli.trust import trust_options, trust_settings
 from nightshift.settings import load_settings
 from nightshift.stack import open_stack, open_store
 
@@ -26,13 +27,22 @@ _concurrency = click.option(
 @_hardware
 @_processes
 @_concurrency
+@trust_options
 @json_option
-def up(hardware: str | None, cpu_processes: int | None, concurrency: int | None, as_json: bool) -> None:
+def up(
+    *,
+    hardware: str | None,
+    cpu_processes: int | None,
+    concurrency: int | None,
+    trust: tuple[str, ...] | bool | None,
+    allow_code: bool,
+    as_json: bool,
+) -> None:
     """Run workers here until Ctrl-C, with Redis if no broker is configured."""
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())
-    settings = load_settings()
+    settings = load_settings(**trust_settings(trust, allow_code))
     served = hardware_here(hardware or settings.worker.hardware)
     options = {"cpu_processes": cpu_processes, "concurrency": concurrency}
     with open_stack(settings, with_workers=True, hardware=served, **options) as stack:
@@ -55,11 +65,19 @@ def worker() -> None:
 @_hardware
 @_processes
 @_concurrency
-def start(hardware: str | None, cpu_processes: int | None, concurrency: int | None) -> int:
+@trust_options
+def start(
+    *,
+    hardware: str | None,
+    cpu_processes: int | None,
+    concurrency: int | None,
+    trust: tuple[str, ...] | bool | None,
+    allow_code: bool,
+) -> int:
     """Run this machine's worker processes in the foreground; SIGTERM drains them."""
     from workers.launch import main
 
-    settings = load_settings()
+    settings = load_settings(**trust_settings(trust, allow_code))
     if settings.broker_url is None:
         raise click.UsageError(
             "no broker is configured: set NIGHTSHIFT_BROKER_URL and NIGHTSHIFT_DATABASE_URL, or use `nightshift up`"

@@ -134,6 +134,8 @@ def decide_here(settings: Settings, model: str, hardware: str, wishes: Mapping[s
         device=device,
         model_dirs=settings.all_model_dirs,
         provider_options=settings.provider_options,
+        trust=settings.trust,
+        allow_local_code_packages=settings.allow_local_code_packages,
         **{name: value for name, value in wishes.items() if name != "strategy"},
     )
 
@@ -147,11 +149,15 @@ def check_here(settings: Settings, request: JobRequest) -> None:
     from inference_engine.errors import NoRunnableBackend
     from inference_engine.families import recipe
     from inference_engine.finding import local_package
+    from workers.trusting import operator_hints
 
     decision = decide_here(settings, request.model, request.hardware, request.wishes)
     if decision.chosen is None:
-        raise NoRunnableBackend(f"nothing on this machine runs {decision.model_id}\n{decision}")
+        told = f"{decision}{operator_hints(decision)}"
+        raise NoRunnableBackend(f"nothing on this machine runs {decision.model_id}\n{told}")
     package = local_package(decision.packages[decision.chosen.package_id])
+    if package.kind == "custom-code":
+        return  # its parameters are known to its code only, which runs in the worker and not here
     recipe(package.family, package.task).check_params(request.params, package)
 
 

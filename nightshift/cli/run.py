@@ -12,6 +12,7 @@ from nightshift.cli.follow import follow, tell_done, tell_interrupted, tell_trou
 from nightshift.cli.output import count, json_option, print_json, say
 from nightshift.cli.request import JobRequest, check_here, hardware_here, hardware_of_fleet, job_options
 from nightshift.cli.summary import exit_status, record, short, tell_exports
+from nightshift.cli.trust import trust_options, trust_settings
 from nightshift.settings import Settings, load_settings
 from workers.logs import configure_logging
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from producer.sources import SourceReport
 
 DEFAULT_FORMATS = ("coco", "jsonl")
+_OTHERS_DECIDE = (
+    "--trust and --allow-code are for workers that this command starts, and it hands the job to others: "
+    "set NIGHTSHIFT_TRUST or NIGHTSHIFT_ALLOW_LOCAL_CODE_PACKAGES where those are started"
+)
 
 
 def _formats(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -41,8 +46,16 @@ def _formats(_: click.Context, __: click.Parameter, value: str | None) -> tuple[
 @job_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the exports.")
 @click.option("-f", "--formats", callback=_formats, metavar="A,B", help="Export formats [default: coco,jsonl].")
+@trust_options
 @json_option
-def run(output: Path | None, formats: tuple[str, ...], as_json: bool, **options: Any) -> int:
+def run(
+    output: Path | None,
+    formats: tuple[str, ...],
+    trust: tuple[str, ...] | bool | None,
+    allow_code: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
     """Label pictures here and now: submit, wait, export.
 
     SOURCE is a folder, a pattern such as 'photos/**/*.jpg', a manifest (.csv, .jsonl, .txt) or a picture. Where no
@@ -52,10 +65,15 @@ def run(output: Path | None, formats: tuple[str, ...], as_json: bool, **options:
         raise click.UsageError("--formats needs a folder to write to: -o DIR")
     if output is not None and output.exists() and not output.is_dir():
         raise click.UsageError(f"{output} is a file; -o takes a folder")
-    request, settings = JobRequest.from_options(options), load_settings()
+    trusted = trust_settings(trust, allow_code)
+    request, settings = JobRequest.from_options(options), load_settings(**trusted)
+    if trusted and not settings.is_embedded:
+        raise click.UsageError(_OTHERS_DECIDE)
     configure_logging(settings.quiet_log_level, settings.log_format)
     items, report = _items(request)
     with _open(settings, request) as stack:
+        if trusted and stack.workers is None:
+            raise click.UsageError(_OTHERS_DECIDE)
         if settings.is_embedded:
             check_here(settings, request)  # after the workers' start, which takes longer
         job_id = _submit(stack, request, items)

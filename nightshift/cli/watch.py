@@ -7,6 +7,7 @@ import click
 from nightshift.cli.follow import follow, tell_done, tell_interrupted, tell_trouble
 from nightshift.cli.output import json_option, print_json, say
 from nightshift.cli.summary import exit_status, record
+from nightshift.cli.trust import trust_options, trust_settings
 from nightshift.settings import load_settings
 from nightshift.stack import open_client, open_stack, open_store
 from workers.logs import configure_logging
@@ -14,14 +15,15 @@ from workers.logs import configure_logging
 
 @click.command()
 @click.argument("job")
+@trust_options
 @json_option
-def watch(job: str, as_json: bool) -> int:
+def watch(job: str, trust: tuple[str, ...] | bool | None, allow_code: bool, as_json: bool) -> int:
     """Follow a job until it ends, and leave with its exit status.
 
     Where no broker is configured and no other command works on the job, the workers are started here: this is how
     an interrupted `run` goes on.
     """
-    settings = load_settings()
+    settings = load_settings(**trust_settings(trust, allow_code))
     configure_logging(settings.quiet_log_level, settings.log_format)
     with open_store(settings) as store:
         found = store.status(store.find_job(job))

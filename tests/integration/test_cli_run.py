@@ -3,49 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from nightshift.claim import Claim
 from nightshift.embedded import ping
-
-DEADLINE_S = 120
-
-
-@pytest.fixture
-def environment(tmp_path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("NIGHTSHIFT_")}
-    return {**kept, "NIGHTSHIFT_DATA_DIR": str(tmp_path / "data"), "OMP_NUM_THREADS": "1"}
-
-
-@pytest.fixture
-def photos(tmp_path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for index in range(3):
-        picture = np.random.default_rng(index).integers(0, 255, (120, 160, 3), dtype=np.uint8)
-        cv2.imwrite(str(folder / f"{index}.png"), picture)
-    return folder
-
-
-def start(environment: dict[str, str], *arguments: str, **options) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "nightshift", *arguments]
-    return subprocess.Popen(
-        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
-    )
-
-
-def nightshift(environment: dict[str, str], *arguments: str) -> tuple[int, str, str]:
-    with start(environment, *arguments) as process:
-        out, err = process.communicate(timeout=DEADLINE_S)
-    return process.returncode, out, err
+from tests.fixtures.cli import DEADLINE_S, nightshift, start
 
 
 def test_run_labels_exports_and_leaves_nothing_running(environment, photos, tmp_path):

@@ -105,7 +105,7 @@ def test_a_file_without_names_says_what_to_do(write_onnx):
 
 
 def test_a_head_of_another_width_is_refused(write_onnx):
-    with pytest.raises(PackageInvalid, match=r"expected \(n, 6, anchors\) for 2 classes"):
+    with pytest.raises(PackageInvalid, match=r"expected \(n, 6, anchors\) or \(n, anchors, 7\) for 2 classes"):
         AutoModel.from_pretrained(write_onnx(np.zeros((84, 10)), metadata=LEFT))
 
 

@@ -13,6 +13,7 @@ from inference_engine.errors import PackageInvalid, ParameterInvalid
 from inference_engine.package_writer import NewPackage, add_package, hash_report
 from inference_engine.packages import read_package
 from nightshift.cli import cli
+from tests.fixtures.hf_models import write_hf_model
 from tests.unit.engine.conftest import detector_model
 from tests.unit.engine.test_exported_onnx import HEAD, LEFT
 
@@ -77,39 +78,47 @@ def test_safetensors_need_their_module(tmp_path):
     assert package.module == ("tinydet", {"width": 4})
 
 
-def test_a_hugging_face_folder_keeps_its_input_and_leaves_pickles_behind(tmp_path):
-    folder = tmp_path / "vit"
-    folder.mkdir()
-    labels = {str(index): f"class {index}" for index in range(11)}
-    config = {
-        "model_type": "vit",
-        "architectures": ["ViTForImageClassification"],
-        "id2label": labels,
-        "dtype": "float32",
-    }
-    processor = {
-        "size": {"height": 24, "width": 48},
-        "rescale_factor": 0.0078125,
-        "image_mean": [0.5] * 3,
-        "image_std": [0.25] * 3,
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
-    (folder / "pytorch_model.bin").write_bytes(b"pickle")
-    save_file({"w": np.ones(2, np.float32)}, folder / "model.safetensors")
+def test_a_hugging_face_folder_is_added_verified_opened_and_gives_the_same_boxes(tmp_path):
+    write_hf_model(tmp_path / "saved", "rt_detr")
+    (tmp_path / "saved" / "pytorch_model.bin").write_bytes(b"pickle")
+    picture = np.random.default_rng(5).integers(0, 256, (40, 60, 3), np.uint8)
 
-    package = add_package(folder, tmp_path / "models", NewPackage("vit"))
+    package = add_package(tmp_path / "saved", tmp_path / "models", NewPackage("pets"))
+    folder = package.weights.parent
+    alone, added = (AutoModel.from_pretrained(place) for place in (tmp_path / "saved", folder))
 
-    network = package.config.network_input
-    assert (package.kind, package.architecture, package.task, package.quantization) == (
-        "hf",
-        "vit",
-        "classification",
-        "fp32",
-    )
-    assert package.class_names[10] == "class 10"
-    assert (network.hw, network.scaling_factor, network.mean, network.std) == ((24, 48), 128, (0.5,) * 3, (0.25,) * 3)
+    assert (package.kind, package.family, package.package_id) == ("hf", "hf_detection", "pets-hf-fp32")
     assert "pytorch_model.bin" not in package.files
+    assert {verdict for _, verdict in hash_report(folder)} == {"ok"}
+    assert added(picture, confidence=0) == alone(picture, confidence=0)
+    assert len(added(picture, confidence=0)[0]) == 10
+
+
+def test_a_hugging_face_folder_takes_other_names_and_thresholds_and_refuses_another_input(tmp_path):
+    write_hf_model(tmp_path / "saved", "yolos")
+    nms = {"post_processing": {"type": "nms", "fused": False, "nms_parameters": {"max_detections": 2}}}
+    names = ("Katze", "Hund", "Kuh")
+
+    package = add_package(tmp_path / "saved", tmp_path / "m", NewPackage("pets", class_names=names, inference=nms))
+    (found,) = AutoModel.from_pretrained(package.weights.parent)(np.zeros((8, 8, 3), np.uint8), confidence=0)
+
+    assert (found.class_names, len(found)) == (names, 2)
+    with pytest.raises(PackageInvalid, match=r"unknown key 'network_input'"):
+        add_package(tmp_path / "saved", tmp_path / "n", NewPackage("pets", inference={"network_input": {}}))
+    with pytest.raises(PackageInvalid, match=r"class_names\.txt has 1 names, id2label in config.json 3"):
+        add_package(tmp_path / "saved", tmp_path / "n", NewPackage("pets", class_names=("cat",)))
+    with pytest.raises(ParameterInvalid, match="leave out --size"):
+        add_package(tmp_path / "saved", tmp_path / "n", NewPackage("pets", size=(8, 8)))
+
+
+def test_an_architecture_that_nobody_opens_is_not_added(tmp_path):
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "papyrus"}))
+    (folder / "preprocessor_config.json").write_text("{}")
+
+    with pytest.raises(PackageInvalid, match="model_type 'papyrus' is not one of"):
+        add_package(folder, tmp_path / "models", NewPackage("scroll"))
 
 
 def test_a_package_that_is_there_is_not_written_over_and_a_failure_leaves_nothing(write_onnx, tmp_path):
@@ -119,7 +128,7 @@ def test_a_package_that_is_there_is_not_written_over_and_a_failure_leaves_nothin
     with pytest.raises(PackageInvalid, match="exists already"):
         add_package(path, tmp_path / "models", NewPackage("pets"))
     with pytest.raises(PackageInvalid):
-        add_package(path, tmp_path / "models", NewPackage("pets", package_id="second", architecture="resnet"))
+        add_package(path, tmp_path / "models", NewPackage("pets", package_id="second", architecture="papyrus"))
     assert [each.name for each in (tmp_path / "models" / "pets").iterdir()] == ["onnx-fp32"]
 
 
@@ -167,7 +176,7 @@ def test_two_files_that_could_be_the_weights_are_refused(write_package):
 
 @pytest.mark.parametrize(
     ("given", "kind"),
-    [("torch-script", "torch-script"), ("hugging-face", "hf"), ("ONNX", "onnx"), ("torch_export", "torch-export")],
+    [("torch-script", "torch-script"), ("tensorrt", "trt"), ("ONNX", "onnx"), ("torch_export", "torch-export")],
 )
 def test_kinds_have_the_peers_names_too(write_package, given, kind):
     assert read_package(write_package(backend_type=given)).kind == kind

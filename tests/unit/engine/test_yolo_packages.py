@@ -59,7 +59,7 @@ def test_what_a_package_recommends_goes_before_its_suppressions_defaults(write_p
 
 
 @pytest.mark.parametrize("given", [{"iou_threshold": 0.3}, {"class_agnostic": True}])
-def test_a_fused_suppression_refuses_what_it_would_ignore(write_package, given):
+def test_peer_defect_21_a_fused_suppression_refuses_what_it_would_ignore(write_package, given):
     model = AutoModel.from_pretrained(write_package(inference=FUSED, head=BOXES))
 
     with pytest.raises(ParameterInvalid, match="fused"):

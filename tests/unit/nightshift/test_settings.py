@@ -121,6 +121,7 @@ def test_settings_cannot_be_changed():
 def test_worker_settings_are_the_fields_and_defaults_of_the_worker_config():
     from_elsewhere = {"database_url", "broker_url", "model_dirs", "log_level", "log_format"}
     from_elsewhere |= {"cache_dir", "cache_max_bytes", "weights_provider", "api_keys", "offline"}
+    from_elsewhere |= {"trust", "allow_local_code_packages"}
     expected = {f.name: f.default for f in dataclasses.fields(WorkerConfig) if f.name not in from_elsewhere}
 
     assert WorkerSettings().model_dump() == expected
@@ -134,3 +135,40 @@ def test_an_override_of_the_worker_config_wins_unless_it_is_none():
 
 def test_every_variable_has_a_description():
     assert all(known_variables().values())
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", False),
+        ("false", False),
+        ("true", True),
+        ("all", True),
+        ("A" * 64, ("A" * 64,)),
+        (f"{'a' * 64},{'b' * 64}", ("a" * 64, "b" * 64)),
+    ],
+    ids=["empty", "false", "true", "all", "one", "two"],
+)
+def test_trust_is_nothing_all_or_hashes(monkeypatch, text, found):
+    monkeypatch.setenv("NIGHTSHIFT_TRUST", text)
+
+    settings = load_settings()
+
+    assert settings.trust == found
+    assert settings.worker_config("redis://x").trust == found
+
+
+@pytest.mark.parametrize("text", ["yes please", "a" * 63, "a" * 64 + ",b"])
+def test_trust_in_what_is_no_hash_is_refused(monkeypatch, text):
+    monkeypatch.setenv("NIGHTSHIFT_TRUST", text)
+
+    with pytest.raises(SettingsInvalid, match=r"NIGHTSHIFT_TRUST .*sha256 hashes"):
+        load_settings()
+
+
+def test_the_file_may_list_trusted_hashes(tmp_path):
+    (tmp_path / "nightshift.toml").write_text(f"trust = ['{'c' * 64}']\nallow_local_code_packages = true\n")
+
+    config = load_settings().worker_config("redis://x")
+
+    assert (config.trust, config.allow_local_code_packages) == (("c" * 64,), True)

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inference_engine.errors import EngineError, ModelNotFound, ParameterInvalid
+from inference_engine.errors import EngineError, ModelNotFound, NoRunnableBackend, PackageInvalid, ParameterInvalid
+from inference_engine.trust import TrustPolicy
 from workers.models import ModelPool, Opener, split_wishes
 
-MODELS = Path(__file__).parents[3] / "models"
+MODELS, EXAMPLES = (Path(__file__).parents[3] / name for name in ("models", "examples"))
 
 
 class FakeModel:
@@ -107,10 +108,43 @@ def test_a_jobs_wishes_are_a_strategy_and_what_negotiation_takes():
     assert split_wishes({}, "cuda:0")[0] == "order"
 
 
-@pytest.mark.parametrize("wishes", [{"strategy": "luck"}, {"speed": "high"}])
+@pytest.mark.parametrize(
+    "wishes", [{"strategy": "luck"}, {"speed": "high"}, {"trust": True}, {"allow_local_code_packages": True}]
+)
 def test_a_wish_that_is_not_known_is_refused(wishes):
     with pytest.raises(ParameterInvalid, match="expected some of"):
         split_wishes(wishes, "cpu")
+
+
+def test_trust_is_the_workers_own():
+    assert split_wishes({"backend": "torch"}, "cpu", TrustPolicy(allows_compiled=True))[1].trust.allows_compiled
+
+
+def test_a_package_that_the_operator_does_not_trust_is_refused_with_what_would_admit_it():
+    with pytest.raises(NoRunnableBackend, match="--allow-code, NIGHTSHIFT_ALLOW_LOCAL_CODE_PACKAGES=true"):
+        Opener("cpu", 1, 0.01)(str(EXAMPLES / "custom_package"), {}, lambda: ())
+
+
+def test_custom_code_that_cannot_be_called_is_refused_with_what_a_job_needs():
+    opener = Opener("cpu", 1, 0.01, trust=TrustPolicy(allows_local_code=True))
+
+    with pytest.raises(PackageInvalid, match=r"BrightnessModel cannot be called; a job needs __call__\(images"):
+        opener(str(EXAMPLES / "custom_package"), {}, lambda: ())
+
+
+@pytest.mark.parametrize("strategy", ["order", "measured"])
+def test_a_custom_model_takes_its_own_parameters_and_no_others(strategy):
+    opener = Opener("cpu", 1, 0.01, trust=TrustPolicy(allows_local_code=True))
+    loaded = opener(str(EXAMPLES / "custom_detector"), {"strategy": strategy}, lambda: [np.zeros((8, 8, 3), np.uint8)])
+
+    model = loaded.model
+    tensors, fit = model.preprocess(np.zeros((8, 8, 3), np.uint8))
+    (found,) = model.postprocess(loaded.batcher.submit(tensors).result(), [fit], model.check_params({"confidence": 1}))
+    with pytest.raises(ParameterInvalid, match="unknown parameter 'iou_threshold'; this model takes confidence"):
+        model.check_params({"iou_threshold": 0.5})
+    loaded.close()
+
+    assert found.xyxy.tolist() == [[0, 0, 8, 8]]
 
 
 def test_a_measured_model_runs_as_it_was_fastest_and_is_remembered(tmp_path):

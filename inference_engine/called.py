@@ -1,0 +1,106 @@
+"""A model that is only called, as custom code makes them, behind the three steps that workers run.
+
+The session passes pictures through, one a run, and the recipe's last step calls the model: only there are the
+parameters of the job known. Calls are made one at a time, since nothing is known of the code's threads.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from inference_engine.errors import OutputInvalid, PackageInvalid, ParameterInvalid
+from inference_engine.images import Fit, Image
+from inference_engine.loading import CUSTOM, open_first
+from inference_engine.model import Recipe, VisionModel
+from inference_engine.negotiation import Decision, Reason
+from inference_engine.packages import ModelPackage
+from inference_engine.sessions import Array, SessionOptions, Tensors, TensorSpec
+
+_PICTURES = TensorSpec("images", (None, None, None, 3), "uint8")
+
+
+def open_vision_model(decision: Decision, options: SessionOptions) -> VisionModel:
+    """Open what was chosen, as `open_decided` does; a model of custom code is put behind the steps of a `VisionModel`.
+
+    Raises:
+        NoRunnableBackend, ProviderError, DownloadRefused.
+        PackageInvalid: the custom model cannot be called with pictures.
+    """
+    found, decision = open_first(decision, options)
+    if isinstance(found, VisionModel):
+        return found
+    package = decision.packages[decision.chosen.package_id] if decision.chosen else None
+    if not isinstance(package, ModelPackage):
+        raise PackageInvalid(f"{decision.model_id}: an open model without a package on disk")
+    if not callable(found):
+        raise PackageInvalid(
+            f"{package.weights}: {type(found).__name__} cannot be called; a job needs "
+            "__call__(images, *, input_color_format=None, **parameters) that gives one prediction a picture"
+        )
+    return VisionModel(package, PassingSession(found), called_recipe(found), decision)
+
+
+def without_called(decision: Decision) -> Decision | None:
+    """The decision without models that are only called, which have no session to measure; None where all are such."""
+    runnable = [c for c in decision.candidates if c.verdict != "rejected"]
+    called = {c.package_id for c in runnable if c.backend == CUSTOM}
+    if all(c.package_id in called for c in runnable):
+        return None
+    for package_id in sorted(called):
+        reason = Reason("not_measured", "a model that is only called has no session to measure")
+        decision = decision.without_package(package_id, reason)
+    return decision
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PassingSession:
+    """Gives what it gets; one picture a run, so that pictures of different sizes never meet."""
+
+    model: Any
+    inputs: Sequence[TensorSpec] = (_PICTURES,)
+    outputs: Sequence[TensorSpec] = (_PICTURES,)
+    max_batch_size: int = 1
+    concurrency: int = 1
+
+    def run(self, inputs: Tensors) -> dict[str, Array]:
+        """Pass the picture on."""
+        return dict(inputs)
+
+    def close(self) -> None:
+        """Close the model, if it can be."""
+        getattr(self.model, "close", lambda: None)()
+
+
+def called_recipe(model: Callable[..., Any]) -> Recipe:
+    """The three functions around one callable model."""
+    lock = threading.Lock()
+
+    def preprocess(image: Image, _: ModelPackage) -> tuple[Tensors, Fit]:
+        return {"images": image[None]}, Fit((1.0, 1.0), (0, 0), (image.shape[0], image.shape[1]))
+
+    def postprocess(outputs: Tensors, fits: Sequence[Fit], package: ModelPackage, params: Any) -> list[Any]:
+        with lock:
+            found = model(list(outputs["images"]), input_color_format="rgb", **params)
+        if not isinstance(found, list) or len(found) != len(fits) or not all(hasattr(p, "to_record") for p in found):
+            raise OutputInvalid(
+                f"{package.weights.name} gave {found!r:.200} for {len(fits)} pictures, "
+                "expected a list of one prediction a picture, each with to_record()"
+            )
+        return found
+
+    return Recipe(preprocess, postprocess, lambda given, _: _checked(model, given))
+
+
+def _checked(model: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The call's parameters, if the model's signature has them."""
+    taken = inspect.signature(model).parameters.values()
+    names = [p.name for p in taken if p.kind is p.KEYWORD_ONLY and p.name != "input_color_format"]
+    is_open = any(p.kind is p.VAR_KEYWORD for p in taken)
+    wanted = {name: value for name, value in given.items() if value is not None}
+    if not is_open and (unknown := sorted(set(wanted) - set(names))):
+        raise ParameterInvalid(f"unknown parameter {unknown[0]!r}; this model takes {', '.join(names) or 'none'}")
+    return wanted
