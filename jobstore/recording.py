@@ -126,4 +126,5 @@ def _row(lease: Lease, outcome: Outcome, decision_id: DecisionId | None) -> dict
         "timings_ms": to_json_or_none(outcome.timings_ms),
         "decision_id": decision_id,
         "attempt": lease.attempt,
+        "tries": outcome.tries,
     }

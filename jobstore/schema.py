@@ -20,16 +20,23 @@ DEFAULT_TENANT = "default"
 
 
 class JobState(StrEnum):
-    """Where a job stands; `JobState.ENDED` lists the states that it never leaves by itself."""
+    """Where a job stands; `ENDED_STATES` are those that it never leaves, `RUNNABLE_STATES` those in which it works."""
 
+    CANARY = "canary"  # its first items run alone, to see what the rest would cost
     RUNNING = "running"  # shards are waiting or worked on
     COMPLETED = "completed"  # every item is ok or cached
     COMPLETED_WITH_ERRORS = "completed_with_errors"  # every item has its outcome, some failed
     FAILED = "failed"  # it could not go on (no runnable backend ...); what was left is skipped
     CANCELLED = "cancelled"  # somebody ended it; what was left is skipped
+    PAUSED = "paused"  # somebody stopped it; nothing is released until it is resumed
+    NEEDS_ATTENTION = "needs_attention"  # its canary or its failures stopped it; resume or cancel
+    EXPIRED = "expired"  # its time was over; what was left is skipped
 
 
-ENDED_STATES = frozenset({JobState.COMPLETED, JobState.COMPLETED_WITH_ERRORS, JobState.FAILED, JobState.CANCELLED})
+RUNNABLE_STATES = frozenset({JobState.CANARY, JobState.RUNNING})
+ENDED_STATES = frozenset(
+    {JobState.COMPLETED, JobState.COMPLETED_WITH_ERRORS, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}
+)
 
 
 class ShardState(StrEnum):
@@ -84,6 +91,10 @@ class JobSpec:
         hardware: classes that may run it, best first; each names a queue.
         priority: higher goes first.
         max_failure_rate: share of failed items, 0 to 1, above which the job's end counts as over its limit.
+        max_failures: failed items above which the job stops and needs attention; None: only the rate counts.
+        canary_items: first items that run alone; None: from the number of items, 0: none.
+        deadline: when it should be done, seconds since the epoch; of equal jobs the earlier goes first.
+        expires: when what is left is given up, seconds since the epoch.
         shard_size: items a shard; None: from the number of items.
         client_token: a second submit with the same token (and tenant) returns the first job.
     """
@@ -96,6 +107,10 @@ class JobSpec:
     hardware: tuple[str, ...] = ("cpu",)
     priority: int = 0
     max_failure_rate: float = 0.02
+    max_failures: int | None = None
+    canary_items: int | None = None
+    deadline: float | None = None
+    expires: float | None = None
     shard_size: int | None = None
     client_token: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -148,6 +163,7 @@ class Outcome:
         record: the prediction as its task's `to_record` gives it.
         blob: arrays that do not belong into JSON, encoded by the task.
         timings_ms: milliseconds by stage: fetch, decode, preprocess, forward (wait included), postprocess.
+        tries: how often it was run; workers that died over it are not counted here.
     """
 
     idx: int
@@ -157,6 +173,7 @@ class Outcome:
     blob: bytes | None = None
     error: ItemError | None = None
     timings_ms: Mapping[str, float] | None = None
+    tries: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +208,15 @@ class DecisionRow:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """One worker process, as it reports itself."""
+    """One worker process, as it reports itself.
+
+    Attributes:
+        serves: hardware classes whose queues it consumes, its own first.
+        active: shards in work.
+        memory_bytes: resident memory of the process.
+        stats: by model, how full batches are and where its time goes.
+        drain: somebody asked it to finish what it has and to leave.
+    """
 
     worker_id: WorkerId
     host: str
@@ -205,6 +230,11 @@ class WorkerRow:
     started: float | None = None
     heartbeat: float | None = None
     age_s: float | None = None
+    serves: tuple[str, ...] = ()
+    active: int = 0
+    memory_bytes: int | None = None
+    stats: Mapping[str, Any] = field(default_factory=dict)
+    drain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
