@@ -207,6 +207,15 @@ class DecisionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelBuild:
+    """What a batch size is learned for: a package's digest, and the backend and precision that run it."""
+
+    digest: str
+    backend: str
+    quantization: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRow:
     """One worker process, as it reports itself.
 

@@ -8,6 +8,7 @@ from jobstore import (
     endings,
     finding,
     fleet,
+    learned,
     leases,
     reading,
     receipts,
@@ -32,6 +33,7 @@ from jobstore.schema import (
     JobState,
     JobStatus,
     Lease,
+    ModelBuild,
     Outcome,
     OutcomeState,
     QueueRow,
@@ -146,6 +148,25 @@ class JobStore:
         """Give an unfinished shard back when draining; False: it was no longer ours."""
         return self._db.write(lambda db: leases.release_shard(db, lease))
 
+    def count_death(self, lease: Lease, max_deaths: int) -> bool:
+        """Give a shard back that ended, or is about to end, this process: as if its lease had run out.
+
+        Args:
+            max_deaths: lost workers after which the shard is split, and an item that stands alone given up.
+
+        Returns:
+            False: it was no longer ours.
+        """
+        return self._db.write(lambda db: relay_statements.count_death(db, lease, max_deaths))
+
+    def learned_batch(self, build: ModelBuild, hardware: str) -> int | None:
+        """Give the batch size that fitted on this hardware class where a larger one did not."""
+        return self._db.read(lambda db: learned.learned_batch(db, build, hardware))
+
+    def learn_batch(self, build: ModelBuild, hardware: str, max_batch_size: int) -> None:
+        """Note for every worker of this hardware class that a larger batch does not fit."""
+        self._db.write(lambda db: learned.learn_batch(db, build, hardware, max_batch_size))
+
     def add_decision(self, row: DecisionRow) -> DecisionId:
         """Write why a backend runs; the job's first decision gives it its task, class names and digest."""
         decision_id = row.decision_id or DecisionId(new_id())
@@ -237,6 +258,10 @@ class JobStore:
     def expire_leases(self, max_deaths: int) -> int:
         """Take back the shards of dead workers; split those that lost `max_deaths` of them."""
         return self._db.write(lambda db: relay_statements.expire_leases(db, max_deaths))
+
+    def hints_overdue(self, queues: Collection[str], older_than_s: float) -> bool:
+        """Say whether one of these queues has a hint that nobody took for so long."""
+        return self._db.read(lambda db: relay_statements.hints_overdue(db, queues, older_than_s))
 
     def requeue_lost(self, queues: Collection[str], older_than_s: float) -> int:
         """Make old hints of queues that Redis holds empty due again."""

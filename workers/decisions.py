@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from inference_engine.machine import Machine
 from jobstore.schema import DecisionId, DecisionRow, JobId, Lease, WorkerId
 from jobstore.store import JobStore
-from workers.models import LoadedModel
+from workers.opening import LoadedModel
 
 
 def decision_row(lease: Lease, worker_id: WorkerId, loaded: LoadedModel, facts: WorkerFacts) -> DecisionRow:

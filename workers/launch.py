@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -15,19 +16,26 @@ import msgspec
 
 from inference_engine.machine import probe_machine
 from workers.config import WorkerConfig
+from workers.leaving import Exit
 from workers.placement import Slot, plan_slots
-from workers.process import EXIT_STUCK, Orders, environment
+from workers.process import Orders, environment
 
 logger = logging.getLogger(__name__)
 
 #: Seconds before a process that died is started again: doubled with each death, reset by a minute of life.
 _FIRST_BACKOFF_S, _LAST_BACKOFF_S, _HEALTHY_S = 0.5, 30.0, 60.0
 _LOOK_INTERVAL_S = 0.1
+#: Seconds that processes have, when told to leave at once, to give their shards back.
+_LEAVE_S = 5.0
 
 
 @dataclass(slots=True)
 class _Child:
-    """One slot and the process that serves it."""
+    """One slot and the process that serves it.
+
+    Attributes:
+        is_retired: it ended as it should, because somebody asked it to drain; no other is started.
+    """
 
     name: str
     slot: Slot
@@ -35,6 +43,7 @@ class _Child:
     started: float = 0.0
     start_at: float = 0.0
     backoff_s: float = _FIRST_BACKOFF_S
+    is_retired: bool = False
 
 
 @dataclass(slots=True)
@@ -45,7 +54,7 @@ class Launcher:
     _children: list[_Child] = field(default_factory=list)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
-    _grace_s: float = 0.0
+    _deadline: float = math.inf
 
     def start(self) -> None:
         """Start everything and return at once.
@@ -64,16 +73,24 @@ class Launcher:
 
     def stop(self, grace_s: float | None = None) -> None:
         """Drain: SIGTERM to all, SIGKILL to what is left when the grace time is over. Nothing is lost either way."""
-        self._grace_s = self.config.drain_s + 5 if grace_s is None else grace_s
+        grace_s = self.config.drain_s + 5 if grace_s is None else grace_s
+        self._deadline = min(self._deadline, time.monotonic() + grace_s)
         self._stopping.set()
         for thread in self._threads:
             thread.join()
 
-    def kill(self) -> None:
-        """Leave at once; leases run out by themselves."""
+    def leave(self) -> None:
+        """Leave at once: processes give back what they hold, and those that cannot are killed by `stop`."""
+        self._stopping.set()
+        self._deadline = time.monotonic() + _LEAVE_S
         for child in self._children:
             if child.process and child.process.poll() is None:
-                child.process.kill()
+                child.process.send_signal(signal.SIGQUIT)
+
+    @property
+    def is_retired(self) -> bool:
+        """Whether every process ended because somebody asked it to drain."""
+        return bool(self._children) and all(child.is_retired for child in self._children)
 
     @property
     def alive(self) -> int:
@@ -95,20 +112,25 @@ class Launcher:
     def _look_after(self, child: _Child) -> None:
         now = time.monotonic()
         if child.process is not None and (status := child.process.poll()) is not None:
-            if now - child.started > _HEALTHY_S:
-                child.backoff_s = _FIRST_BACKOFF_S
-            logger.warning(
-                "worker %s (pid %d) ended with %d, starts again in %.1f s",
-                child.name,
-                child.process.pid,
-                status,
-                child.backoff_s,
-                extra={"event": "worker_died", "status": status},
-            )
-            child.process, child.start_at = None, now + child.backoff_s
-            child.backoff_s = min(child.backoff_s * 2, _LAST_BACKOFF_S)
-        if child.process is None and now >= child.start_at:
+            self._bury(child, status, now)
+        if child.process is None and now >= child.start_at and not child.is_retired:
             child.process, child.started = self._spawn(child), now
+
+    def _bury(self, child: _Child, status: int, now: float) -> None:
+        """Say what became of a process, and when the next one starts."""
+        child.is_retired = status == Exit.DRAINED
+        if now - child.started > _HEALTHY_S or status == Exit.HUNG:
+            # Who hangs has been at work for as long as his limit; waiting longer makes nothing better.
+            child.backoff_s = _FIRST_BACKOFF_S
+        logger.warning(
+            "worker %s ended with %d, %s",
+            child.name,
+            status,
+            "as it was asked to" if child.is_retired else f"starts again in {child.backoff_s:.1f} s",
+            extra={"event": "worker_drained" if child.is_retired else "worker_died", "status": status},
+        )
+        child.process, child.start_at = None, now + child.backoff_s
+        child.backoff_s = min(child.backoff_s * 2, _LAST_BACKOFF_S)
 
     def _spawn(self, child: _Child) -> subprocess.Popen[bytes]:
         orders = msgspec.json.encode(Orders(self.config, child.slot, child.name))
@@ -133,11 +155,10 @@ class Launcher:
         for process in running:
             if process.poll() is None:
                 process.terminate()
-        deadline = time.monotonic() + self._grace_s
         for process in running:
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+            while process.poll() is None and time.monotonic() < self._deadline:
+                time.sleep(_LOOK_INTERVAL_S / 5)  # the deadline moves nearer when a second signal comes
+            if process.poll() is None:
                 logger.warning("worker pid %d did not drain in time", process.pid, extra={"event": "worker_killed"})
                 process.kill()
                 process.wait()
@@ -159,23 +180,26 @@ class Launcher:
     @property
     def drained_clean(self) -> bool:
         """Whether every process ended by itself with status 0."""
-        statuses = [child.process.returncode for child in self._children if child.process]
-        return all(status == 0 for status in statuses) and EXIT_STUCK not in statuses
+        return all(child.process.returncode == Exit.DRAINED for child in self._children if child.process)
 
 
 def main(config: WorkerConfig) -> int:
-    """Run a worker machine in the foreground: SIGTERM and SIGINT drain, a second one or SIGQUIT leaves at once."""
+    """Run a worker machine in the foreground: SIGTERM and SIGINT drain, a second one or SIGQUIT leaves at once.
+
+    Ends by itself when every process was asked, through the store, to drain.
+    """
     launcher = Launcher(config)
     asked = threading.Event()
 
     def on_signal(number: int, _: object) -> None:
         if asked.is_set() or number == signal.SIGQUIT:
-            launcher.kill()
+            launcher.leave()
         asked.set()
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, on_signal)
     launcher.start()
-    asked.wait()
+    while not asked.wait(_LOOK_INTERVAL_S) and not launcher.is_retired:
+        pass
     launcher.stop()
     return 0 if launcher.drained_clean else 1
