@@ -52,10 +52,10 @@ class LeaseBook:
         if not held:
             return
         try:
-            kept = self.store.renew(self.owner, [(h.lease.shard_id, h.lease.attempt) for h in held], self.lease_s)
+            renewal = self.store.renew(self.owner, [(h.lease.shard_id, h.lease.attempt) for h in held], self.lease_s)
         except StoreUnavailable as error:
             logger.warning("leases not renewed: %s", error, extra={"event": "renew_failed"})
             return
         for entry in held:
-            if entry.lease.shard_id not in kept:
+            if entry.lease.shard_id not in renewal.kept:
                 entry.lost.set()
