@@ -154,7 +154,10 @@ def _not_opened(runtime: Runtime, lease: Lease, error: EngineError) -> JobId | N
         error,
         extra={"event": "class_refused", "job_id": lease.job_id, "next": following},
     )
-    return lease.job_id if following is None else None
+    if following is None:
+        return lease.job_id
+    runtime.store.release_shard(lease)
+    return None
 
 
 def _fail_job(runtime: Runtime, lease: Lease, error: EngineError) -> JobId:
