@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from jobstore import (
+    backlog,
     canary,
     endings,
     finding,
@@ -12,6 +13,7 @@ from jobstore import (
     learned,
     leases,
     policy,
+    quarantine,
     reading,
     receipts,
     recording,
@@ -28,6 +30,7 @@ from jobstore.errors import InvalidJob
 from jobstore.events import events_of
 from jobstore.ids import new_id
 from jobstore.schema import (
+    AutoscaleFigures,
     DecisionId,
     DecisionRow,
     FailureGroup,
@@ -42,6 +45,7 @@ from jobstore.schema import (
     ModelBuild,
     Outcome,
     OutcomeState,
+    QuarantinedMessage,
     QueueRow,
     Renewal,
     ResultRow,
@@ -269,25 +273,49 @@ class JobStore:
 
     # -- fleet -------------------------------------------------------------------------------------------------------
 
-    def heartbeat(self, row: WorkerRow) -> None:
-        """Write a worker's report of itself."""
-        self._db.write(lambda db: fleet.heartbeat(db, row))
+    def heartbeat(self, row: WorkerRow) -> bool:
+        """Write a worker's report of itself, and say whether somebody asked it to drain."""
+        return self._db.write(lambda db: fleet.heartbeat(db, row))
+
+    def drain_worker(self, worker_id: WorkerId) -> bool:
+        """Ask a worker to finish what it has and to leave; False: no such worker is alive."""
+        return self._db.write(lambda db: fleet.drain_worker(db, worker_id))
 
     def worker_stopped(self, worker_id: WorkerId) -> None:
         """Note that a worker ended by itself."""
         self._db.write(lambda db: fleet.worker_stopped(db, worker_id))
 
-    def workers(self, max_age_s: float = 30.0) -> list[WorkerRow]:
+    def workers(self, max_age_s: float = fleet.ALIVE_S) -> list[WorkerRow]:
         """List workers; one that is silent for more than `max_age_s` has the state `lost`."""
         return self._db.read(lambda db: fleet.list_workers(db, max_age_s))
 
     def queues(self, hardware: str | None = None) -> list[QueueRow]:
-        """Give what waits and runs in each queue, of one hardware class or of all."""
-        return self._db.read(lambda db: fleet.list_queues(db, hardware))
+        """Give what waits and runs in each queue, of one hardware class or of all, and why it waits."""
+        return self._db.read(lambda db: backlog.list_queues(db, hardware))
+
+    def autoscale(self, hardware: str) -> AutoscaleFigures:
+        """Give how much work a hardware class has, and how many workers."""
+        return self._db.read(lambda db: backlog.autoscale(db, hardware))
+
+    def job_counts(self) -> dict[JobState, int]:
+        """Count jobs by state; a state that no job has is missing."""
+        return self._db.read(backlog.job_counts)
+
+    def report_speed(self, queue: str, seconds_per_item: float) -> None:
+        """Mix a measurement of one worker process into a queue's seconds an item."""
+        self._db.write(lambda db: backlog.report_speed(db, queue, seconds_per_item))
 
     def queues_with_work(self, hardware: Sequence[str]) -> list[str]:
         """List the queues of these hardware classes in which shards wait; cheap whatever the backlog."""
         return self._db.read(lambda db: fleet.queues_with_work(db, hardware))
+
+    def quarantine(self, row: QuarantinedMessage) -> None:
+        """Keep a message that no worker can read, for people; of many only the newest are kept."""
+        self._db.write(lambda db: quarantine.quarantine(db, row))
+
+    def quarantined(self, limit: int = 50) -> list[QuarantinedMessage]:
+        """List messages that were set aside, the newest first."""
+        return self._db.read(lambda db: quarantine.quarantined(db, limit))
 
     # -- relay -------------------------------------------------------------------------------------------------------
 

@@ -35,7 +35,9 @@ def errors_page() -> str:
     from inference_engine import errors as engine
     from inference_engine.negotiation import REASON_CODES
     from jobstore import errors as jobstore
+    from jobstore import queues
     from producer import errors as producer
+    from workers.gate import REFUSALS
     from workers.media import MEDIA_CODES
 
     parts = [
@@ -46,6 +48,7 @@ def errors_page() -> str:
         _table("Outcomes that the store and the worker write", OUTCOME_CODES),
         _table("Why a candidate was not chosen", REASON_CODES),
         _table("The job store", dict(_classes(jobstore))),
+        _table("Why a message was set aside (`nightshift queues --quarantined`)", REFUSALS | dict(_classes(queues))),
         _table("Submitting and exporting", dict(_classes(producer))),
     ]
     return "\n".join(parts)

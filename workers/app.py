@@ -1,4 +1,4 @@
-"""The Celery side of a worker process: one task, and the two boot steps that Celery lacks."""
+"""The Celery side of a worker process: one task, and the boot steps that Celery lacks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from kombu.transport import virtual
 
 from jobstore.dispatch import Doorbell, celery_app
 from jobstore.errors import BrokerUnavailable, StoreUnavailable
-from jobstore.queues import TASK_NAME, MessageInvalid, decode_hint, idle_queue
+from jobstore.queues import TASK_NAME, decode_hint, idle_queue
 from workers.demand import Demand
+from workers.gate import gate_step
 from workers.relay import release_and_ring
 from workers.shards import Runtime, process_shard
 
@@ -30,17 +31,13 @@ def build_app(runtime: Runtime, doorbell: Doorbell, broker_url: str, demand: Dem
 
     def run_shard(self: Any, **message: Any) -> None:
         queue = self.request.delivery_info["routing_key"]
-        try:
-            hint = decode_hint(message, queue)
-        except MessageInvalid as error:
-            logger.error("message set aside: %s", error, extra={"event": "message_invalid"})  # noqa: TRY400
-            return
-        if (ended := process_shard(runtime, hint)) is not None:
+        if (ended := process_shard(runtime, decode_hint(message, queue))) is not None:
             doorbell.announce_end(ended)
         if not runtime.draining.is_set():
             _refill(runtime, doorbell, window, queue)
 
     app.task(run_shard, name=TASK_NAME, bind=True)
+    app.steps["consumer"].add(gate_step(runtime.store, runtime.worker_id))
     app.steps["consumer"].add(AckGuard)
     app.steps["consumer"].add(demand_step(runtime, demand))
 
