@@ -79,9 +79,7 @@ def test_other_wishes_are_another_model():
 
 def test_the_least_recently_used_models_go_before_the_next_is_loaded():
     held = []
-    pool = ModelPool(
-        FakeOpener({"a": 4, "b": 4, "c": 5}, before=lambda _: held.append(pool.names())), budget_bytes=10
-    )
+    pool = ModelPool(FakeOpener({"a": 4, "b": 4, "c": 5}, before=lambda _: held.append(pool.names())), budget_bytes=10)
     first, second = use(pool, "a"), use(pool, "b")
     use(pool, "a")
 
