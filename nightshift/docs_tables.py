@@ -17,6 +17,7 @@ _BEGIN, _END = "<!-- generated: {} -->", "<!-- end -->"
 OUTCOME_CODES = {
     "internal_error": "something raised that is not one of our errors; its class and words follow. Please report it",
     "worker_lost": "every process that worked on this item ended without a word; it was tried alone, and given up",
+    "item_timeout": "reading, preparing or running this item took longer than its limit; its process was replaced",
     "job_cancelled": "the job was cancelled before this item's turn (the item is skipped, not failed)",
     "job_failed": "the job could not go on, so this item was not tried (the item is skipped, not failed)",
     "books_do_not_balance": "an ended job's counters differ from its items. Please report it",

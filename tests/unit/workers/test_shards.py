@@ -451,7 +451,7 @@ def test_of_a_batch_that_hangs_nobody_is_blamed_and_a_death_is_counted(world, ga
         running.result(20)
     (hint,) = world.store.release(1)
     lease = world.store.lease_shard(hint.shard_id, hint.attempt, world.runtime.worker_id, 30.0)
-    assert (lease.deaths, [item.idx for item in lease.items][0]) == (1, 0)
+    assert (lease.deaths, lease.items[0].idx) == (1, 0)
 
 
 def test_a_read_that_hangs_costs_its_item_and_neighbours_of_the_shard_are_done_later(world):
