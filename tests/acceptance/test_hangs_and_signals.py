@@ -1,4 +1,4 @@
-"""Worker processes that hang, are told to leave at once, to pause or to drain: nothing is lost, little is waited for."""
+"""Worker processes that hang, or are told to leave at once, to pause or to drain: nothing is lost."""
 
 from __future__ import annotations
 

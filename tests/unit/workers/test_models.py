@@ -37,7 +37,7 @@ class FakeModel:
 class FakeOpener:
     """Opens fakes; a model costs what `costs` says, and its weights are as large as that or as `weights` says."""
 
-    def __init__(self, costs=None, *, weights=None, before=lambda reference: None):
+    def __init__(self, costs=None, *, weights=None, before=lambda _: None):
         self._costs, self._weights, self._before = costs or {}, weights, before
         self.opened = []
 

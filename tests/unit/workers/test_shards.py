@@ -50,7 +50,7 @@ class ScriptedModel:
 
     def __init__(self):
         self.batches, self.is_broken, self.fails = [], False, RuntimeError("a poisoned pixel")
-        self.before = lambda tensors: None
+        self.before = lambda _: None
 
     def preprocess(self, image):
         return {"images": image[None, :1, :1, :1].copy()}, Fit((1.0, 1.0), (0, 0), image.shape[:2])
@@ -314,7 +314,7 @@ def test_a_session_that_breaks_is_opened_anew_and_no_item_is_blamed(world):
     break_after(world.model, 5)
 
     assert world.run_all() == [None]
-    world.model.before, world.model.is_broken = lambda tensors: None, False
+    world.model.before, world.model.is_broken = lambda _: None, False
     world.run_all()
 
     status = world.store.status(job_id)
