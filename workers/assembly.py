@@ -17,6 +17,7 @@ from workers.config import WorkerConfig
 from workers.decisions import DecisionBook, WorkerFacts
 from workers.leases import LeaseBook
 from workers.media import FileReader, MediaLimits
+from workers.metrics import Meter, MeteredReader
 from workers.models import ModelPool, Opener
 from workers.placement import Slot
 from workers.shards import Runtime
@@ -32,22 +33,24 @@ def build_runtime(config: WorkerConfig, slot: Slot) -> Runtime:
     cores = max(1, len(slot.cores))
     folders = tuple(map(Path, config.model_dirs))
     measured = Path(config.cache_dir).parent / "measured" if config.cache_dir else None
-    opener = Opener(slot.device, cores, config.max_wait_ms / 1000, folders, provider_options(config), measured)
-    in_flight = _IN_FLIGHT_PER_CORE * cores if slot.device == "cpu" else _IN_FLIGHT_ON_GPU
+    meter = Meter(slot.hardware)
+    opener = Opener(slot.device, cores, config.max_wait_ms / 1000, folders, provider_options(config), measured, meter)
     machine = probe_machine()
+    in_flight = _IN_FLIGHT_PER_CORE * cores if slot.device == "cpu" else _IN_FLIGHT_ON_GPU
     return Runtime(
         worker_id=worker_id,
         store=store,
         models=ModelPool(opener),
-        media=FileReader(MediaLimits(config.max_image_bytes)),
+        media=MeteredReader(FileReader(MediaLimits(config.max_image_bytes)), meter),
         limits=ImageLimits(max_pixels=config.max_image_pixels),
         leases=LeaseBook(store, worker_id, config.lease_s),
-        decisions=DecisionBook(store, worker_id, WorkerFacts(machine, versions(machine))),
+        decisions=DecisionBook(store, worker_id, WorkerFacts(machine, versions(machine)), meter),
         decoders=ThreadPoolExecutor(max_workers=cores, thread_name_prefix="decode"),
         finishers=ThreadPoolExecutor(max_workers=1, thread_name_prefix="finish"),
         runners=cores,
         in_flight=threading.Semaphore(in_flight),
         lease_s=config.lease_s,
+        meter=meter,
     )
 
 

@@ -7,14 +7,19 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 
 from inference_engine.machine import probe_machine
 from workers.config import WorkerConfig
+from workers.exporter import exported
+from workers.health import ProcessState
+from workers.machine_numbers import ProcessFiles
 from workers.placement import Slot, plan_slots
 from workers.process import EXIT_STUCK, Orders, environment
 
@@ -35,13 +40,21 @@ class _Child:
     started: float = 0.0
     start_at: float = 0.0
     backoff_s: float = _FIRST_BACKOFF_S
+    is_home: bool = False  # it drained because somebody asked it to, and is not started again
 
 
 @dataclass(slots=True)
 class Launcher:
-    """The worker processes of this machine and its relay."""
+    """The worker processes of this machine and its relay.
+
+    Attributes:
+        files: where the processes count; None: each counts for itself.
+        restarts: processes that ended and were started again.
+    """
 
     config: WorkerConfig
+    files: ProcessFiles | None = None
+    restarts: int = 0
     _children: list[_Child] = field(default_factory=list)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -85,6 +98,17 @@ class Launcher:
         """Of the processes that run."""
         return [c.process.pid for c in self._children if c.process and c.process.poll() is None]
 
+    @property
+    def is_over(self) -> bool:
+        """Whether every process went home because somebody asked it to."""
+        return bool(self._children) and all(child.is_home for child in self._children)
+
+    def processes(self) -> list[ProcessState]:
+        """How each process stands; those that went home are missing."""
+        now = time.monotonic()
+        there = [child for child in self._children if not child.is_home]
+        return [ProcessState(c.name, c.process.pid if c.process else None, now - c.started) for c in there]
+
     def _supervise(self) -> None:
         while not self._stopping.is_set():
             for child in self._children:
@@ -95,6 +119,13 @@ class Launcher:
     def _look_after(self, child: _Child) -> None:
         now = time.monotonic()
         if child.process is not None and (status := child.process.poll()) is not None:
+            if self.files is not None:
+                self.files.forget(child.process.pid)
+            if status == 0:
+                logger.info("worker %s went home", child.name, extra={"event": "worker_went_home"})
+                child.process, child.is_home = None, True
+                return
+            self.restarts += 1
             if now - child.started > _HEALTHY_S:
                 child.backoff_s = _FIRST_BACKOFF_S
             logger.warning(
@@ -107,7 +138,7 @@ class Launcher:
             )
             child.process, child.start_at = None, now + child.backoff_s
             child.backoff_s = min(child.backoff_s * 2, _LAST_BACKOFF_S)
-        if child.process is None and now >= child.start_at:
+        if child.process is None and not child.is_home and now >= child.start_at:
             child.process, child.started = self._spawn(child), now
 
     def _spawn(self, child: _Child) -> subprocess.Popen[bytes]:
@@ -117,7 +148,7 @@ class Launcher:
             [sys.executable, "-m", "workers.process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            env={**os.environ, **environment(child.slot)},
+            env={**os.environ, **environment(child.slot), **self._counting()},
             start_new_session=True,  # Ctrl-C in a terminal is for us; we tell the workers what it means
         )
         assert process.stdin is not None  # noqa: S101 (a pipe was asked for)
@@ -127,6 +158,10 @@ class Launcher:
         except BrokenPipeError:
             logger.warning("worker %s died while it started", child.name, extra={"event": "worker_died"})
         return process
+
+    def _counting(self) -> dict[str, str]:
+        """The variable that prometheus-client reads when it is imported."""
+        return {} if self.files is None else {"PROMETHEUS_MULTIPROC_DIR": str(self.files.folder)}
 
     def _drain(self) -> None:
         running = [child.process for child in self._children if child.process]
@@ -164,8 +199,20 @@ class Launcher:
 
 
 def main(config: WorkerConfig) -> int:
-    """Run a worker machine in the foreground: SIGTERM and SIGINT drain, a second one or SIGQUIT leaves at once."""
-    launcher = Launcher(config)
+    """Run a worker machine in the foreground, with its numbers and its health on `metrics_port`.
+
+    SIGTERM and SIGINT drain, a second one or SIGQUIT leaves at once; it also ends when every process was sent home.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    with tempfile.TemporaryDirectory(prefix="nightshift-numbers-") as folder:
+        launcher = Launcher(config, ProcessFiles(Path(folder)) if config.metrics_port else None)
+        with exported(config, launcher):
+            return _run(launcher)
+
+
+def _run(launcher: Launcher) -> int:
     asked = threading.Event()
 
     def on_signal(number: int, _: object) -> None:
@@ -176,6 +223,7 @@ def main(config: WorkerConfig) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, on_signal)
     launcher.start()
-    asked.wait()
+    while not (asked.wait(_LOOK_INTERVAL_S) or launcher.is_over):
+        pass
     launcher.stop()
     return 0 if launcher.drained_clean else 1

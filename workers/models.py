@@ -23,6 +23,7 @@ from inference_engine.model import VisionModel
 from inference_engine.negotiation import Decision, Wishes
 from inference_engine.providers import ProviderOptions
 from inference_engine.sessions import SessionOptions
+from workers.metrics import Meter, labels_of
 from workers.placement import batch_policy, session_options
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Opener:
     Attributes:
         cores: cores of this process.
         resolution_dir: folder where measurements are remembered; None: they are not.
+        meter: counts the runs of models.
     """
 
     device: str
@@ -65,6 +67,7 @@ class Opener:
     model_dirs: tuple[Path, ...] = ()
     provider_options: ProviderOptions = ProviderOptions()  # noqa: RUF009 (frozen)
     resolution_dir: Path | None = None
+    meter: Meter = field(default_factory=Meter)
 
     def __call__(self, reference: str, wishes: Mapping[str, Any], samples: Samples) -> LoadedModel:
         """Negotiate, open, and run one empty image, so that the first real one does not pay for warming up.
@@ -97,7 +100,7 @@ class Opener:
             raise
         load_ms = (time.perf_counter() - started) * 1000
         logger.info("opened %r in %.0f ms", model, load_ms, extra={"event": "model_loaded", "model": reference})
-        return LoadedModel(model, MicroBatcher(model.forward, policy), load_ms)
+        return LoadedModel(model, MicroBatcher(self.meter.metered(labels_of(model), model.forward), policy), load_ms)
 
     def _measured(self, decision: Decision, images: Sequence[Image]) -> Decision:
         from inference_engine.measuring import resolve

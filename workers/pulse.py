@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from jobstore.errors import StoreUnavailable
@@ -19,11 +21,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Pulse:
-    """Beats in a thread of its own, so that a busy model does not look like a dead worker."""
+    """Beats in a thread of its own, so that a busy model does not look like a dead worker.
+
+    Attributes:
+        leave: begins the drain of this process; SIGTERM is what a launcher begins it with.
+    """
 
     runtime: Runtime
     slot: Slot
     interval_s: float
+    leave: Callable[[], None] = lambda: os.kill(os.getpid(), signal.SIGTERM)
     _counted: int = 0
     _at: float = field(default_factory=time.monotonic)
 
@@ -38,9 +45,11 @@ class Pulse:
                 return
 
     def beat(self) -> None:
-        """Renew the leases, then the row: the leases must not wait for anything."""
+        """Renew the leases, then the row: the leases must not wait for anything. Leave when somebody asked for it."""
+        models = self.runtime.models.names()
+        self.runtime.meter.beat(len(models))
         self.runtime.leases.renew()
-        self.runtime.store.heartbeat(
+        is_asked_to_leave = self.runtime.store.heartbeat(
             WorkerRow(
                 worker_id=self.runtime.worker_id,
                 host=socket.gethostname(),
@@ -48,10 +57,13 @@ class Pulse:
                 hardware=self.slot.hardware,
                 device=self.slot.device,
                 state="draining" if self.runtime.draining.is_set() else "running",
-                models=self.runtime.models.names(),
+                models=models,
                 items_per_second=self._speed(),
             )
         )
+        if is_asked_to_leave and not self.runtime.draining.is_set():
+            logger.info("somebody asked this worker to drain", extra={"event": "drain_asked"})
+            self.leave()
 
     def _speed(self) -> float:
         now, counted = time.monotonic(), self.runtime.written.value

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +22,9 @@ from jobstore.store import JobStore
 from workers.decisions import DecisionBook
 from workers.leases import HeldLease, LeaseBook
 from workers.media import MediaError, MediaReader
+from workers.metrics import Meter, labels_of
 from workers.models import LoadedModel, ModelPool
+from workers.speeds import Speedometer
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +58,8 @@ class Runtime:
         in_flight: one permit for each image between its reading and its outcome; bounds memory whatever shards hold.
         draining: set when the process should give back what it has not begun.
         written: outcomes that this process has committed.
+        meter: counts for Prometheus.
+        speeds: how long an item of each queue takes here.
     """
 
     worker_id: WorkerId
@@ -72,6 +76,8 @@ class Runtime:
     lease_s: float
     draining: threading.Event = field(default_factory=threading.Event)
     written: Counter = field(default_factory=Counter)
+    meter: Meter = field(default_factory=Meter)
+    speeds: Speedometer = field(default_factory=Speedometer)
 
 
 def process_shard(runtime: Runtime, hint: Hint) -> JobId | None:
@@ -83,18 +89,33 @@ def process_shard(runtime: Runtime, hint: Hint) -> JobId | None:
         try:
             key, loaded = runtime.models.borrow(lease.model, lease.wishes, lambda: sample_images(runtime, lease))
         except EngineError as error:
+            runtime.meter.model_refused(lease.model)
             return _fail_job(runtime, lease, error)
         try:
             params = loaded.model.check_params(lease.params)
             run = ShardRun(runtime, held, loaded, params, runtime.decisions.decision_for(lease, loaded))
-            return lease.job_id if run.label() else None
+            with measured(runtime, hint.queue, run):
+                return lease.job_id if run.label() else None
         except LeaseLost:
+            runtime.meter.retried("lease_lost")
             logger.info("shard %s is not ours any more", lease.shard_id, extra={"event": "lease_lost"})
             return None
         except EngineError as error:
             return _fail_job(runtime, lease, error)
         finally:
             runtime.models.give_back(key)
+
+
+@contextlib.contextmanager
+def measured(runtime: Runtime, queue: str, run: ShardRun) -> Iterator[None]:
+    """Report how long an item of the queue takes, when a shard ends well."""
+    runtime.speeds.begin(queue, time.monotonic())
+    try:
+        yield
+    finally:
+        speed = runtime.speeds.end(queue, run.written, time.monotonic())
+    if speed is not None:
+        runtime.store.report_speed(queue, speed)
 
 
 def sample_images(runtime: Runtime, lease: Lease) -> list[Image]:
@@ -135,6 +156,7 @@ class ShardRun:
         self._open = 0  # runners at work, and images on their way
         self._outcomes: list[Outcome] = []
         self._last_flush = time.monotonic()
+        self.written = 0  # outcomes that are committed
 
     def label(self) -> bool:
         """Label every item, or as many as a drain allows; say whether the job ended by it.
@@ -155,6 +177,7 @@ class ShardRun:
             self._let_go()
         if self._waiting:
             self._runtime.store.release_shard(self._held.lease)
+            self._runtime.meter.retried("released")
         return job_ended
 
     def _start_runners(self) -> None:
@@ -252,6 +275,8 @@ class ShardRun:
             finished=finished,
         )
         self._runtime.written.add(len(outcomes))
+        self._runtime.meter.recorded(labels_of(self._loaded.model), outcomes)
+        self.written += len(outcomes)
         return job_ended
 
     def _let_go(self) -> None:
