@@ -95,11 +95,12 @@ class JobSpec:
         name: shown to people; empty means the model and the first source.
         params: what the model's task takes, for example `{"confidence": 0.4}`; checked by the worker's model.
         wishes: what negotiation takes: `backend`, `quantization`, `batch_size`.
-        hardware: classes that may run it, best first; each names a queue.
+        hardware: classes that may run it, best first; each names a queue. `gpu-any` is a class, which every GPU serves.
         priority: higher goes first.
         max_failure_rate: share of failed items, 0 to 1, above which the job's end counts as over its limit.
-        max_failures: failed items above which the job stops and needs attention; None: only the rate counts.
-        canary_items: first items that run alone; None: from the number of items, 0: none.
+        max_failures: failed items above which the job stops and needs attention; None: only the rate counts. The rate
+            stops only a job with a canary, as soon as it cannot end within it.
+        canary_items: first items that run alone; None: 64 of a job of 512 and more, 0: none.
         deadline: when it should be done, seconds since the epoch; of equal jobs the earlier goes first.
         expires: when what is left is given up, seconds since the epoch.
         shard_size: items a shard; None: from the number of items.
@@ -140,6 +141,8 @@ class Lease:
         attempt: the fencing token; a write with an older one changes no row.
         items: those of the shard that have no outcome yet, by idx.
         total: items of the whole shard, with those that already have one.
+        hardware: class of the queue that it came from; what `refuse_class` takes.
+        deaths: workers that were lost while they worked on it.
     """
 
     shard_id: ShardId
@@ -151,6 +154,22 @@ class Lease:
     wishes: Mapping[str, Any]
     items: tuple[Item, ...]
     total: int
+    hardware: str
+    queue: str
+    deaths: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """The answer to a worker that renews its leases.
+
+    Attributes:
+        kept: shards that are still its own; a shard that is missing is somebody else's, or its job ended.
+        give_back: those of `kept` whose job was stopped: finish what is in flight, flush it, release the shard.
+    """
+
+    kept: frozenset[ShardId] = frozenset()
+    give_back: frozenset[ShardId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +233,15 @@ class DecisionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelBuild:
+    """What a batch size is learned for: a package's digest, and the backend and precision that run it."""
+
+    digest: str
+    backend: str
+    quantization: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRow:
     """One worker process, as it reports itself.
 
@@ -249,8 +277,8 @@ class JobStatus:
     """A job and its counters. `total == ok + cached + failed + skipped + pending`, always.
 
     Attributes:
-        reason: a code, where the job failed or was cancelled.
-        message: the reason's words.
+        reason: a code, where the job failed, was cancelled or was stopped.
+        message: the reason's words, and for a stopped job how to go on.
     """
 
     job_id: JobId
@@ -279,6 +307,10 @@ class JobStatus:
     started: float | None
     finished: float | None
     now: float
+    max_failures: int | None = None
+    canary_items: int = 0
+    deadline: float | None = None
+    expires: float | None = None
 
     @property
     def done(self) -> int:
@@ -297,8 +329,9 @@ class JobStatus:
 
     @property
     def is_over_failure_limit(self) -> bool:
-        """More items failed than `max_failure_rate` allows."""
-        return self.failed > self.max_failure_rate * self.total
+        """More items failed than `max_failures` or `max_failure_rate` allows."""
+        is_over_number = self.max_failures is not None and self.failed > self.max_failures
+        return is_over_number or self.failed > self.max_failure_rate * self.total
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +366,8 @@ class JobEvent:
     """One thing that happened to a job.
 
     Attributes:
-        kind: submitted, started, worker_lost, shard_split, completed, completed_with_errors, failed, cancelled.
+        kind: submitted, started, canary_done, paused, resumed, needs_attention, reprioritised, class_refused, rerouted,
+            straggler_offered, worker_lost, shard_split, completed, completed_with_errors, failed, cancelled, expired.
         created: seconds since the epoch by the database's clock.
     """
 

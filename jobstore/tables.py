@@ -75,12 +75,14 @@ jobs = Table(
     Column("canary_items", Integer, nullable=False, server_default="0"),  # first items that run alone; 0: none
     Column("deadline", Double),  # orders jobs of one priority; nothing ends by it
     Column("expires", Double),  # what has not ended by then is skipped
+    Column("forgiven", Integer, nullable=False, server_default="0"),  # failures that a resume forgave
     UniqueConstraint("tenant", "client_token"),
     CheckConstraint(_NOT_NEGATIVE, name="counters_not_negative"),
     CheckConstraint("ok + cached + failed + skipped <= total", name="books"),
     CheckConstraint("shards_left >= 0", name="shards_left_not_negative"),
     Index("ix_jobs_tenant_created", "tenant", "created"),
     Index("ix_jobs_state_created", "state", "created"),
+    Index("ix_jobs_state_expires", "state", "expires"),
 )
 
 items = Table(
@@ -116,6 +118,7 @@ shards = Table(
     *_counters(),
     Column("leased_at", Double),  # when the present owner took it
     Column("offers", Integer, nullable=False, server_default="0"),  # times it was taken from a slow owner
+    Column("ended", Double),  # when its last outcome was written; with `leased_at`, how long it took
     UniqueConstraint("job_id", "seq"),
     CheckConstraint(_NOT_NEGATIVE, name="counters_not_negative"),
     CheckConstraint("ok + cached + failed + skipped <= size", name="books"),

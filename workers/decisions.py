@@ -10,7 +10,7 @@ from inference_engine.machine import Machine
 from jobstore.schema import DecisionId, DecisionRow, JobId, Lease, WorkerId
 from jobstore.store import JobStore
 from workers.metrics import Meter, labels_of
-from workers.models import LoadedModel
+from workers.opening import LoadedModel
 
 
 def decision_row(lease: Lease, worker_id: WorkerId, loaded: LoadedModel, facts: WorkerFacts) -> DecisionRow:

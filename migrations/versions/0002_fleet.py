@@ -17,6 +17,7 @@ def upgrade() -> None:
     for table, columns in _columns().items():
         for column in columns:
             op.add_column(table, column)
+    op.create_index("ix_jobs_state_expires", "jobs", ["state", "expires"])
     _create_class_refusals()
     _create_learned_batches()
     _create_queue_speeds()
@@ -27,6 +28,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in _TABLES:
         op.drop_table(table)
+    op.drop_index("ix_jobs_state_expires", table_name="jobs")
     for table, columns in _columns().items():
         for column in columns:
             op.drop_column(table, column.name)
@@ -42,8 +44,9 @@ def _columns() -> dict[str, tuple[sa.Column[object], ...]]:
             counted("canary_items"),
             sa.Column("deadline", sa.Double()),
             sa.Column("expires", sa.Double()),
+            counted("forgiven"),
         ),
-        "shards": (sa.Column("leased_at", sa.Double()), counted("offers")),
+        "shards": (sa.Column("leased_at", sa.Double()), counted("offers"), sa.Column("ended", sa.Double())),
         "outcomes": (sa.Column("tries", sa.Integer(), nullable=False, server_default="1"),),
         "workers": (
             sa.Column("serves", sa.Text(), nullable=False, server_default="[]"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ from jobstore.schema import DecisionId, ItemRef, JobSpec, JobState, OutcomeState
 from jobstore.store import JobStore
 from workers.leases import LeaseBook
 from workers.media import FileReader
-from workers.models import LoadedModel, ModelPool
+from workers.models import ModelPool
+from workers.opening import LoadedModel
 from workers.shards import Runtime, process_shard
 
 MARK = 200
@@ -36,6 +38,9 @@ class Prediction:
 
 class ScriptedModel:
     """Sees the first pixel of an image; raises where it is `MARK`."""
+
+    package = SimpleNamespace(model_id="scripted", task="object-detection")
+    decision = SimpleNamespace(chosen=None)
 
     def __init__(self):
         self.batches = []
@@ -63,6 +68,19 @@ class ScriptedModel:
 class FixedDecision:
     def decision_for(self, lease, loaded):
         return None
+
+
+@dataclass
+class OneModel:
+    """An opener that gives the same open model for every reference."""
+
+    loaded: LoadedModel
+
+    def plan(self, reference, wishes, samples):
+        return SimpleNamespace(weights_bytes=0)
+
+    def open(self, plan):
+        return self.loaded
 
 
 @dataclass
@@ -102,7 +120,7 @@ def world(request, tmp_path):
         runtime = Runtime(
             worker_id=worker,
             store=store,
-            models=ModelPool(lambda *_: loaded),
+            models=ModelPool(OneModel(loaded)),
             media=FileReader(),
             limits=ImageLimits(),
             leases=LeaseBook(store, worker, 30.0),
