@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -32,6 +32,14 @@ logger = logging.getLogger(__name__)
 AUTOSCALE = "/v1/autoscale/"
 #: Seconds that the database has for an answer to a request.
 PATIENCE_S = 3.0
+
+
+class AddressTaken(Exception):
+    """The address for numbers and health is in use, or is not of this machine."""
+
+    code: ClassVar[str] = "address_taken"
+    retryable: ClassVar[bool] = False
+    hint = "set NIGHTSHIFT_WORKER__METRICS_PORT to another port, or to 0 for no numbers and no health"
 
 
 class Answer(NamedTuple):
@@ -113,7 +121,7 @@ def exported(config: WorkerConfig, machine: Machine) -> Iterator[None]:
     """Serve a launcher's numbers and health for the length of a block; nothing where the port is 0.
 
     Raises:
-        OSError: the port is taken, or the address is not of this machine.
+        AddressTaken: the port is taken, or the address is not of this machine.
     """
     files = machine.files
     if files is None:
@@ -126,7 +134,11 @@ def exported(config: WorkerConfig, machine: Machine) -> Iterator[None]:
         closing.callback(doorbell.close)
         numbers = MachineNumbers(files, store, cache_dir, machine)
         health = Health(store, doorbell, machine.processes, files.beats)
-        exporter = Exporter(config.metrics_host, config.metrics_port, numbers, health)
+        try:
+            exporter = Exporter(config.metrics_host, config.metrics_port, numbers, health)
+        except OSError as error:
+            address = f"{config.metrics_host}:{config.metrics_port}"
+            raise AddressTaken(f"numbers and health cannot be served on {address}: {error}") from error
         closing.callback(exporter.close)
         yield
 

@@ -21,6 +21,7 @@ from workers.config import WorkerConfig
 from workers.exporter import exported
 from workers.health import ProcessState
 from workers.leaving import Exit
+from workers.logs import configure_logging
 from workers.machine_numbers import ProcessFiles
 from workers.placement import Slot, plan_slots
 from workers.process import Orders, environment
@@ -215,8 +216,9 @@ def main(config: WorkerConfig) -> int:
     through the store, to drain.
 
     Raises:
-        OSError: the port is taken.
+        AddressTaken: the port is taken.
     """
+    configure_logging(config.log_level, config.log_format)
     with tempfile.TemporaryDirectory(prefix="nightshift-numbers-") as folder:
         launcher = Launcher(config, ProcessFiles(Path(folder)) if config.metrics_port else None)
         with exported(config, launcher):

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Collection
 from concurrent.futures import Future
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from inference_engine.decoding import decode_image
@@ -120,7 +121,7 @@ class ShardRun:
         with self._lock:
             self._open += runners
         for _ in range(runners):
-            self._runtime.decoders.submit(self._run)
+            self._runtime.decoders.submit(copy_context().run, self._run)
 
     def _run(self) -> None:
         """On a decoder's thread: item after item, until there is none left or the shard should stop."""
@@ -159,8 +160,9 @@ class ShardRun:
         if future.done():
             self._finish(flight, fit, future, started)
         else:
+            context = copy_context()  # what its log lines belong to
             future.add_done_callback(
-                lambda done: self._runtime.finishers.submit(self._finish, flight, fit, done, started)
+                lambda done: self._runtime.finishers.submit(context.run, self._finish, flight, fit, done, started)
             )
 
     def _finish(self, flight: Flight, fit: Fit, outputs: Future[dict[str, Any]], started: float) -> None:

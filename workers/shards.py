@@ -22,6 +22,7 @@ from workers.decisions import DecisionBook
 from workers.flights import RunBook
 from workers.leases import HeldLease, LeaseBook
 from workers.leaving import Exit, leave
+from workers.logs import bound
 from workers.media import MediaError, MediaReader
 from workers.metrics import Meter
 from workers.models import ModelPool
@@ -94,7 +95,8 @@ def process_shard(runtime: Runtime, hint: Hint) -> JobId | None:
     lease = runtime.store.lease_shard(hint.shard_id, hint.attempt, runtime.worker_id, runtime.lease_s)
     if lease is None:
         return None
-    with runtime.leases.holding(lease) as held:
+    told = {"job_id": lease.job_id, "shard_id": lease.shard_id, "attempt": lease.attempt, "model": lease.model}
+    with bound(**told), runtime.leases.holding(lease) as held:
         try:
             loan = runtime.models.borrow(lease.model, lease.wishes, lambda: sample_images(runtime, lease))
         except EngineError as error:

@@ -67,4 +67,3 @@ def test_the_number_of_consumed_queues_is_bounded_and_the_longest_consumed_goes_
     change = demand.choose([*held, A], held, (), 1.0 + FAIRNESS_S)
 
     assert change == type(change)(add=(A,), drop=(held[0],))
-
