@@ -43,6 +43,11 @@ def queue_name(hardware: str, model: str) -> str:
     return f"{_PREFIX}.{hardware}.{slug}"
 
 
+def is_hardware(text: str) -> bool:
+    """Whether this can be the name of a hardware class."""
+    return re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", text) is not None
+
+
 def hardware_of(queue: str) -> str:
     """The hardware class in a queue's name; no class has a dot in it."""
     return queue.split(".", 2)[1]

@@ -99,6 +99,10 @@ class WorkerSettings(BaseModel):
     drain_s: float = Field(default=25.0, ge=0, description="Seconds that SIGTERM leaves to finish or give back shards.")
     max_image_bytes: int = Field(default=256 * 2**20, ge=1, description="Bytes above which a file is not read.")
     max_image_pixels: int = Field(default=50_000_000, ge=1, description="Pixels above which a picture is not decoded.")
+    metrics_host: str = Field(
+        default="127.0.0.1", description="Address on which a worker machine serves its numbers and its health."
+    )
+    metrics_port: int = Field(default=9464, ge=0, le=65535, description="Port of the same; 0 turns it off.")
 
     @field_validator("models", mode="before")
     @classmethod

@@ -37,7 +37,7 @@ def build_app(runtime: Runtime, doorbell: Doorbell, broker_url: str, demand: Dem
             _refill(runtime, doorbell, window, queue)
 
     app.task(run_shard, name=TASK_NAME, bind=True)
-    app.steps["consumer"].add(gate_step(runtime.store, runtime.worker_id))
+    app.steps["consumer"].add(gate_step(runtime.store, runtime.worker_id, runtime.meter))
     app.steps["consumer"].add(AckGuard)
     app.steps["consumer"].add(demand_step(runtime, demand))
 

@@ -20,6 +20,7 @@ from workers.config import WorkerConfig
 from workers.decisions import DecisionBook, WorkerFacts
 from workers.leases import LeaseBook
 from workers.media import FileReader, MediaLimits
+from workers.metrics import Meter, MeteredReader
 from workers.models import ModelPool
 from workers.opening import Opener
 from workers.placement import Slot
@@ -36,6 +37,7 @@ def build_runtime(config: WorkerConfig, slot: Slot) -> Runtime:
     cores = max(1, len(slot.cores))
     folders = tuple(map(Path, config.model_dirs))
     measured = Path(config.cache_dir).parent / "measured" if config.cache_dir else None
+    meter = Meter(slot.hardware)
     opener = Opener(
         slot.device,
         cores,
@@ -45,6 +47,7 @@ def build_runtime(config: WorkerConfig, slot: Slot) -> Runtime:
         measured,
         used_bytes=used_bytes(slot),
         learned_batch=lambda build: store.learned_batch(build, slot.hardware),
+        meter=meter,
     )
     in_flight = _IN_FLIGHT_PER_CORE * cores if slot.device == "cpu" else _IN_FLIGHT_ON_GPU
     machine = probe_machine()
@@ -52,10 +55,10 @@ def build_runtime(config: WorkerConfig, slot: Slot) -> Runtime:
         worker_id=worker_id,
         store=store,
         models=ModelPool(opener, config.model_bytes or slot.model_bytes or None),
-        media=FileReader(MediaLimits(config.max_image_bytes)),
+        media=MeteredReader(FileReader(MediaLimits(config.max_image_bytes)), meter),
         limits=ImageLimits(max_pixels=config.max_image_pixels),
         leases=LeaseBook(store, worker_id, config.lease_s),
-        decisions=DecisionBook(store, worker_id, WorkerFacts(machine, versions(machine))),
+        decisions=DecisionBook(store, worker_id, WorkerFacts(machine, versions(machine)), meter),
         decoders=ThreadPoolExecutor(max_workers=cores, thread_name_prefix="decode"),
         finishers=ThreadPoolExecutor(max_workers=1, thread_name_prefix="finish"),
         runners=cores,
@@ -63,6 +66,7 @@ def build_runtime(config: WorkerConfig, slot: Slot) -> Runtime:
         lease_s=config.lease_s,
         item_attempts=config.item_attempts,
         max_deaths=config.max_deaths,
+        meter=meter,
     )
 
 

@@ -36,6 +36,8 @@ class WorkerConfig:
         drain_s: seconds that SIGTERM leaves to finish or give back shards.
         max_image_bytes: larger files are refused before they are read.
         max_image_pixels: larger pictures are refused before they are decoded.
+        metrics_host: address on which the launcher serves numbers and health.
+        metrics_port: its port; 0: they are not served.
         log_level: of the standard library's logging.
         log_format: `console` or `json`.
     """
@@ -65,5 +67,7 @@ class WorkerConfig:
     drain_s: float = 25.0
     max_image_bytes: int = 256 * 2**20
     max_image_pixels: int = 50_000_000
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 9464
     log_level: str = "INFO"
     log_format: str = "console"

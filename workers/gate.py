@@ -20,6 +20,7 @@ from jobstore.errors import JobStoreError
 from jobstore.queues import TASK_NAME, MessageInvalid, decode_hint, encode_hint
 from jobstore.schema import QuarantinedMessage, WorkerId
 from jobstore.store import JobStore
+from workers.metrics import Meter
 
 logger = logging.getLogger(__name__)
 
@@ -180,6 +181,7 @@ class Gate(bootsteps.StartStopStep):  # type: ignore[misc]
     requires = ("celery.worker.consumer.tasks:Tasks",)
     store: JobStore
     worker_id: WorkerId
+    meter: Meter
 
     def start(self, c: Any) -> None:
         """Stand before the consumer's channel; a new connection makes a new channel and calls this again."""
@@ -209,6 +211,7 @@ class Gate(bootsteps.StartStopStep):  # type: ignore[misc]
             refused,
             extra={"event": "message_quarantined", "queue": queue, "error.code": refused.reason},
         )
+        self.meter.quarantined(refused.reason)
         row = QuarantinedMessage(queue, refused.reason, str(refused), printable(entry), len(entry), self.worker_id)
         try:
             self.store.quarantine(row)
@@ -216,6 +219,6 @@ class Gate(bootsteps.StartStopStep):  # type: ignore[misc]
             logger.warning("no row for it: %s", error, extra={"event": "quarantine_failed"})
 
 
-def gate_step(store: JobStore, worker_id: WorkerId) -> type[Gate]:
+def gate_step(store: JobStore, worker_id: WorkerId, meter: Meter) -> type[Gate]:
     """The boot step for this process; Celery makes the instance itself."""
-    return type("Gate", (Gate,), {"store": store, "worker_id": worker_id})
+    return type("Gate", (Gate,), {"store": store, "worker_id": worker_id, "meter": meter})

@@ -8,15 +8,21 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 
 from inference_engine.machine import probe_machine
 from workers.config import WorkerConfig
+from workers.exporter import exported
+from workers.health import ProcessState
 from workers.leaving import Exit
+from workers.logs import configure_logging
+from workers.machine_numbers import ProcessFiles
 from workers.placement import Slot, plan_slots
 from workers.process import Orders, environment
 
@@ -48,9 +54,16 @@ class _Child:
 
 @dataclass(slots=True)
 class Launcher:
-    """The worker processes of this machine and its relay."""
+    """The worker processes of this machine and its relay.
+
+    Attributes:
+        files: where the processes count; None: each counts for itself.
+        restarts: processes that ended before their time and were started again.
+    """
 
     config: WorkerConfig
+    files: ProcessFiles | None = None
+    restarts: int = 0
     _children: list[_Child] = field(default_factory=list)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -102,6 +115,12 @@ class Launcher:
         """Of the processes that run."""
         return [c.process.pid for c in self._children if c.process and c.process.poll() is None]
 
+    def processes(self) -> list[ProcessState]:
+        """How each process stands; those that were asked to leave and left are missing."""
+        now = time.monotonic()
+        there = [child for child in self._children if not child.is_retired]
+        return [ProcessState(c.name, c.process.pid if c.process else None, now - c.started) for c in there]
+
     def _supervise(self) -> None:
         while not self._stopping.is_set():
             for child in self._children:
@@ -119,6 +138,9 @@ class Launcher:
     def _bury(self, child: _Child, status: int, now: float) -> None:
         """Say what became of a process, and when the next one starts."""
         child.is_retired = status == Exit.DRAINED
+        self.restarts += not child.is_retired
+        if self.files is not None and child.process is not None:
+            self.files.forget(child.process.pid)
         if now - child.started > _HEALTHY_S or status == Exit.HUNG:
             # Who hangs has been at work for as long as his limit; waiting longer makes nothing better.
             child.backoff_s = _FIRST_BACKOFF_S
@@ -139,7 +161,7 @@ class Launcher:
             [sys.executable, "-m", "workers.process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            env={**os.environ, **environment(child.slot)},
+            env={**os.environ, **environment(child.slot), **self._counting()},
             start_new_session=True,  # Ctrl-C in a terminal is for us; we tell the workers what it means
         )
         assert process.stdin is not None  # noqa: S101 (a pipe was asked for)
@@ -149,6 +171,10 @@ class Launcher:
         except BrokenPipeError:
             logger.warning("worker %s died while it started", child.name, extra={"event": "worker_died"})
         return process
+
+    def _counting(self) -> dict[str, str]:
+        """The variable that prometheus-client reads when it is imported."""
+        return {} if self.files is None else {"PROMETHEUS_MULTIPROC_DIR": str(self.files.folder)}
 
     def _drain(self) -> None:
         running = [child.process for child in self._children if child.process]
@@ -184,11 +210,22 @@ class Launcher:
 
 
 def main(config: WorkerConfig) -> int:
-    """Run a worker machine in the foreground: SIGTERM and SIGINT drain, a second one or SIGQUIT leaves at once.
+    """Run a worker machine in the foreground, with its numbers and its health on `metrics_port`.
 
-    Ends by itself when every process was asked, through the store, to drain.
+    SIGTERM and SIGINT drain, a second one or SIGQUIT leaves at once. Ends by itself when every process was asked,
+    through the store, to drain.
+
+    Raises:
+        AddressTaken: the port is taken.
     """
-    launcher = Launcher(config)
+    configure_logging(config.log_level, config.log_format)
+    with tempfile.TemporaryDirectory(prefix="nightshift-numbers-") as folder:
+        launcher = Launcher(config, ProcessFiles(Path(folder)) if config.metrics_port else None)
+        with exported(config, launcher):
+            return _run(launcher)
+
+
+def _run(launcher: Launcher) -> int:
     asked = threading.Event()
 
     def on_signal(number: int, _: object) -> None:

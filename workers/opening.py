@@ -26,6 +26,7 @@ from inference_engine.providers import ProviderOptions
 from inference_engine.sessions import SessionOptions
 from jobstore.schema import ModelBuild
 from workers.figures import Figures, Tally
+from workers.metrics import Meter, labels_of
 from workers.placement import batch_policy, session_options
 
 logger = logging.getLogger(__name__)
@@ -101,6 +102,7 @@ class Opener:
         resolution_dir: folder where measurements are remembered; None: they are not.
         used_bytes: memory in use where models are loaded; its growth is what a model costs.
         learned_batch: the batch size of a build that fitted when a larger one did not.
+        meter: counts the runs of models.
     """
 
     device: str
@@ -111,6 +113,7 @@ class Opener:
     resolution_dir: Path | None = None
     used_bytes: Callable[[], int] = resident_bytes
     learned_batch: Callable[[ModelBuild], int | None] = lambda _: None
+    meter: Meter = field(default_factory=Meter)
 
     def plan(self, reference: str, wishes: Mapping[str, Any], samples: Samples) -> Plan:
         """Negotiate, and fetch what was chosen; nothing is loaded.
@@ -142,7 +145,7 @@ class Opener:
             raise
         loaded = LoadedModel(
             model,
-            MicroBatcher(model.forward, self._as_learned(model, policy)),
+            MicroBatcher(self.meter.metered(labels_of(model), model.forward), self._as_learned(model, policy)),
             load_ms=(time.perf_counter() - started) * 1000,
             cost_bytes=max(self.used_bytes() - used, plan.weights_bytes),
         )

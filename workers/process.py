@@ -81,11 +81,13 @@ def _work(orders: Orders) -> int:
     from workers.app import build_app
     from workers.assembly import build_runtime
     from workers.demand import Demand
+    from workers.logs import configure_logging
     from workers.pulse import INTERVAL_S, Pulse
     from workers.watchdog import Watchdog
 
     config, slot = orders.config, orders.slot
     runtime = build_runtime(config, slot)
+    configure_logging(config.log_level, config.log_format, {"worker": runtime.worker_id, "hardware": slot.hardware})
     doorbell = Doorbell(config.broker_url)
     app = build_app(runtime, doorbell, config.broker_url, Demand(slot.serves, config.models), config.window)
     app.steps["worker"].add(signals_step(runtime))

@@ -54,6 +54,7 @@ class Pulse:
 
     def beat(self) -> None:
         """Renew the leases, then the row: the leases must not wait for anything."""
+        self.runtime.meter.beat(len(self.runtime.models.names()))
         self.runtime.leases.renew()
         if self._beats % 2 == 0 and self.runtime.store.heartbeat(self._row()):
             self.drain()

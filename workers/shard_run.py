@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Collection
 from concurrent.futures import Future
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from inference_engine.decoding import decode_image
@@ -16,6 +17,7 @@ from jobstore.errors import LeaseLost
 from jobstore.schema import DecisionId, ItemError, Outcome, OutcomeState
 from workers.flights import Flight
 from workers.leases import HeldLease
+from workers.metrics import labels_of
 from workers.opening import LoadedModel
 from workers.outcomes import ITEM_TIMEOUT, failed, is_retryable, item_error, rounded
 
@@ -56,6 +58,7 @@ class ShardRun:
         self._flights: set[Flight] = set()
         self._outcomes: list[Outcome] = []
         self._last_flush = time.monotonic()
+        self.written = 0  # outcomes that are committed
 
     def label(self) -> bool:
         """Label every item, or as many as a drain or a pause allows; say whether the job ended by it.
@@ -79,6 +82,7 @@ class ShardRun:
             if self._loaded.is_broken:
                 raise SessionBroken
             self._runtime.store.release_shard(self._held.lease)
+            self._runtime.meter.retried("released")
         return job_ended
 
     @property
@@ -117,7 +121,7 @@ class ShardRun:
         with self._lock:
             self._open += runners
         for _ in range(runners):
-            self._runtime.decoders.submit(self._run)
+            self._runtime.decoders.submit(copy_context().run, self._run)
 
     def _run(self) -> None:
         """On a decoder's thread: item after item, until there is none left or the shard should stop."""
@@ -156,8 +160,9 @@ class ShardRun:
         if future.done():
             self._finish(flight, fit, future, started)
         else:
+            context = copy_context()  # what its log lines belong to
             future.add_done_callback(
-                lambda done: self._runtime.finishers.submit(self._finish, flight, fit, done, started)
+                lambda done: self._runtime.finishers.submit(context.run, self._finish, flight, fit, done, started)
             )
 
     def _finish(self, flight: Flight, fit: Fit, outputs: Future[dict[str, Any]], started: float) -> None:
@@ -238,6 +243,8 @@ class ShardRun:
         )
         self._loaded.tally.add_store((time.monotonic() - started) * 1000)
         self._runtime.written.add(len(outcomes))
+        self._runtime.meter.recorded(labels_of(self._loaded.model), outcomes)
+        self.written += len(outcomes)
         return job_ended
 
     def _let_go(self) -> None:

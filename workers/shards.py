@@ -6,7 +6,8 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -21,10 +22,13 @@ from workers.decisions import DecisionBook
 from workers.flights import RunBook
 from workers.leases import HeldLease, LeaseBook
 from workers.leaving import Exit, leave
+from workers.logs import bound
 from workers.media import MediaError, MediaReader
+from workers.metrics import Meter
 from workers.models import ModelPool
 from workers.opening import LoadedModel
 from workers.shard_run import SessionBroken, ShardRun
+from workers.speeds import Speedometer
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +62,8 @@ class Runtime:
         max_deaths: lost workers after which a shard is split.
         draining: set when the process should give back what it has not begun.
         written: outcomes that this process has committed.
+        meter: counts for Prometheus.
+        speeds: how long an item of each queue takes here.
         runs: shards that it works on.
         exit: ends the process at once.
     """
@@ -78,6 +84,8 @@ class Runtime:
     max_deaths: int = 3
     draining: threading.Event = field(default_factory=threading.Event)
     written: Counter = field(default_factory=Counter)
+    meter: Meter = field(default_factory=Meter)
+    speeds: Speedometer = field(default_factory=Speedometer)
     runs: RunBook = field(default_factory=RunBook)
     exit: Callable[[int], None] = os._exit
 
@@ -87,14 +95,17 @@ def process_shard(runtime: Runtime, hint: Hint) -> JobId | None:
     lease = runtime.store.lease_shard(hint.shard_id, hint.attempt, runtime.worker_id, runtime.lease_s)
     if lease is None:
         return None
-    with runtime.leases.holding(lease) as held:
+    told = {"job_id": lease.job_id, "shard_id": lease.shard_id, "attempt": lease.attempt, "model": lease.model}
+    with bound(**told), runtime.leases.holding(lease) as held:
         try:
             loan = runtime.models.borrow(lease.model, lease.wishes, lambda: sample_images(runtime, lease))
         except EngineError as error:
+            runtime.meter.model_refused(lease.model)
             return _not_opened(runtime, lease, error)
         try:
             return _label(runtime, held, loan.loaded)
         except LeaseLost:
+            runtime.meter.retried("lease_lost")
             logger.info("shard %s is not ours any more", lease.shard_id, extra={"event": "lease_lost"})
             return None
         except SessionBroken:
@@ -113,9 +124,22 @@ def _label(runtime: Runtime, held: HeldLease, loaded: LoadedModel) -> JobId | No
     run = ShardRun(runtime, held, loaded, params, runtime.decisions.decision_for(lease, loaded))
     runtime.runs.add(run)
     try:
-        return lease.job_id if run.label() else None
+        with measured(runtime, lease.queue, run):
+            return lease.job_id if run.label() else None
     finally:
         runtime.runs.remove(run)
+
+
+@contextlib.contextmanager
+def measured(runtime: Runtime, queue: str, run: ShardRun) -> Iterator[None]:
+    """Report how long an item of the queue takes, when a shard ends well."""
+    runtime.speeds.begin(queue, time.monotonic())
+    try:
+        yield
+    finally:
+        speed = runtime.speeds.end(queue, run.written, time.monotonic())
+    if speed is not None:
+        runtime.store.report_speed(queue, speed)
 
 
 def _recover(runtime: Runtime, lease: Lease, breaks: int) -> None:

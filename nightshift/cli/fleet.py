@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nightshift.cli.errors import ERROR, UNREACHABLE
 from nightshift.cli.output import duration, json_option, moment, print_json, print_rows, say
 from nightshift.cli.request import hardware_here
 from nightshift.settings import load_settings
@@ -57,7 +58,7 @@ def up(hardware: str | None, cpu_processes: int | None, concurrency: int | None,
 
 @click.group()
 def worker() -> None:
-    """Start workers for a fleet, list them, send one home."""
+    """Start workers for a fleet, list them, ask how they are, send one home."""
 
 
 @worker.command()
@@ -112,6 +113,22 @@ def drain(worker_id: str, as_json: bool) -> None:
         print_json({"worker_id": found.worker_id, "draining": True})
         return
     say("drain", f"worker {found.worker_id} (pid {found.pid} on {found.host}) gives back what it has not begun")
+
+
+@worker.command()
+@click.option("--ready", is_flag=True, help="Also: database and broker answer, and a process takes work.")
+@json_option
+def ping(ready: bool, as_json: bool) -> int:
+    """Ask this machine's launcher whether its processes are well. Exit status: 0 well, 1 not, 4 nobody answers."""
+    from workers.probe import probe
+
+    settings = load_settings()
+    answer = probe(settings.worker.metrics_host, settings.worker.metrics_port, "/readyz" if ready else "/healthz")
+    if as_json:
+        print_json(answer)
+    else:
+        say("ping", f"{answer.state}: {answer.found}")
+    return {"ok": 0, "failing": ERROR}.get(answer.state, UNREACHABLE)
 
 
 @click.command()

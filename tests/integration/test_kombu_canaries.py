@@ -16,6 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.fixtures.poison import changed, envelope
 from workers.gate import Gate
+from workers.metrics import Meter
 
 QUEUE = "canary"
 
@@ -71,7 +72,7 @@ def test_brpops_answer_goes_through_the_clients_callback_before_anything_reads_i
 
 
 def test_the_gate_screens_whatever_channel_the_consumer_has(channel, store):
-    gate = type("TestedGate", (Gate,), {"store": store, "worker_id": "w"})(SimpleNamespace())
+    gate = type("TestedGate", (Gate,), {"store": store, "worker_id": "w", "meter": Meter()})(SimpleNamespace())
     gate.start(SimpleNamespace(task_consumer=SimpleNamespace(channel=channel)))
 
     with pytest.raises(Empty):

@@ -48,6 +48,9 @@ class Prediction:
 class ScriptedModel:
     """Sees the first pixel of an image; raises where it is `MARK`, or whatever it sees once it is broken."""
 
+    package = SimpleNamespace(model_id="scripted", task="object-detection")
+    decision = SimpleNamespace(chosen=None)
+
     def __init__(self):
         self.batches, self.is_broken, self.fails = [], False, RuntimeError("a poisoned pixel")
         self.before = lambda _: None
