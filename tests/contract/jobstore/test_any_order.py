@@ -8,6 +8,7 @@ import sqlite3
 
 import pytest
 import stamina
+import stamina.instrumentation
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy.exc import OperationalError
@@ -38,8 +39,10 @@ def lose_reply(monkeypatch):
         return answer
 
     monkeypatch.setattr(connection, "_once", lossy)
+    stamina.instrumentation.set_on_retry_hooks([])
     with stamina.set_testing(True, attempts=3):
         yield lambda is_lost: state.update(is_lost=is_lost)
+    stamina.instrumentation.set_on_retry_hooks(None)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
