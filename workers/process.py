@@ -25,11 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What a launcher tells a process: the machine's configuration and this process's slot."""
+    """What a launcher tells a process: the machine's configuration and this process's slot.
+
+    Attributes:
+        lifeline: descriptor by which the launcher hears that it runs; None: nobody listens.
+    """
 
     config: WorkerConfig
     slot: Slot
     name: str
+    lifeline: int | None = None
 
 
 #: Python's lock changes hands after 5 ms by default: as long as a thread that writes to SQL would keep those waiting
@@ -98,7 +103,7 @@ def _work(orders: Orders) -> int:
 
     stopped = threading.Event()
     watchers = (
-        Pulse(runtime, slot, min(INTERVAL_S, config.lease_s / 4), consumed, lambda: drain(runtime)),
+        Pulse(runtime, slot, min(INTERVAL_S, config.lease_s / 4), consumed, lambda: drain(runtime), orders.lifeline),
         Watchdog(runtime, config.item_timeout_s, config.forward_timeout_s, consumed),
     )
     threads = [

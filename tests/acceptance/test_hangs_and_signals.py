@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -117,3 +118,14 @@ def test_a_worker_serves_only_the_models_that_it_is_kept_for(fleet, photos, tmp_
 
     assert fleet.producer.wait(mine, timeout_s=60).ok == 4
     assert fleet.store.status(other).done == 0
+
+
+def test_a_process_that_runs_no_python_any_more_is_replaced(fleet) -> None:
+    """Stopped here; a native call that holds Python's lock looks the same from outside."""
+    launcher = fleet.start_workers(lease_s=2.0, forward_timeout_s=2.0)
+    wait_until(lambda: [w for w in fleet.store.workers() if w.state == "running"], 30, "a worker")
+    (silent,) = launcher.pids
+
+    os.kill(silent, signal.SIGSTOP)
+
+    wait_until(lambda: launcher.pids and launcher.pids != [silent], 30, "another process")
