@@ -1,10 +1,11 @@
 """Does strategy `measured` find the best setting, and what is it worth against plain ONNX Runtime?
 
-    python benchmarks/measured.py [--budget 30] [--rounds 3] [--model digits|seeded]
+    python benchmarks/measured.py [--budget 30] [--rounds 3] [--model digits|seeded|dynamic]
 
 For each model: measure and choose; then sweep every candidate that agrees over every setting, which takes minutes; then
 let the choice, the sweep's best and plain ONNX Runtime (float32, one picture a run, its own threads) run in turn. The
-digits model has real pages; the other is an ONNX detector of about 5 GFLOP, made here from a seed.
+digits model has real pages; the others are an ONNX detector of about 5 GFLOP, made here from a seed, of fixed sides,
+and of free ones on pictures of 1280 x 720.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,8 +58,7 @@ def pages(count: int) -> list[Image]:
 @contextmanager
 def opened(decision: Decision, entry: Entry) -> Iterator[VisionModel]:
     """One candidate open in one setting."""
-    options = SessionOptions(threads=entry.setting.threads, concurrency=entry.setting.streams)
-    model = open_candidate(decision, entry.candidate, options)
+    model = open_candidate(decision, entry.candidate, entry.setting.options(SessionOptions()))
     try:
         yield model
     finally:
@@ -75,10 +75,11 @@ def speed(model: VisionModel, entry: Entry, images: Sequence[Image], seconds: fl
 def sweep(decision: Decision, images: Sequence[Image], limits: Limits, rounds: int) -> dict[Entry, float]:
     """The best round of every setting of every candidate that agrees; one session open at a time."""
     entries = [
-        Entry(candidate, Setting(batch, *opening))
+        Entry(candidate, Setting.of(opening, batch))
         for candidate in decision.candidates
-        if candidate.verdict != "rejected"
-        for opening in openings(candidate.device, limits)
+        if candidate.verdict != "rejected" and candidate.measurement
+        for options in {point.setting.variant: point.setting for point in candidate.measurement.curve}.values()
+        for opening in openings(candidate.device, limits, options.options(SessionOptions()))
         for batch in batch_sizes(decision.packages[candidate.package_id], candidate.device, None)
     ]
     found: dict[Entry, float] = dict.fromkeys(entries, 0.0)
@@ -114,9 +115,11 @@ def report(reference: str, images: Sequence[Image], machine: Machine, arguments:
     found = sweep(measured, images, limits, arguments.rounds)
     best = max(found, key=lambda entry: found[entry])
     plain = next(c for c in measured.candidates if (c.backend, c.quantization) == ("onnx", "fp32"))
-    entries = [chosen, best, Entry(plain, Setting(1, 1, 0))]
+    square = Entry(chosen.candidate, replace(chosen.setting, rectangular=False))
+    entries = [chosen, best, Entry(plain, Setting(1, 1, 0)), *([square] if chosen.setting.rectangular else [])]
     speeds = duel(measured, images, entries)
-    for name, entry, value in zip(("chosen", "best of sweep", "plain"), entries, speeds, strict=True):
+    names = ("chosen", "best of sweep", "plain", "chosen, square")
+    for name, entry, value in zip(names, entries, speeds, strict=False):
         print(f"  {name:14}{value:9.1f} images/s  {entry}")
     print(f"  chosen / best of the sweep of {len(found)} settings: {speeds[0] / speeds[1]:.3f} (wanted: 0.95 or more)")
     print(f"  chosen / plain ONNX Runtime fp32: {speeds[0] / speeds[2]:.2f} (wanted with bf16: 1.7 or more)")
@@ -127,18 +130,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--budget", type=float, default=30.0, help="seconds to measure in")
     parser.add_argument("--rounds", type=int, default=2, help="rounds of the sweep")
-    parser.add_argument("--model", choices=("digits", "seeded"), help="only this one")
+    parser.add_argument("--model", choices=("digits", "seeded", "dynamic"), help="only this one")
     arguments = parser.parse_args()
     machine = probe_machine()
     print(f"{machine.cpu_name}, {machine.cpu_count} cores, {' '.join(machine.cpu_features)}")
     print(", ".join(f"{name} {version}" for name, version in sorted(machine.packages.items())))
-    if arguments.model != "seeded":
+    if arguments.model in ("digits", None):
         report("digits", pages(8), machine, arguments)
-    if arguments.model != "digits":
-        with tempfile.TemporaryDirectory() as folder:
-            gflop = write_detector(Path(folder) / "seeded" / "onnx-fp32")
-            print(f"\nseeded detector: {gflop:.1f} GFLOP a picture")
-            report(str(Path(folder) / "seeded"), generated_images(8, (480, 640), seed=1), machine, arguments)
+    for name, hw in (("seeded", (480, 640)), ("dynamic", (720, 1280))):
+        if arguments.model in (name, None):
+            with tempfile.TemporaryDirectory() as folder:
+                gflop = write_detector(Path(folder) / name / "onnx-fp32", is_dynamic=name == "dynamic")
+                print(f"\n{name} detector: {gflop:.1f} GFLOP a picture")
+                report(str(Path(folder) / name), generated_images(8, hw, seed=1), machine, arguments)
 
 
 if __name__ == "__main__":

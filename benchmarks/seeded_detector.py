@@ -30,13 +30,22 @@ _NETWORK = {
     "padding_value": 114,
     "scaling_factor": 255,
 }
+_DYNAMIC = {
+    "dynamic_spatial_size_supported": True,
+    "dynamic_spatial_size_mode": {"type": "pad-to-be-divisible", "value": 32},
+}
 
 
 @dataclass
 class Graph:
-    """Nodes and weights as they are added; `flop` counts two for a multiplication with its addition."""
+    """Nodes and weights as they are added; `flop` counts two for a multiplication with its addition.
+
+    Attributes:
+        is_dynamic: height and width are free, and the head makes its grid from its input, as dynamic exports do.
+    """
 
     rng: np.random.Generator
+    is_dynamic: bool = False
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     weights: list[onnx.TensorProto] = field(default_factory=list)
     flop: float = 0.0
@@ -67,14 +76,19 @@ class Graph:
         return self.add("Mul", x, self.add("Sigmoid", x))
 
 
-def write_detector(folder: Path, seed: int = 3) -> float:
-    """Write a package and give its GFLOP a picture."""
-    raw, _ = _build(seed, None)
+def write_detector(folder: Path, seed: int = 3, *, is_dynamic: bool = False) -> float:
+    """Write a package and give its GFLOP a picture.
+
+    Args:
+        is_dynamic: it takes any height and width that 32 divides.
+    """
+    raw, _ = _build(seed, None, is_dynamic=is_dynamic)
     logits = _run(raw)[:, 4:]
     mean, spread = logits.mean(axis=(0, 2)), logits.std(axis=(0, 2)) + 1e-6
     # A share of all scores gets past the threshold in the middling picture.
     high = float(np.median(np.quantile((logits - mean[:, None]) / spread[:, None], 1 - SHARE, axis=(1, 2))))
-    model, flop = _build(seed, (1 / spread, -mean / spread - high + np.log(CONFIDENCE / (1 - CONFIDENCE))))
+    shift = -mean / spread - high + np.log(CONFIDENCE / (1 - CONFIDENCE))
+    model, flop = _build(seed, (1 / spread, shift), is_dynamic=is_dynamic)
     folder.mkdir(parents=True)
     onnx.save(model, folder / "model.onnx")
     (folder / "class_names.txt").write_text("".join(f"thing-{index}\n" for index in range(CLASSES)), encoding="utf-8")
@@ -88,7 +102,7 @@ def write_detector(folder: Path, seed: int = 3) -> float:
             "onnx": {"opset": 17},
         },
         "inference_config.json": {
-            "network_input": _NETWORK,
+            "network_input": _NETWORK | (_DYNAMIC if is_dynamic else {}),
             "forward_pass": {"static_batch_size": None, "max_dynamic_batch_size": 32},
             "post_processing": {
                 "type": "nms",
@@ -103,10 +117,10 @@ def write_detector(folder: Path, seed: int = 3) -> float:
 
 
 def _build(
-    seed: int, scores: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None
+    seed: int, scores: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None, *, is_dynamic: bool
 ) -> tuple[onnx.ModelProto, float]:
     """The network; without the scaling of its scores they come out as they are."""
-    graph = Graph(np.random.default_rng(seed))
+    graph = Graph(np.random.default_rng(seed), is_dynamic)
     x, side, inputs, maps = "images", SIDE, 3, []
     for channels, stride, count in STAGES:
         for index in range(count):
@@ -123,10 +137,11 @@ def _build(
         scale, shift = (graph.weight(value[None, :, None]) for value in scores)
         logits = graph.add("Sigmoid", graph.add("Add", graph.add("Mul", logits, scale), shift))
     graph.nodes.append(helper.make_node("Concat", [boxes, logits], ["output0"], axis=1))
+    sides = ("height", "width") if is_dynamic else (SIDE, SIDE)
     made = helper.make_graph(
         graph.nodes,
         "seeded",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 3, SIDE, SIDE])],
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 3, *sides])],
         [helper.make_tensor_value_info("output0", TensorProto.FLOAT, ["n", 4 + CLASSES, None])],
         graph.weights,
     )
@@ -139,13 +154,35 @@ def _head(graph: Graph, x: str, channels: int, side: int) -> str:
     stride = SIDE // side
     hidden = graph.silu(graph.conv(x, (channels, channels, 1), 1, side))
     raw = graph.conv(hidden, (4 + CLASSES, channels, 1), 1, side)
-    rows = graph.add("Reshape", raw, graph.weight([0, 4 + CLASSES, side * side], np.int64))
+    rows = graph.add("Reshape", raw, graph.weight([0, 4 + CLASSES, -1], np.int64))
     free = graph.add("Sigmoid", _slice(graph, rows, 0, 4))
-    y, x_ = np.mgrid[:side, :side].reshape(2, -1) + 0.0
-    base = np.stack([x_, y, np.full_like(x_, 6), np.full_like(x_, 6)])[None] * stride
     factor = np.array([1, 1, 4, 4], np.float32)[None, :, None] * stride
-    boxes = graph.add("Add", graph.add("Mul", free, graph.weight(factor)), graph.weight(base))
+    grid = _grid(graph, raw) if graph.is_dynamic else graph.weight(_cells(side)[None])
+    base = graph.add("Mul", grid, graph.weight(stride))
+    boxes = graph.add("Add", graph.add("Mul", free, graph.weight(factor)), base)
     return graph.add("Concat", boxes, _slice(graph, rows, 4, 4 + CLASSES), axis=1)
+
+
+def _cells(side: int) -> npt.NDArray[np.float64]:
+    """`(4, cells)`: column, row, and 6 for both sides of a box."""
+    y, x = np.mgrid[:side, :side].reshape(2, -1) + 0.0
+    return np.stack([x, y, np.full_like(x, 6), np.full_like(x, 6)])
+
+
+def _grid(graph: Graph, raw: str) -> str:
+    """`_cells` for whatever height and width `raw (n, rows, height, width)` has."""
+    shape = graph.add("Shape", raw, start=2)
+    flat = graph.weight([1, 1, -1], np.int64)
+    axes = []
+    for axis in (3, 2):
+        count = graph.add("Squeeze", graph.add("Shape", raw, start=axis, end=axis + 1))
+        places = graph.add("Range", graph.weight(0, np.int64), count, graph.weight(1, np.int64))
+        line = graph.add(
+            "Unsqueeze", graph.add("Cast", places, to=TensorProto.FLOAT), graph.weight([3 - axis], np.int64)
+        )
+        axes.append(graph.add("Reshape", graph.add("Expand", line, shape), flat))
+    size = graph.add("Add", graph.add("Mul", axes[0], graph.weight(0)), graph.weight(6))
+    return graph.add("Concat", *axes, size, size, axis=1)
 
 
 def _slice(graph: Graph, x: str, start: int, end: int) -> str:

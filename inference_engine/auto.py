@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from inference_engine import describing
 from inference_engine.describing import ModelDescription, PackageDescription, RuntimeDescription
 from inference_engine.errors import ParameterInvalid
-from inference_engine.loading import decide, measured_options, open_decided
+from inference_engine.loading import decide, open_decided
 from inference_engine.machine import probe_machine
 from inference_engine.negotiation import Decision, Wishes
 from inference_engine.providers import ProviderOptions
@@ -116,11 +115,7 @@ class AutoModel:
         )
         if strategy == "measured":
             decision = _measured(decision, options, samples, budget_s, cache_dir)
-        chosen = decision.chosen
-        if chosen is None or chosen.measurement is None:
-            return open_decided(decision, options)
-        tuned = measured_options(chosen)
-        return open_decided(decision, replace(options, threads=tuned.threads, concurrency=tuned.concurrency))
+        return open_decided(decision, options)
 
     @staticmethod
     def explain(model: str | os.PathLike[str], **wishes: Any) -> Decision:
@@ -180,7 +175,7 @@ def _measured(
     limits = Limits(machine.cpu_count, options.concurrency, options.threads or None)
     images = None if samples is None else as_rgb_images(samples)
     cache = ResolutionCache(cache_dir) if cache_dir else None
-    return resolve(decision, machine, images, budget_s=budget_s, limits=limits, cache=cache)
+    return resolve(decision, machine, images, budget_s=budget_s, limits=limits, cache=cache, options=options)
 
 
 def _reference(model: str | os.PathLike[str]) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any
 
 from inference_engine.batch_buffers import BatchBuffers
 from inference_engine.errors import OutOfMemory, OutputInvalid, SessionFailed
+from inference_engine.model import shapes_of
 from inference_engine.sessions import Array, Tensors
 
 
@@ -49,11 +51,77 @@ class Run:
     owners: tuple[object, ...]
 
 
+class _Waiting:
+    """Requests that wait, by the shapes of their tensors: only images of one shape can share a batch.
+
+    Shapes take turns, and each is gathered by one stream at a time, so that two streams do not halve a batch. There
+    are as many shapes as the network's input can have (`network_input.MOST_SHAPES`), and an empty one is forgotten.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._groups: dict[Any, deque[_Request]] = {}
+        self._gathered: set[Any] = set()
+        self._is_closed = False
+
+    def put(self, request: _Request) -> None:
+        """Add a request.
+
+        Raises:
+            SessionFailed: closed.
+        """
+        with self._changed:
+            self.refuse_when_closed()
+            self._groups.setdefault(shapes_of(request.tensors), deque()).append(request)
+            self._changed.notify_all()
+
+    def take(self, most: Callable[[], int], max_wait_s: float) -> list[_Request] | None:
+        """Requests of one shape, `most` or what came before the wait was over; None once closed and empty."""
+        with self._changed:
+            while (shapes := next((s for s in self._groups if s not in self._gathered), None)) is None:
+                if self._is_closed:
+                    return None
+                self._changed.wait()
+            self._gathered.add(shapes)
+            batch: list[_Request] = []
+            deadline = time.monotonic() + max_wait_s
+            while True:
+                self._move(shapes, batch, most())
+                left_s = deadline - time.monotonic()
+                if len(batch) >= most() or left_s <= 0 or self._is_closed:
+                    break
+                self._changed.wait(left_s)
+            self._gathered.discard(shapes)
+            self._changed.notify_all()
+            return batch
+
+    def close(self) -> bool:
+        """Take no more; whether this was the first time."""
+        with self._changed:
+            is_first, self._is_closed = not self._is_closed, True
+            self._changed.notify_all()
+            return is_first
+
+    def refuse_when_closed(self) -> None:
+        """Raise SessionFailed when nothing is taken any more."""
+        if self._is_closed:
+            raise SessionFailed("the batcher is closed: open the model again")
+
+    def _move(self, shapes: Any, batch: list[_Request], most: int) -> None:
+        group = self._groups.pop(shapes, deque())
+        while group and len(batch) < most:
+            batch.append(group.popleft())
+        if group:
+            self._groups[shapes] = group  # behind the other shapes
+
+
 class MicroBatcher:
     """The streams' threads own the session; every other thread hands over single images.
 
     With a batch size of one there is nobody to wait for: the thread that submits runs the session itself, `streams` of
     them at once, which saves two changes of thread an image.
+
+    Images of different shapes, as rectangular input has them, wait for their like.
 
     A batch that raises is halved until the guilty image stands alone, so that it costs nobody else. One that does not
     fit into memory is halved as well, and `max_batch_size` stays at what fitted.
@@ -65,16 +133,13 @@ class MicroBatcher:
 
     def __init__(self, forward: Callable[[Tensors], dict[str, Array]], policy: BatchPolicy) -> None:
         self._forward, self.policy = forward, policy
-        # Not SimpleQueue: where several threads get with a timeout, one of them was seen to sleep far past its deadline
-        # (CPython 3.11.7, one of ten rounds of the test that guards it), and the images that it had gathered with it.
-        self._requests: queue.Queue[_Request | None] = queue.Queue()
+        self._waiting = _Waiting()
         self.max_batch_size = policy.max_batch_size
         self.batches = 0
         self.images = 0
         self.seconds = 0.0
         self._under_way: set[Run] = set()
         self._lock = threading.Lock()
-        self._is_closed = False
         self._permits = threading.Semaphore(policy.streams)
         streams = 0 if policy.max_batch_size == 1 else policy.streams
         self._threads = [
@@ -95,10 +160,10 @@ class MicroBatcher:
         """
         request = _Request(tensors, owner)
         if self._threads and not alone:
-            self._hand_over(request)
+            self._waiting.put(request)
         else:
             with self._permits:
-                self._refuse_when_closed()
+                self._waiting.refuse_when_closed()
                 request.done.set_running_or_notify_cancel()
                 self._run([request], BatchBuffers())
         return request.done
@@ -110,10 +175,7 @@ class MicroBatcher:
 
     def close(self) -> None:
         """Run what was handed over, then end the streams; a second call does nothing."""
-        with self._lock:
-            is_first, self._is_closed = not self._is_closed, True
-            for _ in self._threads if is_first else ():
-                self._requests.put(None)
+        is_first = self._waiting.close()
         for thread in self._threads:
             thread.join()
         if is_first:  # what runs in its submitter's thread ends before the session may go
@@ -121,37 +183,13 @@ class MicroBatcher:
                 self._permits.acquire()
             self._permits.release(self.policy.streams)
 
-    def _hand_over(self, request: _Request) -> None:
-        with self._lock:  # nothing is put behind the marks that end the streams
-            self._refuse_when_closed()
-            self._requests.put(request)
-
-    def _refuse_when_closed(self) -> None:
-        if self._is_closed:
-            raise SessionFailed("the batcher is closed: open the model again")
-
     def _stream(self) -> None:
         buffers = BatchBuffers()
-        while (first := self._requests.get()) is not None:
-            batch = self._gather(first)
+        while (batch := self._waiting.take(lambda: self.max_batch_size, self.policy.max_wait_s)) is not None:
             # A request that its owner cancelled while it waited is left out, and answers no more.
             if wanted := [request for request in batch if request.done.set_running_or_notify_cancel()]:
                 with self._permits:  # an image that runs alone takes a stream's turn
                     self._run(wanted, buffers)
-
-    def _gather(self, first: _Request) -> list[_Request]:
-        batch = [first]
-        deadline = time.monotonic() + self.policy.max_wait_s
-        while len(batch) < self.max_batch_size:
-            try:
-                request = self._requests.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                break
-            if request is None:
-                self._requests.put(None)
-                break
-            batch.append(request)
-        return batch
 
     def _run(self, batch: Sequence[_Request], buffers: BatchBuffers) -> None:
         run = Run(time.monotonic(), tuple(request.owner for request in batch))

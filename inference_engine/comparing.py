@@ -64,14 +64,22 @@ def agreement_with(
 
 
 def against(
-    reference: Reference, candidate: Candidate, agreement: Agreement | None, *, is_asked: bool
+    reference: Reference,
+    candidate: Candidate,
+    agreement: Agreement | None,
+    *,
+    is_asked: bool,
+    is_rectangular: bool = False,
 ) -> Reason | None:
     """The reason against a candidate that does not agree.
 
-    Without one box there is no evidence: full precision is then taken on trust, a lower one only where it is asked for.
+    Without one box there is no evidence: full precision is then taken on trust, a lower one only where it is asked for,
+    other shapes never.
     """
+    if agreement is None and is_rectangular:
+        return _not_compared(reference, "rectangular input")
     if agreement is None:
-        return None if is_asked or not is_reduced(candidate) else _not_compared(reference, candidate)
+        return None if is_asked or not is_reduced(candidate) else _not_compared(reference, candidate.quantization)
     if agreement.agrees:
         return None
     tolerance = tolerance_of(candidate.quantization)
@@ -83,11 +91,10 @@ def against(
     return Reason("outputs_disagree", f"{agreement}; {wanted} at most")
 
 
-def _not_compared(reference: Reference, candidate: Candidate) -> Reason:
+def _not_compared(reference: Reference, what: str) -> Reason:
     return Reason(
         "outputs_not_compared",
-        f"the reference candidate finds nothing in {len(reference.outputs)} pictures, "
-        f"so {candidate.quantization} cannot be judged",
+        f"the reference candidate finds nothing in {len(reference.outputs)} pictures, so {what} cannot be judged",
         "give samples that show what the model looks for",
     )
 

@@ -10,12 +10,13 @@ from typing import Any
 
 from inference_engine.backends import backend, offers
 from inference_engine.custom import load_custom
-from inference_engine.errors import DownloadRefused, NoRunnableBackend, PackageInvalid, ProviderError
+from inference_engine.errors import DownloadRefused, NoRunnableBackend, PackageInvalid, ProviderError, SessionFailed
 from inference_engine.families import recipe
 from inference_engine.finding import find, local_package
 from inference_engine.machine import Machine, probe_machine
 from inference_engine.model import VisionModel
 from inference_engine.negotiation import BACKEND_ORDER, Candidate, Decision, Offer, Reason, Wishes, negotiate
+from inference_engine.network_input import rectangular
 from inference_engine.packages import ModelPackage
 from inference_engine.providers import ProviderOptions
 from inference_engine.remote_packages import RemotePackage
@@ -51,11 +52,11 @@ def decide(
     )
 
 
-def open_decided(decision: Decision, options: SessionOptions | None = None) -> Any:
+def open_decided(decision: Decision, options: SessionOptions = SessionOptions()) -> Any:  # noqa: B008 (frozen)
     """Steps 7 and 8: fetch and open the chosen candidate; one that does not open is rejected and the next one tried.
 
     Args:
-        options: None: threads and runs at once as they were measured, or the runtime's own.
+        options: threads, runs at once and switches where they were not measured; what was measured wins.
 
     Returns:
         A `VisionModel`, or what the class of a custom-code package makes.
@@ -68,7 +69,7 @@ def open_decided(decision: Decision, options: SessionOptions | None = None) -> A
     while (chosen := decision.chosen) is not None:
         offered = decision.packages[chosen.package_id]
         try:
-            return open_candidate(decision, chosen, options or measured_options(chosen))
+            return open_candidate(decision, chosen, measured_options(chosen, options))
         except (ProviderError, DownloadRefused):
             raise
         except Exception as error:  # noqa: BLE001 (recorded as the reason, and the next candidate runs)
@@ -96,10 +97,20 @@ def open_candidate(decision: Decision, candidate: Candidate, options: SessionOpt
         return load_custom(package, candidate.device)
     made = recipe(package.family, package.task)
     wanted = replace(options, precision=candidate.quantization if candidate.is_lowered else None)
+    shaped = _rectangular(package) if options.rectangular else package
     session: Session = backend(candidate.backend).open_session(package, candidate.device, wanted)
-    _check_fits(session, package)
+    _check_fits(session, package, is_free=options.rectangular)
     check_widths(session.outputs, package)
-    return VisionModel(package, session, made, decision)
+    return VisionModel(shaped, session, made, decision)
+
+
+def switches(candidate: Candidate, package: ModelPackage) -> tuple[str, ...]:
+    """Switches of `SessionOptions` that change how a candidate runs; see `measurements.SWITCHES`."""
+    if candidate.backend == CUSTOM:
+        return ()
+    known = backend(candidate.backend).switches(package, candidate.device)
+    takes_shapes = rectangular(package.config.network_input) is not None
+    return tuple(name for name in known if name != "rectangular" or takes_shapes)
 
 
 def open_failed(error: Exception) -> Reason:
@@ -107,12 +118,16 @@ def open_failed(error: Exception) -> Reason:
     return Reason("open_failed", f"{type(error).__name__}: {error}")
 
 
-def measured_options(candidate: Candidate) -> SessionOptions:
-    """Threads and runs at once of the fastest setting; the runtime's own where nothing was measured."""
-    if candidate.measurement is None:
-        return SessionOptions()
-    setting = candidate.measurement.setting
-    return SessionOptions(threads=setting.threads, concurrency=setting.streams)
+def measured_options(candidate: Candidate, options: SessionOptions) -> SessionOptions:
+    """The options with what the fastest setting says; as they are where nothing was measured."""
+    return candidate.measurement.setting.options(options) if candidate.measurement else options
+
+
+def _rectangular(package: ModelPackage) -> ModelPackage:
+    network = rectangular(package.config.network_input)
+    if network is None:
+        raise SessionFailed(f"{package.package_id} takes pictures of one height and width, not rectangular ones")
+    return replace(package, config=replace(package.config, network_input=network))
 
 
 def _heals(package: ModelPackage | RemotePackage) -> bool:
@@ -120,8 +135,12 @@ def _heals(package: ModelPackage | RemotePackage) -> bool:
     return isinstance(package, RemotePackage) and package.origin is not None and package.origin.heal(package)
 
 
-def _check_fits(session: Session, package: ModelPackage) -> None:
-    """The artefact must take what the package's configuration makes; else every image would fail while running."""
+def _check_fits(session: Session, package: ModelPackage, *, is_free: bool) -> None:
+    """The artefact must take what the package's configuration makes; else every image would fail while running.
+
+    Args:
+        is_free: its height and width must be free, whatever the file says that the configuration promises.
+    """
     wanted = (package.static_batch_size, 3, *package.config.network_input.hw)
     # A mask beside the picture has no channels.
     found = [spec.shape for spec in session.inputs if len(spec.shape) != 3]
@@ -130,6 +149,9 @@ def _check_fits(session: Session, package: ModelPackage) -> None:
         raise PackageInvalid(
             f"{package.weights}: inputs of shape {found}, the package's configuration says {wanted} (None: any size)"
         )
+    if is_free and found[0][2:] != (None, None):
+        session.close()
+        raise SessionFailed(f"{package.weights} has a fixed height and width, {found[0][2:]}, in spite of its package")
 
 
 def _agrees(size: int | None, wanted: int | None) -> bool:

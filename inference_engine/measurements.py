@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from inference_engine.sessions import SessionOptions
+
+#: Switches of `SessionOptions` that are measured, and what a setting is called where one is not as usual.
+SWITCHES = {
+    "rectangular": "rectangular",
+    "channels_last": "channels first",
+    "compile": "compiled",
+    "cuda_graphs": "no CUDA graphs",
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -15,14 +25,37 @@ class Setting:
         batch: images a run.
         streams: runs under way at once.
         threads: threads within one run; 0: as the runtime has it.
+        rectangular: pictures were padded up to the next multiple of a divisor only, see `network_input.rectangular`.
+        channels_last, compile, cuda_graphs: as in `SessionOptions`; what a runtime does not know stays as usual.
     """
 
     batch: int
     streams: int
     threads: int
+    rectangular: bool = False
+    channels_last: bool = True
+    compile: bool = False
+    cuda_graphs: bool = True
+
+    @classmethod
+    def of(cls, options: SessionOptions, batch: int) -> Setting:
+        """The setting of a session that was opened with these options."""
+        switches = {name: getattr(options, name) for name in SWITCHES}
+        return cls(batch, options.concurrency, options.threads, **switches)
+
+    def options(self, base: SessionOptions) -> SessionOptions:
+        """What a session is opened with to run in this setting; the rest is as in `base`."""
+        switches = {name: getattr(self, name) for name in SWITCHES}
+        return replace(base, concurrency=self.streams, threads=self.threads, **switches)
+
+    @property
+    def variant(self) -> tuple[str, ...]:
+        """What is not as usual, in words."""
+        usual = SessionOptions()
+        return tuple(word for name, word in SWITCHES.items() if getattr(self, name) != getattr(usual, name))
 
     def __str__(self) -> str:
-        return f"{self.batch} x {self.streams} x {self.threads or 'auto'}"
+        return ", ".join((f"{self.batch} x {self.streams} x {self.threads or 'auto'}", *self.variant))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +64,17 @@ class Speed:
 
     setting: Setting
     images_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NotTaken:
+    """A variant of a candidate that was not measured, or may not be used, and why."""
+
+    variant: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.variant}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +110,15 @@ class Measurement:
         setting: the fastest one.
         images_per_s: of the network alone, in that setting; reading, preparing and decoding pictures is not in it.
         curve: every setting that was tried, by setting.
-        agreement: None for the reference candidate itself.
+        agreement: in that setting; None for the reference itself.
+        not_taken: variants that do not count.
     """
 
     setting: Setting
     images_per_s: float
     curve: tuple[Speed, ...]
     agreement: Agreement | None = None
+    not_taken: tuple[NotTaken, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +130,7 @@ class Measured:
         images: pictures that were run.
         source: `given`, or `generated` where the caller had none.
         seconds: that measuring took.
-        is_complete: every runnable candidate had its turn within the budget.
+        is_complete: every runnable candidate, and every variant but compiling, had its turn within the budget.
         is_remembered: read from the resolution cache.
     """
 
@@ -109,4 +155,5 @@ def measurement_from_record(record: Mapping[str, Any]) -> Measurement:
         float(record["images_per_s"]),
         tuple(Speed(Setting(**point["setting"]), float(point["images_per_s"])) for point in record["curve"]),
         Agreement(**agreement) if agreement is not None else None,
+        tuple(NotTaken(**entry) for entry in record["not_taken"]),
     )

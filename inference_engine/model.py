@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,15 +83,16 @@ class VisionModel:
         """
         checked = self.check_params(params)
         rgb = as_rgb_images(images, input_color_format)
-        predictions: list[Any] = []
-        for start in range(0, len(rgb), self.batch_size):
-            prepared = [self.preprocess(image) for image in rgb[start : start + self.batch_size]]
-            outputs = self.forward(join_tensors([tensors for tensors, _ in prepared]))
-            predictions += self.postprocess(outputs, [fit for _, fit in prepared], checked)
-        for prediction in predictions:
+        predictions: dict[int, Any] = {}
+        for batch in _batches(map(self.preprocess, rgb), self.batch_size):
+            outputs = self.forward(join_tensors([tensors for _, tensors, _ in batch]))
+            found = self.postprocess(outputs, [fit for _, _, fit in batch], checked)
+            predictions |= zip((index for index, _, _ in batch), found, strict=True)
+        ordered = [predictions[index] for index in range(len(rgb))]
+        for prediction in ordered:
             if isinstance(prediction, Exception):
                 raise prediction
-        return predictions
+        return ordered
 
     def close(self) -> None:
         """Free the session."""
@@ -101,6 +102,25 @@ class VisionModel:
         chosen = self.decision.chosen
         where = f"{chosen.backend} {chosen.quantization} on {chosen.device}" if chosen else "not negotiated"
         return f"<{self.package.model_id}: {self.package.task}, {len(self.class_names)} classes, {where}>"
+
+
+def shapes_of(tensors: Tensors) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Name and shape of each of one image's tensors; only images of which these are equal may share a batch."""
+    return tuple((name, value.shape) for name, value in tensors.items())
+
+
+_Prepared = tuple[int, Tensors, Fit]
+
+
+def _batches(prepared: Iterable[tuple[Tensors, Fit]], size: int) -> Iterator[list[_Prepared]]:
+    """Images with their index, joined as they come, each with its like; what is not full comes last."""
+    waiting: dict[Any, list[_Prepared]] = {}
+    for index, (tensors, fit) in enumerate(prepared):
+        batch = waiting.setdefault(shapes_of(tensors), [])
+        batch.append((index, tensors, fit))
+        if len(batch) == size:
+            yield waiting.pop(shapes_of(tensors))
+    yield from waiting.values()
 
 
 def join_tensors(items: Sequence[Tensors]) -> dict[str, Array]:

@@ -91,6 +91,28 @@ def round_up(hw: tuple[int, int], divisor: int) -> tuple[int, int]:
     return -(-hw[0] // divisor) * divisor, -(-hw[1] // divisor) * divisor
 
 
+#: What both sides of a rectangular input are multiples of where the configuration does not say: the stride of the
+#: coarsest map of the usual detectors (ultralytics 8.x pads to it as well).
+RECTANGULAR_DIVISOR = 32
+#: Shapes that rectangular inputs may have: each one has its buffers, kernels and waiting images.
+MOST_SHAPES = 48
+
+
+def rectangular(network: NetworkInput) -> NetworkInput | None:
+    """The same letterbox with no more padding than the divisor asks for; None where the network's input has one shape.
+
+    The longer side stays what it was, so no picture is scaled otherwise; the divisor grows until there are few shapes.
+    """
+    if not network.is_dynamic or network.resize_mode is not ResizeMode.LETTERBOX:
+        return None
+    divisor = network.divisor if network.divisor > 1 else RECTANGULAR_DIVISOR
+    while sum(network.hw) // divisor - 1 > MOST_SHAPES:
+        divisor *= 2
+    if any(side % divisor for side in network.hw):
+        return None
+    return replace(network, resize_mode=ResizeMode.FIT_LONGER_EDGE, divisor=divisor)
+
+
 _INPUT_KEYS = {
     "training_input_size",
     "dataset_version_resize_dimensions",

@@ -22,10 +22,11 @@ from inference_engine.machine import Machine
 from inference_engine.measurements import Measured, measurement_from_record
 from inference_engine.negotiation import Candidate, Decision, Package, Reason
 from inference_engine.remote_packages import RemotePackage
+from inference_engine.sessions import SessionOptions
 from inference_engine.tuning import Limits
 
 #: Raised when measuring, comparing or this file's form changes what an answer means.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 #: Drivers, kernels and neighbours change without a version that we see.
 DEFAULT_EXPIRY_S = 30 * 24 * 3600.0
 
@@ -35,11 +36,18 @@ def _identity(package: Package) -> str:
     return package.key if isinstance(package, RemotePackage) else package.digest
 
 
-def resolution_key(decision: Decision, machine: Machine, limits: Limits, source: str) -> str:
+def resolution_key(
+    decision: Decision,
+    machine: Machine,
+    limits: Limits,
+    source: str,
+    options: SessionOptions = SessionOptions(),  # noqa: B008 (frozen)
+) -> str:
     """Give the sha256 of everything that the answer hangs on; hexadecimal.
 
     Args:
         source: `given` or `generated` pictures: the former are better evidence.
+        options: what sessions are opened with; where compiled files lie changes no speed.
     """
     question = {
         "schema_version": SCHEMA_VERSION,
@@ -50,6 +58,7 @@ def resolution_key(decision: Decision, machine: Machine, limits: Limits, source:
         "order": decision.order,
         "limits": asdict(limits),
         "source": source,
+        "options": asdict(replace(options, compile_cache=None)),
     }
     return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
 

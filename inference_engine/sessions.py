@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -37,16 +37,28 @@ class SessionOptions:
         concurrency: runs that may be under way at once on a CPU.
         precision: of the arithmetic, one that the backend's offer names for the package; None: the package's own.
         compile_cache: folder where a runtime may keep what it compiled; None: it compiles each time.
-        compile: whether PyTorch compiles an eager module; it runs eager, with a logged reason, where that fails.
+        rectangular: whether a free height and width stay free; else they are fixed at the package's size where the
+            runtime gains by it.
+        channels_last: whether an eager PyTorch module holds pictures with their channels last.
+        compile: whether PyTorch compiles an eager module.
         cuda_graphs: whether a GPU replays recorded runs, one recording a padded batch size.
+        falls_back: whether a module that cannot be compiled runs eager, with a logged reason; False: SessionFailed, so
+            that whoever measures does not measure something else.
+        execution_providers: ONNX Runtime's, best first; empty: the one of the device.
+        provider_options: by execution provider; they win over the defaults of the backend `onnx`.
     """
 
     threads: int = 0
     concurrency: int = 1
     precision: str | None = None
     compile_cache: Path | None = None
+    rectangular: bool = False
+    channels_last: bool = True
     compile: bool = False
     cuda_graphs: bool = True
+    falls_back: bool = True
+    execution_providers: tuple[str, ...] = ()
+    provider_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
 
 
 class Session(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-from inference_engine.model import join_tensors
+from inference_engine.model import join_tensors, shapes_of
 from inference_engine.sessions import Session, Tensors
 
 #: Runs of a stream at least, however long one takes.
@@ -16,14 +16,25 @@ MIN_RUNS = 2
 
 
 def make_batches(tensors: Sequence[Tensors], size: int, most: int = 4) -> list[Tensors]:
-    """Join single images into some different batches of one size, taking images again where there are too few."""
-    count = min(most, max(1, -(-len(tensors) // size)))
-    endless = itertools.cycle(tensors)
-    return [join_tensors(list(itertools.islice(endless, size))) for _ in range(count)]
+    """Join single images into some different batches of one size, taking images again where there are too few.
+
+    Images of different shapes come into different batches; each shape has its share of `most`, and one at least.
+    """
+    alike: dict[object, list[Tensors]] = {}
+    for one in tensors:
+        alike.setdefault(shapes_of(one), []).append(one)
+    return [
+        join_tensors(list(itertools.islice(endless, size)))
+        for group in alike.values()
+        for endless in [itertools.cycle(group)]
+        for _ in range(min(max(1, most * len(group) // len(tensors)), -(-len(group) // size)))
+    ]
 
 
 def images_per_second(session: Session, batches: Sequence[Tensors], streams: int, seconds: float) -> float:
-    """Run batches in so many threads for about so long, after one run of each thread that does not count.
+    """Run batches in so many threads for about so long, after a run of each thread and shape that does not count.
+
+    Batches of several shapes take different times, so that they are run in whole rounds.
 
     Raises:
         EngineError: a run failed.
@@ -42,8 +53,11 @@ def images_per_second(session: Session, batches: Sequence[Tensors], streams: int
 
 
 def _one_stream(session: Session, batches: Sequence[Tensors], seconds: float, together: Barrier) -> float:
+    first = {shapes_of(batch): batch for batch in reversed(batches)}
+    at_a_time = len(batches) if len(first) > 1 else 1
     try:
-        session.run(batches[0])
+        for batch in first.values():
+            session.run(batch)
     except BaseException:
         together.abort()
         raise
@@ -53,6 +67,6 @@ def _one_stream(session: Session, batches: Sequence[Tensors], seconds: float, to
         session.run(batch)
         images += len(next(iter(batch.values())))
         elapsed = time.perf_counter() - started
-        if elapsed >= seconds and runs >= MIN_RUNS:
+        if elapsed >= seconds and runs >= MIN_RUNS and runs % at_a_time == 0:
             break
     return images / elapsed

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from inference_engine.negotiation import Package
+from inference_engine.sessions import SessionOptions
 
 K = TypeVar("K", bound=Hashable)
 
@@ -29,18 +30,22 @@ class Limits:
     threads: int | None = None
 
 
-def openings(device: str, limits: Limits) -> list[tuple[int, int]]:
+def openings(device: str, limits: Limits, options: SessionOptions = SessionOptions()) -> list[SessionOptions]:  # noqa: B008 (frozen)
     """Streams and threads of the sessions to open: all cores for one run, a core for each, and between.
 
     Their product never passes the cores: more threads than cores wait for each other.
+
+    Args:
+        options: what else they are opened with.
     """
     if device != "cpu":
-        return [(1, 0)]
+        return [replace(options, concurrency=1, threads=0)]
     counts = {1, limits.cores // 2, limits.cores}
     usable = sorted(count for count in counts if 1 <= count <= min(limits.streams, limits.cores))
-    if limits.threads is not None:
-        return [(count, limits.threads) for count in usable]
-    return [(count, limits.cores // count) for count in usable]
+    return [
+        replace(options, concurrency=count, threads=limits.cores // count if limits.threads is None else limits.threads)
+        for count in usable
+    ]
 
 
 def batch_sizes(package: Package, device: str, wished: int | None) -> list[int]:

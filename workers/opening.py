@@ -23,7 +23,6 @@ from inference_engine.model import VisionModel
 from inference_engine.negotiation import Decision, Wishes
 from inference_engine.packages import ModelPackage
 from inference_engine.providers import ProviderOptions
-from inference_engine.sessions import SessionOptions
 from jobstore.schema import ModelBuild
 from workers.figures import Figures, Tally
 from workers.metrics import Meter, labels_of
@@ -162,8 +161,7 @@ class Opener:
         chosen = decision.chosen
         if chosen is not None and chosen.measurement is not None:
             tuned = chosen.measurement.setting
-            options = SessionOptions(threads=tuned.threads, concurrency=tuned.streams)
-            return open_decided(decision, options), BatchPolicy(tuned.batch, self.max_wait_s, tuned.streams)
+            return open_decided(decision), BatchPolicy(tuned.batch, self.max_wait_s, tuned.streams)
         model = open_decided(decision, session_options(self.device, self.cores))
         most = model.session.max_batch_size, wished.batch_size
         return model, batch_policy(self.device, model.session.concurrency, most, self.max_wait_s)

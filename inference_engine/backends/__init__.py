@@ -23,6 +23,10 @@ class Backend(Protocol):
         """What it can do on this machine, from data alone."""
         ...
 
+    def switches(self, package: ModelPackage, device: str) -> tuple[str, ...]:
+        """Fields of `SessionOptions` that are on or off and change how it runs there; `measured` tries them."""
+        ...
+
     def open_session(self, package: ModelPackage, device: str, options: SessionOptions) -> Session:
         """Load the package's artefact.
 

@@ -9,7 +9,8 @@ from inference_engine.backends import installed
 from inference_engine.backends.parts.batches import count_of
 from inference_engine.backends.parts.graph_runner import GraphRunner, TorchCuda
 from inference_engine.backends.parts.torch_artifacts import DTYPES
-from inference_engine.errors import OutOfMemory, PackageInvalid, SessionFailed
+from inference_engine.backends.parts.torch_runs import failures, run_on_cpu, threads_a_run
+from inference_engine.errors import PackageInvalid, SessionFailed
 from inference_engine.hf_folder import MASKED
 from inference_engine.negotiation import Offer
 from inference_engine.sessions import Array, SessionOptions, Tensors, TensorSpec
@@ -31,6 +32,11 @@ def probe(machine: Machine) -> Offer:
     return Offer("hf", frozenset({"hf"}), machine.packages.get("transformers"), devices, missing)
 
 
+def switches(package: ModelPackage, device: str) -> tuple[str, ...]:  # noqa: ARG001 (the same for all)
+    """Runs on a GPU may be recorded."""
+    return () if device == "cpu" else ("cuda_graphs",)
+
+
 def open_session(package: ModelPackage, device: str, options: SessionOptions) -> HfSession:
     """Build the architecture that the folder names and fill it from its safetensors file."""
     return HfSession(package, device, options)
@@ -49,8 +55,7 @@ class HfSession:
         self._dtype = getattr(torch, DTYPES.get(options.precision or package.quantization, "float32"))
         self._max_batch_size = package.max_batch_size
         self._concurrency = options.concurrency if device == "cpu" else 1
-        if options.threads:
-            torch.set_num_threads(options.threads)
+        self._threads = threads_a_run(torch, options)
         self._module: Any = _load(package, self._dtype).eval().to(self._device)
         height, width = package.config.network_input.hw
         pixels = TensorSpec("pixel_values", (None, 3, height, width), "float32")
@@ -74,13 +79,13 @@ class HfSession:
         if self._module is None:
             raise SessionFailed("the session is closed; open the model again")
         count = count_of(inputs)
-        try:
+        with failures(self._torch, f"transformers on {self._device}, batch of {count}"):
             values = [self._torch.from_numpy(inputs[spec.name]) for spec in self.inputs]
-            arrays = self._runner.run(values) if self._runner else self._on_cpu(values)
-        except Exception as error:
-            is_memory = isinstance(error, self._torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-            kind = OutOfMemory if is_memory else SessionFailed
-            raise kind(f"transformers on {self._device}, batch of {count}: {error}") from error
+            if self._runner:
+                arrays = self._runner.run(values)
+            else:
+                cast = [values[0].to(self._dtype), *values[1:]]
+                arrays = run_on_cpu(self._torch, self._threads, self._call, cast)
         return dict(zip(OUTPUTS, arrays, strict=True))
 
     def close(self) -> None:
@@ -89,17 +94,13 @@ class HfSession:
         if self._runner:
             self._runner.close()
 
-    def _on_cpu(self, values: Sequence[Any]) -> list[Array]:
-        with self._torch.inference_mode():
-            return [output.float().numpy() for output in self._call([values[0].to(self._dtype), *values[1:]])]
-
     def _call(self, values: Sequence[Any]) -> list[Any]:
         found = self._module(**{spec.name: value for spec, value in zip(self.inputs, values, strict=True)})
         return [found[name] for name in OUTPUTS]
 
     def _graph_runner(self, options: SessionOptions) -> GraphRunner:
         dtypes = [self._dtype, *(self._torch.int64 for _ in self.inputs[1:])]
-        cuda = TorchCuda(self._torch, self._device)
+        cuda = TorchCuda(self._torch, self._device, self._torch.channels_last)
         return GraphRunner(cuda, self._call, dtypes, max_batch_size=self._max_batch_size, graphs=options.cuda_graphs)
 
 

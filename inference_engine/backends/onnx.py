@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from inference_engine.backends import installed
 from inference_engine.backends.parts.batches import filled_up
-from inference_engine.errors import OutOfMemory, SessionFailed
+from inference_engine.backends.parts.onnx_binding import BoundRuns
+from inference_engine.backends.parts.onnx_providers import check_providers, choose_providers
+from inference_engine.errors import EngineError, OutOfMemory, SessionFailed
 from inference_engine.negotiation import Offer
+from inference_engine.onnx_file import read_onnx_header
 from inference_engine.sessions import Array, SessionOptions, Tensors, TensorSpec
 
 if TYPE_CHECKING:
@@ -29,31 +33,41 @@ def probe(machine: Machine) -> Offer:
     return Offer("onnx", frozenset({"onnx"}), version, devices, missing, _max_opset(version))
 
 
+def switches(package: ModelPackage, device: str) -> tuple[str, ...]:  # noqa: ARG001 (the same for all)
+    """Free sides may stay free."""
+    return ("rectangular",)
+
+
 def open_session(package: ModelPackage, device: str, options: SessionOptions) -> OnnxSession:
     """Open an ONNX file."""
-    return OnnxSession(package, device, options)
+    return OnnxSession(import_module("onnxruntime"), package, device, options)
 
 
 class OnnxSession:
-    """One ONNX Runtime session; ONNX Runtime itself lets many threads run it at once."""
+    """One ONNX Runtime session; on a CPU ONNX Runtime itself lets many threads run it at once.
 
-    def __init__(self, package: ModelPackage, device: str, options: SessionOptions) -> None:
-        import onnxruntime
+    Args:
+        onnxruntime: the module, or what has its names.
+    """
 
+    def __init__(self, onnxruntime: Any, package: ModelPackage, device: str, options: SessionOptions) -> None:
         self._max_batch_size = package.max_batch_size
         self._static = package.static_batch_size
         self._concurrency = options.concurrency if device == "cpu" else 1
+        chosen = choose_providers(package, read_onnx_header(package.weights).inputs, device, options)
         try:
+            # Without its own fallback: it would go on with the CPU after a failure on the GPU, and print to the output.
             self._session = onnxruntime.InferenceSession(
-                str(package.weights), _session_options(onnxruntime, options), providers=_providers(device)
+                str(package.weights), _session_options(onnxruntime, options), providers=chosen, enable_fallback=0
             )
         except Exception as error:
             raise SessionFailed(f"onnxruntime cannot open {package.weights}: {error}") from error
-        _check_device(self._session, device)
+        check_providers(chosen, self._session.get_providers(), device)
         self.inputs = tuple(_spec(value) for value in self._session.get_inputs())
         self.outputs = tuple(_spec(value) for value in self._session.get_outputs())
         self._names = [spec.name for spec in self.outputs]
         self._dtypes = {spec.name: spec.dtype for spec in self.inputs}
+        self._bound = self._on_gpu(onnxruntime, device) if device != "cpu" else None
 
     @property
     def max_batch_size(self) -> int:
@@ -69,8 +83,9 @@ class OnnxSession:
         """Run one batch; a static batch is filled up with zeros and cut again, a float16 input is rounded to."""
         count = len(next(iter(inputs.values())))
         try:
-            feed = {name: self._prepared(name, value) for name, value in inputs.items()}
-            values = self._session.run(self._names, feed)
+            values = self._bound.run(inputs) if self._bound else self._on_cpu(inputs)
+        except EngineError:
+            raise
         except Exception as error:
             kind = OutOfMemory if "alloc" in str(error).lower() else SessionFailed
             raise kind(f"onnxruntime, batch of {count}: {error}") from error
@@ -78,7 +93,25 @@ class OnnxSession:
 
     def close(self) -> None:
         """Drop the runtime's session, which frees its arena."""
-        self._session = None
+        if self._bound is not None:
+            self._bound.close()
+        self._session = self._bound = None
+
+    def _on_cpu(self, inputs: Tensors) -> list[Array]:
+        values: list[Array] = self._session.run(
+            self._names, {name: self._prepared(name, value) for name, value in inputs.items()}
+        )
+        return values
+
+    def _on_gpu(self, onnxruntime: Any, device: str) -> BoundRuns:
+        return BoundRuns(
+            onnxruntime,
+            self._session,
+            (self.inputs, self.outputs),
+            int(device.partition(":")[2] or 0),
+            max_batch_size=self._max_batch_size,
+            static=self._static,
+        )
 
     def _prepared(self, name: str, value: Array) -> Array:
         dtype = self._dtypes.get(name)
@@ -93,19 +126,6 @@ def _session_options(onnxruntime: Any, options: SessionOptions) -> Any:
         # Several runs share the cores: threads that spin while they wait would take them from each other.
         made.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return made
-
-
-def _providers(device: str) -> list[Any]:
-    if device == "cpu":
-        return ["CPUExecutionProvider"]
-    index = int(device.partition(":")[2] or 0)
-    return [("CUDAExecutionProvider", {"device_id": index}), "CPUExecutionProvider"]
-
-
-def _check_device(session: Any, device: str) -> None:
-    # Where CUDA's libraries do not load, ONNX Runtime falls back to the CPU and only writes a line to its log.
-    if device != "cpu" and "CUDAExecutionProvider" not in session.get_providers():
-        raise SessionFailed(f"onnxruntime cannot use {device}: CUDA or cuDNN do not load; it would run on the CPU")
 
 
 def _spec(value: Any) -> TensorSpec:

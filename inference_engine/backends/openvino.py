@@ -35,6 +35,11 @@ def probe(machine: Machine) -> Offer:
     return Offer("openvino", frozenset({"onnx"}), version, devices, missing, lowers=lower_precisions(machine, "cpu"))
 
 
+def switches(package: ModelPackage, device: str) -> tuple[str, ...]:  # noqa: ARG001 (the same for all)
+    """Free sides may stay free."""
+    return ("rectangular",)
+
+
 def open_session(package: ModelPackage, device: str, options: SessionOptions) -> OpenvinoSession:
     """Compile an ONNX file."""
     if device != "cpu":
@@ -127,7 +132,8 @@ def _compile(package: ModelPackage, options: SessionOptions) -> Any:
     if options.compile_cache is not None:
         core.set_property({"CACHE_DIR": str(options.compile_cache)})
     model = core.read_model(str(package.weights))
-    _fix_sides(model, package)
+    if not options.rectangular:
+        _fix_sides(model, package)
     return core.compile_model(model, "CPU", _settings(package, options))
 
 

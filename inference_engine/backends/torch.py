@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from inference_engine.backends import installed, lower_precisions
 from inference_engine.backends.parts.batches import count_of, filled_up
 from inference_engine.backends.parts.graph_runner import GraphRunner, TorchCuda
 from inference_engine.backends.parts.torch_artifacts import compiled, load_artifact
-from inference_engine.errors import EngineError, OutOfMemory, SessionFailed
+from inference_engine.backends.parts.torch_runs import failures, run_on_cpu, threads_a_run, use_threads
+from inference_engine.errors import SessionFailed
 from inference_engine.negotiation import Offer
 from inference_engine.sessions import Array, SessionOptions, Tensors, TensorSpec
 
@@ -34,6 +36,12 @@ def probe(machine: Machine) -> Offer:
     return Offer("torch", KINDS, version, devices, missing, lowers=lower_precisions(machine, *devices))
 
 
+def switches(package: ModelPackage, device: str) -> tuple[str, ...]:
+    """Free sides may stay free; eager modules may be laid out otherwise and compiled; runs on a GPU recorded."""
+    eager = ("channels_last", "compile") if package.kind == "torch" else ()
+    return ("rectangular", *eager, *(() if device == "cpu" else ("cuda_graphs",)))
+
+
 def open_session(package: ModelPackage, device: str, options: SessionOptions) -> TorchSession:
     """Load the package's artefact and run it once, on zeros."""
     return TorchSession(package, device, options)
@@ -48,13 +56,17 @@ class TorchSession:
         self._torch, self._device = torch, torch.device(device)
         self._max_batch_size, self._static = package.max_batch_size, package.static_batch_size
         self._concurrency = options.concurrency if device == "cpu" else 1
-        self._threads = _threads_a_run(torch, options)
+        self._threads = threads_a_run(torch, options)
+        self._layout = torch.channels_last if options.channels_last else torch.contiguous_format
         self._module, self._dtype, self._lowered = load_artifact(torch, package, self._device, options)
-        shape = (self._static, 3, *package.config.network_input.hw)
-        self.inputs = (TensorSpec("images", shape, "float32"),)
-        example = torch.zeros((self._static or 1, *shape[1:]), dtype=self._dtype, device=self._device)
+        hw = package.config.network_input.hw
+        sides = (None, None) if options.rectangular else hw
+        self.inputs = (TensorSpec("images", (self._static, 3, *sides), "float32"),)
+        example = torch.zeros((self._static or 1, 3, *hw), dtype=self._dtype, device=self._device)
+        example = example.to(memory_format=self._layout)
         if options.compile and package.kind == "torch":
-            self._module = compiled(torch, self._module, example)
+            once = partial(self._once, example=example)
+            self._module = compiled(torch, self._module, once, falls_back=options.falls_back)
         self._runner = self._graph_runner(options) if device != "cpu" else None
         self._names: tuple[str, ...] = ()
         self.outputs = self._describe(example)
@@ -74,14 +86,11 @@ class TorchSession:
         if self._module is None:
             raise SessionFailed("the session is closed; open the model again")
         count = count_of(inputs)
-        values = [self._torch.from_numpy(value) for value in inputs.values()]
-        try:
-            arrays = self._runner.run(values) if self._runner else self._on_cpu(inputs)
-        except EngineError:
-            raise
-        except Exception as error:
-            kind = OutOfMemory if _is_out_of_memory(self._torch, error) else SessionFailed
-            raise kind(f"torch on {self._device}, batch of {count}: {error}") from error
+        with failures(self._torch, f"torch on {self._device}, batch of {count}"):
+            if self._runner:
+                arrays = self._runner.run([self._torch.from_numpy(value) for value in inputs.values()])
+            else:
+                arrays = run_on_cpu(self._torch, self._threads, self._call, self._on_cpu(inputs))
         return {name: array[:count] for name, array in zip(self._names, arrays, strict=True)}
 
     def close(self) -> None:
@@ -90,19 +99,19 @@ class TorchSession:
         if self._runner:
             self._runner.close()
 
-    def _on_cpu(self, inputs: Tensors) -> list[Array]:
-        torch = self._torch
-        # The number is the calling thread's, and a process may have sessions of several numbers.
-        if self._threads and torch.get_num_threads() != self._threads:
-            torch.set_num_threads(self._threads)
-        with torch.inference_mode():
-            values = [self._placed(torch.from_numpy(filled_up(value, self._static))) for value in inputs.values()]
-            return [output.float().numpy() for output in self._call(values)]
+    def _on_cpu(self, inputs: Tensors) -> list[Any]:
+        return [self._placed(self._torch.from_numpy(filled_up(value, self._static))) for value in inputs.values()]
 
     def _placed(self, value: Any) -> Any:
         if value.ndim == 4:
-            return value.to(self._dtype, memory_format=self._torch.channels_last)
+            return value.to(self._dtype, memory_format=self._layout)
         return value.to(self._dtype) if value.is_floating_point() else value
+
+    def _once(self, module: Any, example: Any) -> Any:
+        """Call a module as every run will."""
+        use_threads(self._torch, self._threads)
+        with self._torch.inference_mode(), self._precision():
+            return module(example)
 
     def _call(self, values: Sequence[Any]) -> list[Any]:
         with self._precision():
@@ -116,7 +125,7 @@ class TorchSession:
 
     def _graph_runner(self, options: SessionOptions) -> GraphRunner:
         return GraphRunner(
-            TorchCuda(self._torch, self._device),
+            TorchCuda(self._torch, self._device, self._layout),
             self._call,
             [self._dtype],
             max_batch_size=self._max_batch_size,
@@ -127,8 +136,7 @@ class TorchSession:
     def _describe(self, example: Any) -> tuple[TensorSpec, ...]:
         """What comes out, by one run: PyTorch's artefacts do not say it themselves."""
         try:
-            with self._torch.inference_mode(), self._precision():
-                found = named_outputs(self._module(example))
+            found = named_outputs(self._once(self._module, example))
         except Exception as error:
             raise SessionFailed(f"torch on {self._device} cannot run {tuple(example.shape)}: {error}") from error
         self._names = tuple(found)
@@ -144,18 +152,3 @@ def named_outputs(output: Any) -> dict[str, Any]:
         return {str(name): value for name, value in output.items() if hasattr(value, "is_floating_point")}
     values = list(output) if isinstance(output, list | tuple) else [output]
     return {f"output{index}": value for index, value in enumerate(values) if hasattr(value, "is_floating_point")}
-
-
-def _threads_a_run(torch: Any, options: SessionOptions) -> int:
-    """How many threads one run has; 0 leaves it to PyTorch.
-
-    Several runs of one thread beat one run of several threads. Measured, 2 cores, PyTorch 2.13, the starter model in
-    fp32: 364 against 149 images/s at batch 1, 474 against 383 at batch 8 (bf16: 503 against 145, 796 against 507).
-    """
-    if options.threads or options.concurrency == 1:
-        return options.threads
-    return max(1, int(torch.get_num_threads()) // options.concurrency)
-
-
-def _is_out_of_memory(torch: Any, error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -40,6 +40,11 @@ def probe(machine: Machine) -> Offer:
     return Offer("trt", frozenset({"trt"}), version, () if missing else ("cuda",), missing)
 
 
+def switches(package: ModelPackage, device: str) -> tuple[str, ...]:  # noqa: ARG001 (the same for all)
+    """Runs may be recorded."""
+    return ("cuda_graphs",)
+
+
 def open_session(package: ModelPackage, device: str, options: SessionOptions) -> TrtSession:
     """Check the plan's hash, version and device, then load it.
 

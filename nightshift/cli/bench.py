@@ -91,7 +91,8 @@ def _pictures(folder: Path) -> list[Any]:
 def row_of(candidate: Candidate) -> tuple[str, ...]:
     """Give a candidate's row of the table."""
     found = candidate.measurement
-    told = "; ".join(f"{reason.code}: {reason.message}" for reason in candidate.reasons)
+    reasons = [f"{reason.code}: {reason.message}" for reason in candidate.reasons]
+    told = "; ".join([*reasons, *(map(str, found.not_taken) if found else ())])
     agreement = (
         str(found.agreement) if found and found.agreement else "reference" if found and _agrees(candidate) else ""
     )

@@ -1,11 +1,18 @@
-"""Batch sizes: which one a run is filled up to, and the filling. Pure."""
+"""Batch sizes: which one a run is filled up to, the filling, and the buffers that are kept for each."""
 
 from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import TypeVar
 
 import numpy as np
 
 from inference_engine.errors import SessionFailed
 from inference_engine.sessions import Array, Tensors
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 
 def bucket_of(count: int, maximum: int) -> int:
@@ -16,6 +23,20 @@ def bucket_of(count: int, maximum: int) -> int:
     if not 1 <= count <= maximum:
         raise SessionFailed(f"a batch of {count} images; this session takes 1 to {maximum}")
     return min(1 << (count - 1).bit_length(), maximum)
+
+
+#: Buffers of so many shapes are kept: a model of free height and width sees many, and each holds device memory.
+MAX_SLOTS = 16
+
+
+def kept_slot(slots: OrderedDict[K, V], key: K, make: Callable[[], V]) -> V:
+    """The slot of a key, made where there is none; the one that was not used for longest is dropped for it."""
+    if key not in slots:
+        slots[key] = make()
+        if len(slots) > MAX_SLOTS:
+            slots.popitem(last=False)
+    slots.move_to_end(key)
+    return slots[key]
 
 
 def filled_up(value: Array, size: int | None) -> Array:

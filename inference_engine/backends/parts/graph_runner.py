@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from inference_engine.backends.parts.batches import bucket_of
+from inference_engine.backends.parts.batches import bucket_of, kept_slot
 from inference_engine.sessions import Array
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ logger = logging.getLogger(__name__)
 
 #: Tensors in, tensors out, both in order.
 Function = Callable[[Sequence[Any]], Sequence[Any]]
-#: Slots that are kept: a model of free height and width sees many shapes, and each slot holds device memory.
-MAX_SLOTS = 16
 #: Runs before a recording, so that libraries have chosen their kernels and made their workspaces.
 WARM_UPS = 2
 
@@ -117,15 +115,11 @@ class GraphRunner:
             self._slots.clear()
 
     def _slot(self, shapes: Sequence[tuple[int, ...]]) -> Slot:
-        key = tuple(shapes)
-        if key not in self._slots:
+        def make() -> Slot:
             staging = [self._cuda.pinned(shape, dtype) for shape, dtype in zip(shapes, self._dtypes, strict=True)]
-            inputs = [self._cuda.empty(shape, dtype) for shape, dtype in zip(shapes, self._dtypes, strict=True)]
-            self._slots[key] = Slot(staging, inputs)
-            if len(self._slots) > MAX_SLOTS:
-                self._slots.popitem(last=False)
-        self._slots.move_to_end(key)
-        return self._slots[key]
+            return Slot(staging, [self._cuda.empty(s, dtype) for s, dtype in zip(shapes, self._dtypes, strict=True)])
+
+        return kept_slot(self._slots, tuple(shapes), make)
 
     def _call(self, slot: Slot) -> None:
         if slot.replay is None and self.records:
@@ -165,10 +159,14 @@ def _widened(tensor: Any) -> Any:
 
 
 class TorchCuda:
-    """A device and one stream of it, by `torch.cuda`."""
+    """A device and one stream of it, by `torch.cuda`.
 
-    def __init__(self, torch: Any, device: Any) -> None:
-        self._torch, self._device = torch, device
+    Args:
+        layout: memory format of batches of pictures on the device; None: as PyTorch has it.
+    """
+
+    def __init__(self, torch: Any, device: Any, layout: Any = None) -> None:
+        self._torch, self._device, self._layout = torch, device, layout
         self._stream = torch.cuda.Stream(device)
 
     def pinned(self, shape: Sequence[int], dtype: Any) -> Any:
@@ -176,9 +174,9 @@ class TorchCuda:
         return self._torch.empty(tuple(shape), dtype=dtype, pin_memory=True)
 
     def empty(self, shape: Sequence[int], dtype: Any) -> Any:
-        """Make a tensor on the device, channels last where it is a batch of pictures."""
+        """Make a tensor on the device, in the layout where it is a batch of pictures."""
         tensor = self._torch.empty(tuple(shape), dtype=dtype, device=self._device)
-        return tensor.to(memory_format=self._torch.channels_last) if tensor.ndim == 4 else tensor
+        return tensor.to(memory_format=self._layout) if self._layout is not None and tensor.ndim == 4 else tensor
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from inference_engine.errors import PackageInvalid, SessionFailed
@@ -37,7 +38,8 @@ def load_artifact(torch: Any, package: ModelPackage, device: Any, options: Sessi
     if options.precision is not None and options.precision not in DTYPES:
         raise SessionFailed(f"precision {options.precision!r} is not one of {', '.join(DTYPES)}")
     if package.kind == "torch":
-        module = _filled(package).eval().to(device=device, memory_format=torch.channels_last)
+        layout = torch.channels_last if options.channels_last else torch.contiguous_format
+        module = _filled(package).eval().to(device=device, memory_format=layout)
         lowered = getattr(torch, DTYPES[wished]) if wished in ("bf16", "fp16") else None
         return (_lower(torch, module, lowered) if lowered else module), torch.float32, lowered
     load = {"torch-script": _script, "torch-export": _exported}[package.kind]
@@ -53,13 +55,21 @@ def load_artifact(torch: Any, package: ModelPackage, device: Any, options: Sessi
     return module, dtype, None
 
 
-def compiled(torch: Any, module: Any, example: Any) -> Any:
-    """The module compiled and called once; itself, with the reason in the log, where that does not work."""
+def compiled(torch: Any, module: Any, run: Callable[[Any], object], *, falls_back: bool) -> Any:
+    """The module compiled and run once; itself, with the reason in the log, where that does not work.
+
+    Args:
+        run: calls a module as the session will: another layout, precision or thread count is compiled again.
+
+    Raises:
+        SessionFailed: it does not work, and a module that is not compiled will not do.
+    """
     try:
         made = torch.compile(module, dynamic=None)
-        with torch.inference_mode():
-            made(example)
-    except Exception as error:  # noqa: BLE001 (the compiler raises anything: no C++ compiler, an operator it lacks ...)
+        run(made)
+    except Exception as error:  # the compiler raises anything: no C++ compiler, an operator that it lacks ...
+        if not falls_back:
+            raise SessionFailed(f"torch.compile does not work here: {error}") from error
         logger.warning("torch.compile does not work here, the module runs eager: %s", error)
         return module
     return made

@@ -13,11 +13,14 @@ import onnx
 import pytest
 
 from inference_engine.backends import backend
+from inference_engine.backends.onnx import OnnxSession
+from inference_engine.backends.parts.onnx_providers import CPU, CUDA
 from inference_engine.backends.trt import TrtSession
 from inference_engine.errors import EngineError, SessionFailed
 from inference_engine.packages import read_package
 from inference_engine.sessions import SessionOptions
 from inference_engine.testing import ScriptedSession
+from tests.fixtures.fake_onnxruntime import fake_onnxruntime
 from tests.fixtures.recorded_tensorrt import PLAN, fake_session_parts
 from tests.fixtures.torch_exports import write_torch_export
 
@@ -65,6 +68,15 @@ def open_recorded_trt(folder, static=None):
     return TrtSession(package, trt, cuda, OPTIONS)
 
 
+def open_bound_onnx(_):
+    """The ONNX session with buffers on a GPU, over a fake that has ONNX Runtime's names."""
+    answer = np.linspace(0, 1, 14 * 5, dtype=np.float32).reshape(14, 5)
+    runtime = fake_onnxruntime(
+        lambda x: [answer * x.mean((1, 2, 3))[:, None, None]], {"output0": (14, 5)}, got=(CUDA, CPU), hw=(320, 320)
+    )
+    return OnnxSession(runtime, read_package(DIGITS / "onnx-fp32"), "cuda:1", OPTIONS)
+
+
 def scripted(_):
     answer = np.linspace(0, 1, 14 * 5, dtype=np.float32).reshape(14, 5)
     return ScriptedSession(
@@ -85,6 +97,7 @@ OPENERS = {
     "torch script": lambda folder: open_torch_export(folder, "torch-script"),
     "torch export": lambda folder: open_torch_export(folder, "torch-export"),
     "torch static": lambda folder: open_torch_export(folder, "torch-export", batch=STATIC),
+    "onnx bound": open_bound_onnx,
     "trt recorded": open_recorded_trt,
     "trt recorded static": lambda folder: open_recorded_trt(folder, STATIC),
     "scripted": scripted,

@@ -106,6 +106,37 @@ def test_an_image_of_another_shape_fails_nobody_else(start):
     assert [answers(futures)[index] for index in (0, 3)] == clean([1, 2])
 
 
+def test_images_of_different_shapes_never_share_a_batch_and_each_waits_for_its_like(start):
+    seen = []
+    session = ScriptedSession(weigh)
+
+    def forward(tensors):
+        seen.append(tensors["images"].shape)
+        return session.run(tensors)
+
+    gate = Gate(forward)
+    batcher = start(gate, max_batch_size=4, max_wait_s=0)
+    first = batcher.submit(image(0))
+    assert gate.entered.wait(PATIENCE_S)
+    numbers = range(1, 13)
+    futures = [batcher.submit({"images": np.full((1, 3, 4, 4 + number % 3), number, np.float32)}) for number in numbers]
+    gate.opened.set()
+
+    first.result(PATIENCE_S)
+    assert [future.result(PATIENCE_S)["output0"][0, 0, 0] for future in futures] == list(numbers)
+    assert sorted(seen[1:]) == [(4, 3, 4, 4), (4, 3, 4, 5), (4, 3, 4, 6)]
+
+
+def test_a_batch_is_not_held_up_by_another_shape_that_waits(start):
+    session = ScriptedSession(weigh)
+    batcher = start(session.run, max_batch_size=2, max_wait_s=10 * PATIENCE_S, streams=2)
+
+    batcher.submit({"images": np.ones((1, 3, 4, 9), np.float32)})
+    futures = [batcher.submit(image(number)) for number in (1, 2)]
+
+    assert answers(futures) == clean([1, 2])
+
+
 def test_little_memory_halves_the_batch_and_is_remembered(start):
     session = ScriptedSession(weigh, fits=3)
 

@@ -103,6 +103,20 @@ def test_only_wanted_classes_and_the_best_come_back(model, images):
     assert everything.confidence.tolist() == sorted(everything.confidence.tolist(), reverse=True)
 
 
+def test_sessions_of_different_threads_run_each_with_its_own(made):
+    package = package_from_hf(made[1])
+    before = torch.get_num_threads()
+    try:
+        one, two = (backend("hf").open_session(package, "cpu", SessionOptions(threads=count)) for count in (1, 2))
+        batch = {spec.name: np.ones((1, *spec.shape[1:]), spec.dtype) for spec in one.inputs}
+
+        counts = [session.run(batch) and torch.get_num_threads() for session in (one, two, one)]
+
+        assert counts == [1, 2, 1]
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_session_of_lower_precision_answers_in_float32(made):
     package = package_from_hf(made[1])
     session = backend("hf").open_session(package, "cpu", SessionOptions(threads=1, precision="bf16"))

@@ -175,7 +175,7 @@ def test_a_measured_decision_opens_as_it_was_measured(decided):
 
     model = open_decided(found)
 
-    assert measured_options(found.chosen) == SessionOptions(threads=setting.threads, concurrency=1)
+    assert measured_options(found.chosen, SessionOptions()) == SessionOptions(threads=setting.threads, concurrency=1)
     assert (model.session.concurrency, model.batch_size) == (setting.streams, setting.batch)
     assert [len(prediction) for prediction in model(PICTURES)] == [2, 2, 2]
 
@@ -336,6 +336,7 @@ def test_the_key_hangs_on_all_that_matters(decided):
         "machine": (decision, replace(machine, cpu_name="another"), LIMITS, "given"),
         "limits": (decision, machine, Limits(2, 1), "given"),
         "samples": (decision, machine, LIMITS, "generated"),
+        "options": (decision, machine, LIMITS, "given", SessionOptions(execution_providers=("CPUExecutionProvider",))),
     }
 
     keys = {name: resolution_key(*question) for name, question in other.items()}

@@ -7,12 +7,16 @@ import pytest
 import torch
 
 from inference_engine.backends import backend
-from inference_engine.backends.parts.batches import bucket_of, filled_up
-from inference_engine.backends.parts.graph_runner import MAX_SLOTS, GraphRunner
+from inference_engine.backends.parts.batches import MAX_SLOTS, bucket_of, filled_up
+from inference_engine.backends.parts.graph_runner import GraphRunner
 from inference_engine.backends.torch import named_outputs
 from inference_engine.errors import PackageInvalid, SessionFailed
+from inference_engine.loading import decide
+from inference_engine.measuring import measure
+from inference_engine.negotiation import Wishes
 from inference_engine.packages import read_package
 from inference_engine.sessions import SessionOptions
+from inference_engine.tuning import Limits
 from tests.fixtures.torch_exports import write_torch_export
 
 TORCH = Path(__file__).parents[3] / "models" / "digits" / "torch-fp32"
@@ -278,3 +282,69 @@ def test_halves_come_back_as_float32():
     (found,) = runner.run([torch.ones(2, 2)])
 
     assert found.dtype == np.float32
+
+
+def measured_torch(budget_s):
+    decision = decide(str(TORCH), Wishes(quantization="fp32"))
+    picture = np.random.default_rng(1).integers(0, 256, (320, 320, 3), np.uint8)
+    return measure(decision, [picture], budget_s, Limits(1), slice_s=0.01).chosen.measurement
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_layout_and_compiling_are_measured_as_variants(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda module, **_: module)
+
+    found = measured_torch(300.0)
+
+    tried = {point.setting.variant for point in found.curve}
+    assert {(), ("channels first",)} <= tried
+    assert any("compiled" in variant for variant in tried)
+    assert found.not_taken == ()
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_compiler_that_is_not_there_is_a_reason_against_compiling_alone(monkeypatch):
+    def refuse(_module, **_):
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr(torch, "compile", refuse)
+
+    found = measured_torch(300.0)
+
+    assert found.not_taken
+    assert all("compiled" in entry.variant and "no C++ compiler" in entry.why for entry in found.not_taken)
+    assert not any(point.setting.compile for point in found.curve)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_nothing_is_compiled_where_the_budget_that_is_left_is_too_small():
+    found = measured_torch(30.0)
+
+    assert any(
+        "compiled" in entry.variant and "s of the budget were left, it takes 60" in entry.why
+        for entry in found.not_taken
+    )
+
+
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_layout_with_channels_first_gives_the_same(images, reference):
+    session = open_torch(channels_last=False)
+    weight = next(p for p in session._module.parameters() if p.ndim == 4 and p.shape[2] > 1)
+
+    (found,) = session.run({"images": images}).values()
+
+    assert weight.is_contiguous()
+    np.testing.assert_allclose(found, reference, atol=1e-3, rtol=1e-4)
+
+
+def test_a_compiler_that_must_work_and_does_not_is_an_error(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: 1 / 0)
+
+    with pytest.raises(SessionFailed, match=r"torch.compile does not work here"):
+        open_torch(compile=True, falls_back=False)

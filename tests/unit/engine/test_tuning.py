@@ -1,11 +1,14 @@
 """Which settings are tried, and how a setting is timed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from inference_engine.errors import OutOfMemory, SessionFailed
 from inference_engine.inference_config import InferenceConfig, NetworkInput
 from inference_engine.samples import generated_images
+from inference_engine.sessions import SessionOptions
 from inference_engine.testing import ScriptedSession
 from inference_engine.timing import images_per_second, make_batches
 from inference_engine.tuning import Limits, batch_sizes, leaders, openings
@@ -24,11 +27,21 @@ from inference_engine.tuning import Limits, batch_sizes, leaders, openings
     ],
 )
 def test_streams_and_threads_share_the_cores(limits, expected):
-    assert openings("cpu", limits) == expected
+    found = openings("cpu", limits)
+
+    assert [(options.concurrency, options.threads) for options in found] == expected
 
 
 def test_a_gpu_runs_one_batch_at_a_time():
-    assert openings("cuda:0", Limits(8, 8)) == [(1, 0)]
+    assert openings("cuda:0", Limits(8, 8)) == [SessionOptions(threads=0, concurrency=1)]
+
+
+def test_openings_keep_what_else_the_caller_asked_for():
+    asked = SessionOptions(threads=7, compile=True, execution_providers=("CPUExecutionProvider",))
+
+    found = openings("cpu", Limits(2, 2), asked)
+
+    assert found == [replace(asked, threads=2, concurrency=1), replace(asked, threads=1, concurrency=2)]
 
 
 def test_batches_stay_within_what_the_package_takes(make_package):
@@ -57,6 +70,23 @@ def test_batches_hold_different_images_and_take_some_twice_where_there_are_too_f
 
     assert [batch["images"][:, 0, 0, 0].tolist() for batch in batches] == [[0, 1], [2, 0]]
     assert [len(batch["images"]) for batch in make_batches(tensors(2), 8)] == [8]
+
+
+def test_images_of_different_shapes_come_into_different_batches():
+    wide = [{"images": np.zeros((1, 3, 32, 64), np.float32)}]
+
+    shapes = [batch["images"].shape for batch in make_batches([*tensors(3), *wide], 2)]
+
+    assert shapes == [(2, 3, 32, 32), (2, 3, 32, 32), (2, 3, 32, 64)]
+
+
+def test_batches_of_several_shapes_are_all_warmed_up_and_run_in_whole_rounds():
+    session = ScriptedSession(np.ones((6, 2), np.float32))
+    batches = [{"images": np.zeros((size, 3, 32, side), np.float32)} for size, side in ((1, 32), (2, 64), (3, 96))]
+
+    images_per_second(session, batches, 1, 0.0)
+
+    assert session.batch_sizes == [3, 2, 1, 1, 2, 3]
 
 
 @pytest.mark.parametrize("streams", [1, 3])
