@@ -138,11 +138,26 @@ def _cpu_features() -> tuple[str, ...]:
     return tuple(flag for flag in _CPU_FLAGS if flag in flags)
 
 
+#: Where Linux states a container's limit: control groups of version 2 and of version 1.
+_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
 def _memory_bytes() -> int:
+    """Of the machine, or of the container where that is less."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (OSError, ValueError):
         return 0
+    limits = [limit for path in _CGROUP_LIMITS if (limit := _cgroup_limit(Path(path)))]
+    return min([physical, *limits])
+
+
+def _cgroup_limit(path: Path) -> int | None:
+    """None without a limit: the word `max`, or no such file."""
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
 
 
 def _free_memory_bytes(root: Path = Path("/")) -> int | None:

@@ -10,23 +10,29 @@ import logging
 
 from sqlalchemy import Connection, Row, insert, literal, select, update
 
+from jobstore.canary import end_canary
 from jobstore.clock import db_now
 from jobstore.counters import Counters, added, counters_of
 from jobstore.encoding import storable
 from jobstore.errors import JobNotFound
 from jobstore.events import add_event
-from jobstore.schema import JobId, JobState, OutcomeState, ShardId, ShardState
+from jobstore.schema import ENDED_STATES, OPEN_SHARDS, JobId, JobState, OutcomeState, ShardId, ShardState
 from jobstore.tables import items, jobs, outcomes, shards
 
 logger = logging.getLogger(__name__)
 
 BOOKS_DO_NOT_BALANCE = "books_do_not_balance"
-_OPEN = (ShardState.PENDING, ShardState.QUEUED, ShardState.LEASED)
+_SKIPPED_CODES = {
+    JobState.CANCELLED: "job_cancelled",
+    JobState.EXPIRED: "job_expired",
+    JobState.FAILED: "job_failed",
+}
 
 
 def finish_shard(db: Connection, shard_id: ShardId, job_id: JobId, counted: Counters) -> bool:
     """End a shard whose row this transaction holds and add its counters to the job; say whether the job ended."""
-    db.execute(update(shards).where(shards.c.id == shard_id).values(state=ShardState.DONE, lease_until=None))
+    done = {"state": ShardState.DONE, "lease_until": None, "ended": db_now()}
+    db.execute(update(shards).where(shards.c.id == shard_id).values(done))
     job = db.execute(
         update(jobs)
         .where(jobs.c.id == job_id)
@@ -34,20 +40,22 @@ def finish_shard(db: Connection, shard_id: ShardId, job_id: JobId, counted: Coun
         .returning(*jobs.c)
     ).one()
     if job.shards_left > 0:
+        if job.state == JobState.CANARY:
+            end_canary(db, job)
         return False
     _complete(db, job)
     return True
 
 
 def end_early(db: Connection, job_id: JobId, state: JobState, code: str, message: str) -> bool:
-    """Cancel or fail a job: open shards are fenced off, items without outcome are skipped. False: it had ended."""
-    running = db.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar_one_or_none()
-    if running is None:
+    """Cancel, fail or expire a job: open shards are fenced off, what has no outcome is skipped. False: it had ended."""
+    found = db.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar_one_or_none()
+    if found is None:
         raise JobNotFound(f"no job {job_id}: see `nightshift jobs`")
-    if running != JobState.RUNNING:
+    if found in ENDED_STATES:
         return False
     counted = _cancel_open_shards(db, job_id)
-    ended = update(jobs).where(jobs.c.id == job_id, jobs.c.state == JobState.RUNNING)
+    ended = update(jobs).where(jobs.c.id == job_id, jobs.c.state.not_in(ENDED_STATES))
     if not db.execute(ended.values(state=state, reason=code, message=storable(message), finished=db_now())).rowcount:
         return False  # its last shard ended while we waited for its row
     # A shard that was split between the two statements has a new half, which the first of them could not see.
@@ -62,7 +70,7 @@ def end_early(db: Connection, job_id: JobId, state: JobState, code: str, message
 def _cancel_open_shards(db: Connection, job_id: JobId) -> Counters:
     rows = db.execute(
         update(shards)
-        .where(shards.c.job_id == job_id, shards.c.state.in_(_OPEN))
+        .where(shards.c.job_id == job_id, shards.c.state.in_(OPEN_SHARDS))
         .values(
             state=ShardState.CANCELLED, attempt=shards.c.attempt + 1, owner=None, lease_until=None, enqueued_at=None
         )
@@ -72,7 +80,6 @@ def _cancel_open_shards(db: Connection, job_id: JobId) -> Counters:
 
 
 def _skip_the_rest(db: Connection, job_id: JobId, state: JobState, message: str) -> int:
-    code = "job_cancelled" if state is JobState.CANCELLED else "job_failed"
     # EXCEPT hashes or sorts both sides once. NOT EXISTS took PostgreSQL 54 s for 100,000 items of a table without
     # statistics yet: a nested loop over items and outcomes.
     every = select(items.c.idx).where(items.c.job_id == job_id)
@@ -83,7 +90,7 @@ def _skip_the_rest(db: Connection, job_id: JobId, state: JobState, message: str)
         left.c.idx,
         literal(0),
         literal(str(OutcomeState.SKIPPED)),
-        literal(code),
+        literal(_SKIPPED_CODES[state]),
         literal(storable(message)),
         literal(0),
         db_now(),
@@ -96,7 +103,8 @@ def _skip_the_rest(db: Connection, job_id: JobId, state: JobState, message: str)
 def _complete(db: Connection, job: Row[tuple[object, ...]]) -> None:
     clean = job.failed == 0 and job.skipped == 0
     state = JobState.COMPLETED if clean else JobState.COMPLETED_WITH_ERRORS
-    db.execute(update(jobs).where(jobs.c.id == job.id).values(state=state, finished=db_now()))
+    ended = {"state": state, "reason": None, "message": None, "finished": db_now()}
+    db.execute(update(jobs).where(jobs.c.id == job.id).values(ended))
     if _check_books(db, job):
         add_event(db, JobId(job.id), str(state), {"failed": job.failed, "total": job.total})
 

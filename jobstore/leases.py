@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, exists, select, tuple_, update
 
@@ -11,24 +11,37 @@ from jobstore.counters import counters_of
 from jobstore.encoding import from_json
 from jobstore.endings import finish_shard
 from jobstore.events import add_event
-from jobstore.schema import Item, JobId, JobState, Lease, ShardId, ShardState, WorkerId
+from jobstore.schema import (
+    RUNNABLE_STATES,
+    WAITING_SHARDS,
+    Item,
+    JobId,
+    Lease,
+    Renewal,
+    ShardId,
+    ShardState,
+    WorkerId,
+)
+from jobstore.steering import hold_if_stopped
 from jobstore.tables import items, jobs, outcomes, shards
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy import Row
+
 #: What a shard looks like that nobody works on.
-UNOWNED = {"owner": None, "lease_until": None, "enqueued_at": None}
+UNOWNED = {"owner": None, "lease_until": None, "leased_at": None, "enqueued_at": None}
 
 
 def lease_shard(db: Connection, shard_id: ShardId, attempt: int, owner: WorkerId, lease_s: float) -> Lease | None:
-    """Take the shard, or None: the hint was late, doubled, or the job has ended."""
-    is_running = exists().where(jobs.c.id == shards.c.job_id, jobs.c.state == JobState.RUNNING)
+    """Take the shard, or None: the hint was late, doubled, or the job is stopped or has ended."""
+    is_running = exists().where(jobs.c.id == shards.c.job_id, jobs.c.state.in_(RUNNABLE_STATES))
     taken = db.execute(
         update(shards)
         .where(shards.c.id == shard_id, shards.c.attempt == attempt, is_running)
-        .where(shards.c.state.in_([ShardState.PENDING, ShardState.QUEUED]))
-        .values(state=ShardState.LEASED, owner=owner, lease_until=db_now() + lease_s)
+        .where(shards.c.state.in_(WAITING_SHARDS))
+        .values(state=ShardState.LEASED, owner=owner, leased_at=db_now(), lease_until=db_now() + lease_s)
         .returning(*shards.c)
     ).one_or_none()
     if taken is None:
@@ -37,21 +50,24 @@ def lease_shard(db: Connection, shard_id: ShardId, attempt: int, owner: WorkerId
     if not left:
         finish_shard(db, shard_id, JobId(taken.job_id), counters_of(taken._mapping))  # noqa: SLF001 - public in SQLAlchemy
         return None
-    return _lease(db, shard_id, JobId(taken.job_id), attempt, owner, left, taken.size)
+    return _lease(db, taken, left)
 
 
-def renew(db: Connection, owner: WorkerId, held: Sequence[tuple[ShardId, int]], lease_s: float) -> set[ShardId]:
-    """Lengthen the leases on `(shard, attempt)`; give those that are still this owner's."""
+def renew(db: Connection, owner: WorkerId, held: Sequence[tuple[ShardId, int]], lease_s: float) -> Renewal:
+    """Lengthen the leases on `(shard, attempt)`; say which are still this owner's, and which it should give back."""
     if not held:
-        return set()
+        return Renewal()
     rows = db.execute(
         update(shards)
         .where(tuple_(shards.c.id, shards.c.attempt).in_([(shard, attempt) for shard, attempt in held]))
         .where(shards.c.owner == owner, shards.c.state == ShardState.LEASED)
         .values(lease_until=db_now() + lease_s)
-        .returning(shards.c.id)
-    )
-    return {ShardId(row.id) for row in rows}
+        .returning(shards.c.id, shards.c.job_id)
+    ).all()
+    runs = select(jobs.c.id).where(jobs.c.id.in_({row.job_id for row in rows}), jobs.c.state.in_(RUNNABLE_STATES))
+    running = set(db.execute(runs).scalars())
+    kept = frozenset(ShardId(row.id) for row in rows)
+    return Renewal(kept, frozenset(ShardId(row.id) for row in rows if row.job_id not in running))
 
 
 def release_shard(db: Connection, lease: Lease) -> bool:
@@ -59,7 +75,10 @@ def release_shard(db: Connection, lease: Lease) -> bool:
     given_back = db.execute(
         update(shards).where(*is_held(lease)).values(state=ShardState.PENDING, attempt=shards.c.attempt + 1, **UNOWNED)
     )
-    return given_back.rowcount == 1
+    if not given_back.rowcount:
+        return False
+    hold_if_stopped(db, [lease.job_id])
+    return True
 
 
 def is_held(lease: Lease) -> tuple[ColumnElement[bool], ...]:
@@ -86,27 +105,23 @@ def items_left(db: Connection, job_id: JobId, first_idx: int, last_idx: int) -> 
     return tuple(Item(idx, uri) for idx, uri in db.execute(query))
 
 
-def _lease(  # noqa: PLR0913, PLR0917 - the parts of one Lease
-    db: Connection,
-    shard_id: ShardId,
-    job_id: JobId,
-    attempt: int,
-    owner: WorkerId,
-    left: tuple[Item, ...],
-    total: int,
-) -> Lease:
+def _lease(db: Connection, shard: Row[Any], left: tuple[Item, ...]) -> Lease:
+    job_id = JobId(shard.job_id)
     started = update(jobs).where(jobs.c.id == job_id, jobs.c.started.is_(None)).values(started=db_now())
     if db.execute(started).rowcount:
-        add_event(db, job_id, "started", {"worker": owner})
+        add_event(db, job_id, "started", {"worker": shard.owner})
     job = db.execute(select(jobs.c.model, jobs.c.params, jobs.c.wishes).where(jobs.c.id == job_id)).one()
     return Lease(
-        shard_id=shard_id,
+        shard_id=ShardId(shard.id),
         job_id=job_id,
-        attempt=attempt,
-        owner=owner,
+        attempt=shard.attempt,
+        owner=WorkerId(shard.owner),
         model=job.model,
         params=from_json(job.params),
         wishes=from_json(job.wishes),
         items=left,
-        total=total,
+        total=shard.size,
+        hardware=shard.hardware,
+        queue=shard.queue,
+        deaths=shard.deaths,
     )

@@ -11,6 +11,7 @@ from jobstore.counters import NAMES, counters_of
 from jobstore.encoding import from_json
 from jobstore.errors import JobNotFound
 from jobstore.schema import (
+    OPEN_SHARDS,
     DecisionId,
     FailureGroup,
     ItemError,
@@ -19,14 +20,12 @@ from jobstore.schema import (
     JobStatus,
     OutcomeState,
     ResultRow,
-    ShardState,
 )
 from jobstore.tables import items, jobs, outcomes, shards
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_OPEN = (ShardState.PENDING, ShardState.QUEUED, ShardState.LEASED)
 _EXAMPLES = 3
 
 
@@ -65,7 +64,7 @@ def _statuses(db: Connection, picked: Select[Any]) -> list[JobStatus]:
     chosen = picked.cte("picked")
     running = (
         select(shards.c.job_id, *(func.sum(shards.c[name]).label(name) for name in NAMES))
-        .where(shards.c.job_id.in_(select(chosen.c.id)), shards.c.state.in_(_OPEN))
+        .where(shards.c.job_id.in_(select(chosen.c.id)), shards.c.state.in_(OPEN_SHARDS))
         .group_by(shards.c.job_id)
         .subquery("running")
     )
@@ -99,7 +98,7 @@ def _status(row: RowMapping) -> JobStatus:
 
 _PLAIN = (
     "tenant", "name", "model", "task", "reason", "message", "total", "priority", "max_failure_rate", "model_digest",
-    "created", "started", "finished", "now",
+    "created", "started", "finished", "now", "max_failures", "canary_items", "deadline", "expires",
 )  # fmt: skip
 
 

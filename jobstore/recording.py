@@ -13,7 +13,8 @@ from jobstore.encoding import count_objects, storable, to_json_or_none
 from jobstore.endings import finish_shard
 from jobstore.errors import LeaseLost
 from jobstore.leases import is_held
-from jobstore.schema import DecisionId, JobState, Lease, Outcome, OutcomeState, ShardState
+from jobstore.policy import judge_failures
+from jobstore.schema import ENDED_STATES, DecisionId, Lease, Outcome, OutcomeState, ShardState
 from jobstore.tables import jobs, outcomes, shards
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ def record(db: Connection, lease: Lease, rows: Sequence[EncodedOutcome], *, leas
         db.execute(insert(outcomes), [encoded.row | {"created": now} for encoded in fresh])
     more = count_states((encoded.state, encoded.key[1], encoded.objects) for encoded in fresh)
     db.execute(update(shards).where(shards.c.id == lease.shard_id).values(added(shards, more)))
-    return finished and _finish(db, lease, counters_of(shard._mapping) + more, shard.size)  # noqa: SLF001
+    has_ended = finished and _finish(db, lease, counters_of(shard._mapping) + more, shard.size)  # noqa: SLF001
+    if more.failed and not has_ended:
+        judge_failures(db, lease.job_id)
+    return has_ended
 
 
 def _hold(db: Connection, lease: Lease, lease_s: float) -> Row[Any] | None:
@@ -77,7 +81,7 @@ def _answer_again(db: Connection, lease: Lease, *, finished: bool) -> bool:
     )
     row = db.execute(query).one_or_none()
     if finished and row is not None and tuple(row)[:3] == (ShardState.DONE, lease.attempt, lease.owner):
-        return bool(row.job_state != JobState.RUNNING)
+        return row.job_state in ENDED_STATES
     found = "gone" if row is None else f"{row.state}, attempt {row.attempt}, owner {row.owner}"
     raise LeaseLost(
         f"shard {lease.shard_id} is {found}; we hold attempt {lease.attempt}: drop the work, nothing was written"
@@ -126,4 +130,5 @@ def _row(lease: Lease, outcome: Outcome, decision_id: DecisionId | None) -> dict
         "timings_ms": to_json_or_none(outcome.timings_ms),
         "decision_id": decision_id,
         "attempt": lease.attempt,
+        "tries": outcome.tries,
     }

@@ -1,19 +1,31 @@
-"""What the relay repairs at each tick: leases of the dead, hints that Redis lost, shards that kill their workers."""
+"""What the relay repairs at each tick: leases of the dead, lost hints, deadly shards, jobs whose time is over."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
 from jobstore.clock import db_now
 from jobstore.counters import Counters, added, counters_of
-from jobstore.endings import finish_shard
+from jobstore.endings import end_early, finish_shard
 from jobstore.events import add_event
 from jobstore.ids import new_id
-from jobstore.leases import UNOWNED, items_left
-from jobstore.schema import Item, JobId, OutcomeState, ShardId, ShardState
+from jobstore.leases import UNOWNED, is_held, items_left
+from jobstore.schema import (
+    RUNNABLE_STATES,
+    STOPPED_STATES,
+    Item,
+    JobId,
+    JobState,
+    Lease,
+    OutcomeState,
+    ShardId,
+    ShardState,
+)
+from jobstore.steering import hold_if_stopped
 from jobstore.tables import jobs, outcomes, shards
+from jobstore.window import SUSPECT_DEATHS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -27,17 +39,22 @@ def expire_leases(db: Connection, max_deaths: int) -> int:
 
     `lease_until < now` stands in the write itself: a lease renewed since nobody looked stays.
     """
-    rows = db.execute(
-        update(shards)
-        .where(shards.c.state == ShardState.LEASED, shards.c.lease_until < db_now())
-        .values(state=ShardState.PENDING, attempt=shards.c.attempt + 1, deaths=shards.c.deaths + 1, **UNOWNED)
-        .returning(*shards.c)
-    ).all()
-    # All shard rows are held by now; job rows follow, in one order for every caller.
-    for shard in sorted(rows, key=lambda row: (row.job_id, row.id)):
-        if shard.deaths >= max_deaths:
-            _narrow(db, shard, max_deaths)
-    return len(rows)
+    return _take_back(db, max_deaths, shards.c.state == ShardState.LEASED, shards.c.lease_until < db_now())
+
+
+def count_death(db: Connection, lease: Lease, max_deaths: int) -> bool:
+    """Take one shard back from the owner that it ended, before its lease runs out. False: it was no longer his."""
+    return _take_back(db, max_deaths, *is_held(lease)) == 1
+
+
+def hints_overdue(db: Connection, queues: Collection[str], older_than_s: float) -> bool:
+    """Say whether one of these queues has a hint that nobody took for so long."""
+    overdue = select(shards.c.id).where(
+        shards.c.state == ShardState.QUEUED,
+        shards.c.queue.in_(sorted(queues)),
+        shards.c.enqueued_at <= db_now() - older_than_s,
+    )
+    return db.execute(overdue.limit(1)).first() is not None
 
 
 def requeue_lost(db: Connection, queues: Collection[str], older_than_s: float) -> int:
@@ -50,11 +67,71 @@ def requeue_lost(db: Connection, queues: Collection[str], older_than_s: float) -
     ).rowcount
 
 
+def hinted_queues(db: Connection) -> list[str]:
+    """List the queues that should hold hints; their number, not the backlog, is what this costs."""
+    return list(db.execute(select(shards.c.queue).where(shards.c.state == ShardState.QUEUED).distinct()).scalars())
+
+
 def forget_hints(db: Connection) -> int:
     """Make every hint due again: Redis lost its memory."""
     return db.execute(
         update(shards).where(shards.c.state == ShardState.QUEUED).values(state=ShardState.PENDING, enqueued_at=None)
     ).rowcount
+
+
+def recall_outranked(db: Connection) -> int:
+    """Take hints back that stand in a queue before work of a higher priority; Redis itself knows no order.
+
+    Shards that may be deadly do not count as such work: they wait for each other, not for room.
+    """
+    higher, waiting, mine = jobs.alias("higher"), shards.alias("waiting"), jobs.alias("mine")
+    priority = select(mine.c.priority).where(mine.c.id == shards.c.job_id).correlate(shards).scalar_subquery()
+    has_work = (
+        select(waiting.c.id)
+        .where(waiting.c.job_id == higher.c.id, waiting.c.state == ShardState.PENDING)
+        .where(waiting.c.queue == shards.c.queue, waiting.c.deaths < SUSPECT_DEATHS)
+        .correlate(higher, shards)
+        .exists()
+    )
+    is_outranked = (
+        select(higher.c.id)
+        .where(higher.c.state.in_(RUNNABLE_STATES), higher.c.priority > priority, has_work)
+        .correlate(shards)
+        .exists()
+    )
+    return db.execute(
+        update(shards)
+        .where(shards.c.state == ShardState.QUEUED, is_outranked)
+        .values(state=ShardState.PENDING, attempt=shards.c.attempt + 1, enqueued_at=None)
+    ).rowcount
+
+
+def expire_jobs(db: Connection) -> list[JobId]:
+    """End every job whose `expires` has passed, stopped or not; what it has no outcome for is skipped."""
+    states = sorted(RUNNABLE_STATES | STOPPED_STATES)
+    over = select(jobs.c.id).where(jobs.c.state.in_(states), jobs.c.expires <= db_now()).order_by(jobs.c.id)
+    message = "the job's time was over before this item's turn"
+    return [
+        JobId(job_id)
+        for job_id in db.execute(over).scalars().all()
+        if end_early(db, JobId(job_id), JobState.EXPIRED, "expired", message)
+    ]
+
+
+def _take_back(db: Connection, max_deaths: int, *conditions: ColumnElement[bool]) -> int:
+    """Make leased shards due again and count a death for each; give their number."""
+    rows = db.execute(
+        update(shards)
+        .where(*conditions)
+        .values(state=ShardState.PENDING, attempt=shards.c.attempt + 1, deaths=shards.c.deaths + 1, **UNOWNED)
+        .returning(*shards.c)
+    ).all()
+    # All shard rows are held by now; job rows follow, in one order for every caller.
+    for shard in sorted(rows, key=lambda row: (row.job_id, row.id)):
+        if shard.deaths >= max_deaths:
+            _narrow(db, shard, max_deaths)
+    hold_if_stopped(db, {shard.job_id for shard in rows})
+    return len(rows)
 
 
 def _narrow(db: Connection, shard: Row[Any], max_deaths: int) -> None:

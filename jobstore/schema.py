@@ -20,26 +20,44 @@ DEFAULT_TENANT = "default"
 
 
 class JobState(StrEnum):
-    """Where a job stands; `JobState.ENDED` lists the states that it never leaves by itself."""
+    """Where a job stands; `ENDED_STATES` are those that it never leaves, `RUNNABLE_STATES` those in which it works."""
 
+    CANARY = "canary"  # its first items run alone, to see what the rest would cost
     RUNNING = "running"  # shards are waiting or worked on
     COMPLETED = "completed"  # every item is ok or cached
     COMPLETED_WITH_ERRORS = "completed_with_errors"  # every item has its outcome, some failed
     FAILED = "failed"  # it could not go on (no runnable backend ...); what was left is skipped
     CANCELLED = "cancelled"  # somebody ended it; what was left is skipped
+    PAUSED = "paused"  # somebody stopped it; nothing is released until it is resumed
+    NEEDS_ATTENTION = "needs_attention"  # its canary or its failures stopped it; resume or cancel
+    EXPIRED = "expired"  # its time was over; what was left is skipped
 
 
-ENDED_STATES = frozenset({JobState.COMPLETED, JobState.COMPLETED_WITH_ERRORS, JobState.FAILED, JobState.CANCELLED})
+RUNNABLE_STATES = frozenset({JobState.CANARY, JobState.RUNNING})
+STOPPED_STATES = frozenset({JobState.PAUSED, JobState.NEEDS_ATTENTION})
+ENDED_STATES = frozenset(
+    {JobState.COMPLETED, JobState.COMPLETED_WITH_ERRORS, JobState.FAILED, JobState.CANCELLED, JobState.EXPIRED}
+)
+
+
+#: Nothing happens any more unless somebody acts; where those who wait for a job stop waiting.
+SETTLED_STATES = ENDED_STATES | {JobState.NEEDS_ATTENTION}
 
 
 class ShardState(StrEnum):
-    """pending -> queued -> leased -> done | (lease lost: pending, attempt + 1) | cancelled."""
+    """(held ->) pending -> queued -> leased -> done | (lease lost: pending, attempt + 1) | cancelled."""
 
+    HELD = "held"  # its job is stopped, or tries its first items alone; no queue knows of it
     PENDING = "pending"  # waits for room in its queue's window
     QUEUED = "queued"  # its hint was sent to Redis
     LEASED = "leased"  # one worker owns it until `lease_until`
     DONE = "done"  # every item of it has an outcome
     CANCELLED = "cancelled"  # its job ended first
+
+
+OPEN_SHARDS = (ShardState.HELD, ShardState.PENDING, ShardState.QUEUED, ShardState.LEASED)
+#: Due for a worker: in a queue's window, or behind it.
+WAITING_SHARDS = (ShardState.PENDING, ShardState.QUEUED)
 
 
 class OutcomeState(StrEnum):
@@ -81,9 +99,14 @@ class JobSpec:
         name: shown to people; empty means the model and the first source.
         params: what the model's task takes, for example `{"confidence": 0.4}`; checked by the worker's model.
         wishes: what negotiation takes: `backend`, `quantization`, `batch_size`.
-        hardware: classes that may run it, best first; each names a queue.
+        hardware: classes that may run it, best first; each names a queue. `gpu-any` is a class, which every GPU serves.
         priority: higher goes first.
         max_failure_rate: share of failed items, 0 to 1, above which the job's end counts as over its limit.
+        max_failures: failed items above which the job stops and needs attention; None: only the rate counts. The rate
+            stops only a job with a canary, as soon as it cannot end within it.
+        canary_items: first items that run alone; None: 64 of a job of 512 and more, 0: none.
+        deadline: when it should be done, seconds since the epoch; of equal jobs the earlier goes first.
+        expires: when what is left is given up, seconds since the epoch.
         shard_size: items a shard; None: from the number of items.
         client_token: a second submit with the same token (and tenant) returns the first job.
     """
@@ -96,6 +119,10 @@ class JobSpec:
     hardware: tuple[str, ...] = ("cpu",)
     priority: int = 0
     max_failure_rate: float = 0.02
+    max_failures: int | None = None
+    canary_items: int | None = None
+    deadline: float | None = None
+    expires: float | None = None
     shard_size: int | None = None
     client_token: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -118,6 +145,8 @@ class Lease:
         attempt: the fencing token; a write with an older one changes no row.
         items: those of the shard that have no outcome yet, by idx.
         total: items of the whole shard, with those that already have one.
+        hardware: class of the queue that it came from; what `refuse_class` takes.
+        deaths: workers that were lost while they worked on it.
     """
 
     shard_id: ShardId
@@ -129,6 +158,22 @@ class Lease:
     wishes: Mapping[str, Any]
     items: tuple[Item, ...]
     total: int
+    hardware: str
+    queue: str
+    deaths: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """The answer to a worker that renews its leases.
+
+    Attributes:
+        kept: shards that are still its own; a shard that is missing is somebody else's, or its job ended.
+        give_back: those of `kept` whose job was stopped: finish what is in flight, flush it, release the shard.
+    """
+
+    kept: frozenset[ShardId] = frozenset()
+    give_back: frozenset[ShardId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +193,7 @@ class Outcome:
         record: the prediction as its task's `to_record` gives it.
         blob: arrays that do not belong into JSON, encoded by the task.
         timings_ms: milliseconds by stage: fetch, decode, preprocess, forward (wait included), postprocess.
+        tries: how often it was run; workers that died over it are not counted here.
     """
 
     idx: int
@@ -157,6 +203,7 @@ class Outcome:
     blob: bytes | None = None
     error: ItemError | None = None
     timings_ms: Mapping[str, float] | None = None
+    tries: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +237,25 @@ class DecisionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelBuild:
+    """What a batch size is learned for: a package's digest, and the backend and precision that run it."""
+
+    digest: str
+    backend: str
+    quantization: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """One worker process, as it reports itself."""
+    """One worker process, as it reports itself.
+
+    Attributes:
+        serves: hardware classes whose queues it consumes, its own first.
+        active: shards in work.
+        memory_bytes: resident memory of the process.
+        stats: by model, how full batches are and where its time goes.
+        drain: somebody asked it to finish what it has and to leave.
+    """
 
     worker_id: WorkerId
     host: str
@@ -205,6 +269,11 @@ class WorkerRow:
     started: float | None = None
     heartbeat: float | None = None
     age_s: float | None = None
+    serves: tuple[str, ...] = ()
+    active: int = 0
+    memory_bytes: int | None = None
+    stats: Mapping[str, Any] = field(default_factory=dict)
+    drain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +281,8 @@ class JobStatus:
     """A job and its counters. `total == ok + cached + failed + skipped + pending`, always.
 
     Attributes:
-        reason: a code, where the job failed or was cancelled.
-        message: the reason's words.
+        reason: a code, where the job failed, was cancelled or was stopped.
+        message: the reason's words, and for a stopped job how to go on.
     """
 
     job_id: JobId
@@ -242,6 +311,10 @@ class JobStatus:
     started: float | None
     finished: float | None
     now: float
+    max_failures: int | None = None
+    canary_items: int = 0
+    deadline: float | None = None
+    expires: float | None = None
 
     @property
     def done(self) -> int:
@@ -259,9 +332,15 @@ class JobStatus:
         return self.state in ENDED_STATES
 
     @property
+    def is_settled(self) -> bool:
+        """Whether the job ended, or waits for somebody's decision."""
+        return self.state in SETTLED_STATES
+
+    @property
     def is_over_failure_limit(self) -> bool:
-        """More items failed than `max_failure_rate` allows."""
-        return self.failed > self.max_failure_rate * self.total
+        """More items failed than `max_failures` or `max_failure_rate` allows."""
+        is_over_number = self.max_failures is not None and self.failed > self.max_failures
+        return is_over_number or self.failed > self.max_failure_rate * self.total
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +375,8 @@ class JobEvent:
     """One thing that happened to a job.
 
     Attributes:
-        kind: submitted, started, worker_lost, shard_split, completed, completed_with_errors, failed, cancelled.
+        kind: submitted, started, canary_done, paused, resumed, needs_attention, reprioritised, class_refused, rerouted,
+            straggler_offered, worker_lost, shard_split, completed, completed_with_errors, failed, cancelled, expired.
         created: seconds since the epoch by the database's clock.
     """
 
@@ -306,13 +386,87 @@ class JobEvent:
     details: Mapping[str, Any]
 
 
+class Waiting(StrEnum):
+    """Why shards of a queue wait."""
+
+    WINDOW_FULL = "window_full"  # others of the queue are worked on; these follow
+    NO_WORKER = "no_worker"  # no live worker serves the queue's hardware class
+    BUSY = "busy"  # the workers of the class work on other queues
+    BROKER = "broker"  # idle workers, and no hint reaches them: Redis is away, or no relay runs
+    TAKEN_SOON = "taken_soon"  # they are only just due
+    CANARY = "canary"  # their jobs try their first items elsewhere or at this moment
+    PAUSED = "paused"  # somebody paused their jobs
+    NEEDS_ATTENTION = "needs_attention"  # their jobs stopped themselves, by a canary or by failures
+
+
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """What waits and what runs in one queue."""
+    """What waits and what runs in one queue.
+
+    Attributes:
+        queue: its name.
+        hardware: the class of workers that it is for.
+        pending: shards behind the window.
+        queued: shards whose hints were sent.
+        leased: shards that are worked on.
+        held: shards of jobs that are stopped or try their first items.
+        items_left: items without an outcome.
+        oldest_age_s: how long the oldest pending or queued shard has existed; None: there is none.
+        backlog_items: items without an outcome of jobs that may run.
+        backlog_seconds: what those would take one worker process; see `jobstore.backlog.seconds_per_item`.
+        waiting: why something waits; None: nothing does.
+        reason: the same in words.
+    """
 
     queue: str
+    hardware: str
     pending: int
     queued: int
     leased: int
+    held: int
     items_left: int
     oldest_age_s: float | None
+    backlog_items: int
+    backlog_seconds: float
+    waiting: Waiting | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AutoscaleFigures:
+    """How much work a hardware class has, for whoever starts and stops its workers.
+
+    Attributes:
+        backlog_items: items without an outcome of jobs that may run.
+        backlog_seconds: what they would take one worker process.
+        oldest_age_seconds: how long the oldest shard that nobody works on has waited; 0: none waits.
+        active: shards that are worked on at this moment.
+        workers: live worker processes that serve the class and were not asked to leave.
+    """
+
+    hardware: str
+    backlog_items: int
+    backlog_seconds: float
+    oldest_age_seconds: float
+    active: int
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedMessage:
+    """An entry of a queue that no worker can read; nothing depends on it, the shards are in SQL.
+
+    Attributes:
+        reason: a code.
+        message: its words.
+        body: the entry's first bytes, printable.
+        size_bytes: of the whole entry.
+    """
+
+    queue: str
+    reason: str
+    message: str
+    body: str
+    size_bytes: int
+    worker_id: WorkerId
+    created: float | None = None

@@ -5,22 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from jobstore import (
+    backlog,
+    canary,
     endings,
     finding,
     fleet,
+    learned,
     leases,
+    policy,
+    quarantine,
     reading,
     receipts,
     recording,
     relay_statements,
+    routing,
     schema_version,
+    steering,
+    stragglers,
     submit,
+    tenancy,
 )
 from jobstore.connection import Database
 from jobstore.errors import InvalidJob
 from jobstore.events import events_of
 from jobstore.ids import new_id
 from jobstore.schema import (
+    AutoscaleFigures,
     DecisionId,
     DecisionRow,
     FailureGroup,
@@ -32,9 +42,12 @@ from jobstore.schema import (
     JobState,
     JobStatus,
     Lease,
+    ModelBuild,
     Outcome,
     OutcomeState,
+    QuarantinedMessage,
     QueueRow,
+    Renewal,
     ResultRow,
     ShardId,
     WorkerId,
@@ -114,11 +127,11 @@ class JobStore:
         return self._db.write(lambda db: release_window(db, window, queue))
 
     def lease_shard(self, shard_id: ShardId, attempt: int, owner: WorkerId, lease_s: float) -> Lease | None:
-        """Take a shard, or None: the hint is late or doubled, the job has ended, or nothing was left to do."""
+        """Take a shard, or None: the hint is late or doubled, the job is stopped or over, or nothing was left to do."""
         return self._db.write(lambda db: leases.lease_shard(db, shard_id, attempt, owner, lease_s))
 
-    def renew(self, owner: WorkerId, held: Sequence[tuple[ShardId, int]], lease_s: float) -> set[ShardId]:
-        """Lengthen leases; the shards that are missing from the answer are no longer this owner's."""
+    def renew(self, owner: WorkerId, held: Sequence[tuple[ShardId, int]], lease_s: float) -> Renewal:
+        """Lengthen leases, and say which shards are still this owner's and which it should give back."""
         return self._db.write(lambda db: leases.renew(db, owner, held, lease_s))
 
     def record(
@@ -146,6 +159,25 @@ class JobStore:
         """Give an unfinished shard back when draining; False: it was no longer ours."""
         return self._db.write(lambda db: leases.release_shard(db, lease))
 
+    def count_death(self, lease: Lease, max_deaths: int) -> bool:
+        """Give a shard back that ended, or is about to end, this process: as if its lease had run out.
+
+        Args:
+            max_deaths: lost workers after which the shard is split, and an item that stands alone given up.
+
+        Returns:
+            False: it was no longer ours.
+        """
+        return self._db.write(lambda db: relay_statements.count_death(db, lease, max_deaths))
+
+    def learned_batch(self, build: ModelBuild, hardware: str) -> int | None:
+        """Give the batch size that fitted on this hardware class where a larger one did not."""
+        return self._db.read(lambda db: learned.learned_batch(db, build, hardware))
+
+    def learn_batch(self, build: ModelBuild, hardware: str, max_batch_size: int) -> None:
+        """Note for every worker of this hardware class that a larger batch does not fit."""
+        self._db.write(lambda db: learned.learn_batch(db, build, hardware, max_batch_size))
+
     def add_decision(self, row: DecisionRow) -> DecisionId:
         """Write why a backend runs; the job's first decision gives it its task, class names and digest."""
         decision_id = row.decision_id or DecisionId(new_id())
@@ -155,10 +187,35 @@ class JobStore:
         """End a job that cannot go on; what is left is skipped. False: it had ended before."""
         return self._db.write(lambda db: endings.end_early(db, job_id, JobState.FAILED, code, message))
 
+    def refuse_class(self, job_id: JobId, hardware: str, code: str, message: str) -> str | None:
+        """Note that a job's model does not open on a class, and give the class on which it goes on.
+
+        None: no class is left and the job has failed with the reasons of all, or it had ended before.
+        """
+        return self._db.write(lambda db: routing.refuse_class(db, job_id, hardware, code, message))
+
     def cancel(self, job_id: JobId) -> bool:
         """End a job that is not wanted; what is left is skipped. False: it had ended before."""
         message = "the job was cancelled before this item's turn"
         return self._db.write(lambda db: endings.end_early(db, job_id, JobState.CANCELLED, "cancelled", message))
+
+    # -- steer -------------------------------------------------------------------------------------------------------
+
+    def pause(self, job_id: JobId) -> bool:
+        """Stop a running job: nothing is released, and workers give back what they hold. False: it does not run."""
+        return self._db.write(lambda db: steering.pause(db, job_id))
+
+    def resume(self, job_id: JobId, max_failures: int | None = None, max_failure_rate: float | None = None) -> bool:
+        """Go on with a job that was paused or needs attention, with other limits where given. False: it is neither."""
+        return self._db.write(lambda db: steering.resume(db, job_id, max_failures, max_failure_rate))
+
+    def reprioritise(self, job_id: JobId, priority: int) -> bool:
+        """Give a job another priority, which acts on what Redis holds, too. False: it has ended."""
+        return self._db.write(lambda db: steering.reprioritise(db, job_id, priority))
+
+    def set_weight(self, tenant: str, weight: float) -> None:
+        """Give a tenant so many times the share of one with the weight 1, which is everybody's until it is set."""
+        self._db.write(lambda db: tenancy.set_weight(db, tenant, weight))
 
     # -- read --------------------------------------------------------------------------------------------------------
 
@@ -173,6 +230,10 @@ class JobStore:
     def state(self, job_id: JobId) -> JobState:
         """Give a job's state alone: a tenth of the cost of `status`, for those who wait."""
         return self._db.read(lambda db: reading.state(db, job_id))
+
+    def why_waiting(self, job_id: JobId) -> str | None:
+        """Say why a running job does not move: no live worker serves its classes. None: somebody does."""
+        return self._db.read(lambda db: routing.why_waiting(db, job_id))
 
     def jobs(
         self,
@@ -212,25 +273,49 @@ class JobStore:
 
     # -- fleet -------------------------------------------------------------------------------------------------------
 
-    def heartbeat(self, row: WorkerRow) -> None:
-        """Write a worker's report of itself."""
-        self._db.write(lambda db: fleet.heartbeat(db, row))
+    def heartbeat(self, row: WorkerRow) -> bool:
+        """Write a worker's report of itself, and say whether somebody asked it to drain."""
+        return self._db.write(lambda db: fleet.heartbeat(db, row))
+
+    def drain_worker(self, worker_id: WorkerId) -> bool:
+        """Ask a worker to finish what it has and to leave; False: no such worker is alive."""
+        return self._db.write(lambda db: fleet.drain_worker(db, worker_id))
 
     def worker_stopped(self, worker_id: WorkerId) -> None:
         """Note that a worker ended by itself."""
         self._db.write(lambda db: fleet.worker_stopped(db, worker_id))
 
-    def workers(self, max_age_s: float = 30.0) -> list[WorkerRow]:
+    def workers(self, max_age_s: float = fleet.ALIVE_S) -> list[WorkerRow]:
         """List workers; one that is silent for more than `max_age_s` has the state `lost`."""
         return self._db.read(lambda db: fleet.list_workers(db, max_age_s))
 
     def queues(self, hardware: str | None = None) -> list[QueueRow]:
-        """Give what waits and runs in each queue, of one hardware class or of all."""
-        return self._db.read(lambda db: fleet.list_queues(db, hardware))
+        """Give what waits and runs in each queue, of one hardware class or of all, and why it waits."""
+        return self._db.read(lambda db: backlog.list_queues(db, hardware))
+
+    def autoscale(self, hardware: str) -> AutoscaleFigures:
+        """Give how much work a hardware class has, and how many workers."""
+        return self._db.read(lambda db: backlog.autoscale(db, hardware))
+
+    def job_counts(self) -> dict[JobState, int]:
+        """Count jobs by state; a state that no job has is missing."""
+        return self._db.read(backlog.job_counts)
+
+    def report_speed(self, queue: str, seconds_per_item: float) -> None:
+        """Mix a measurement of one worker process into a queue's seconds an item."""
+        self._db.write(lambda db: backlog.report_speed(db, queue, seconds_per_item))
 
     def queues_with_work(self, hardware: Sequence[str]) -> list[str]:
         """List the queues of these hardware classes in which shards wait; cheap whatever the backlog."""
         return self._db.read(lambda db: fleet.queues_with_work(db, hardware))
+
+    def quarantine(self, row: QuarantinedMessage) -> None:
+        """Keep a message that no worker can read, for people; of many only the newest are kept."""
+        self._db.write(lambda db: quarantine.quarantine(db, row))
+
+    def quarantined(self, limit: int = 50) -> list[QuarantinedMessage]:
+        """List messages that were set aside, the newest first."""
+        return self._db.read(lambda db: quarantine.quarantined(db, limit))
 
     # -- relay -------------------------------------------------------------------------------------------------------
 
@@ -238,9 +323,37 @@ class JobStore:
         """Take back the shards of dead workers; split those that lost `max_deaths` of them."""
         return self._db.write(lambda db: relay_statements.expire_leases(db, max_deaths))
 
+    def hints_overdue(self, queues: Collection[str], older_than_s: float) -> bool:
+        """Say whether one of these queues has a hint that nobody took for so long."""
+        return self._db.read(lambda db: relay_statements.hints_overdue(db, queues, older_than_s))
+
     def requeue_lost(self, queues: Collection[str], older_than_s: float) -> int:
         """Make old hints of queues that Redis holds empty due again."""
         return self._db.write(lambda db: relay_statements.requeue_lost(db, queues, older_than_s))
+
+    def recall_outranked(self) -> int:
+        """Take back hints that stand in Redis before work of a higher priority."""
+        return self._db.write(relay_statements.recall_outranked)
+
+    def reroute(self, window: int, grace_s: float) -> int:
+        """Move waiting shards to classes that somebody serves, or where workers are idle; give their number."""
+        return self._db.write(lambda db: routing.reroute(db, window, grace_s))
+
+    def offer_stragglers(self) -> int:
+        """Offer the slow last shards of jobs to idle workers; give their number."""
+        return self._db.write(stragglers.offer_stragglers)
+
+    def judge_jobs(self) -> int:
+        """Stop running jobs that are over their limits, and end canaries; give the number of both."""
+        return self._db.write(lambda db: canary.end_canaries(db) + policy.judge_running(db))
+
+    def expire_jobs(self) -> list[JobId]:
+        """End jobs whose time is over."""
+        return self._db.write(relay_statements.expire_jobs)
+
+    def hinted_queues(self) -> list[str]:
+        """List the queues that should hold hints in Redis."""
+        return self._db.read(relay_statements.hinted_queues)
 
     def forget_hints(self) -> int:
         """Make every hint due again, after Redis lost its memory."""

@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 
 #: Items a shard where the job does not say.
 DEFAULT_SHARD_SIZE = 64
+#: A job of so many items is large: it begins with a canary, and its last shards are smaller.
+LARGE_JOB_ITEMS = 512
+#: Items of a large job that run alone, in shards small enough that several workers help.
+CANARY_ITEMS, CANARY_SHARD_SIZE = 64, 8
+#: A job of so many items repays measuring every backend: about 20 s, once a machine (docs/decisions/0011).
+MEASURED_JOB_ITEMS = 10_000
+#: The last tenth of a large job is cut into halves and quarters of its shards, but not into less than this.
+TAIL_SHARE, TAIL_SHARD_SIZE = 0.1, 8
 #: Rows of one executemany: large enough that the call costs nothing, small enough that memory stays flat.
 _ROWS_A_CALL = 2_000
 _SPOOL_IN_MEMORY_BYTES = 8 * 2**20
@@ -75,6 +83,12 @@ def check_spec(spec: JobSpec) -> None:
         (spec.shard_size is not None and spec.shard_size < 1, f"shard_size {spec.shard_size}: expected 1 or more"),
         (not 0 <= spec.max_failure_rate <= 1, f"max_failure_rate {spec.max_failure_rate}: expected 0 to 1"),
         (abs(spec.priority) >= 2**31, f"priority {spec.priority}: expected a 32-bit integer"),
+        (
+            len(set(spec.hardware)) < len(spec.hardware),
+            f"hardware {', '.join(spec.hardware)}: expected each class once",
+        ),
+        ((spec.max_failures or 0) < 0, f"max_failures {spec.max_failures}: expected 0 or more"),
+        ((spec.canary_items or 0) < 0, f"canary_items {spec.canary_items}: expected 0 (none) or more"),
     ]
     texts = {"model": spec.model, "name": spec.name, "tenant": spec.tenant, "client_token": spec.client_token or ""}
     problems += [
@@ -85,10 +99,29 @@ def check_spec(spec: JobSpec) -> None:
         raise InvalidJob("; ".join(found))
 
 
-def plan_shards(total: int, shard_size: int) -> Iterator[tuple[int, int]]:
-    """Cut `total` items into closed ranges of at most `shard_size`."""
-    for first in range(0, total, shard_size):
-        yield first, min(first + shard_size, total) - 1
+def plan_canary(total: int, wanted: int | None) -> int:
+    """Give how many first items run alone: what was asked for, else 64 of a large job; 0 where nothing would follow."""
+    items = (CANARY_ITEMS if total >= LARGE_JOB_ITEMS else 0) if wanted is None else wanted
+    return items if items < total else 0
+
+
+def plan_shards(total: int, shard_size: int, canary: int = 0) -> Iterator[tuple[int, int]]:
+    """Cut `total` items into closed ranges of at most `shard_size`.
+
+    No range lies across the canary's end. The last ranges of a large job are smaller, so that its workers end together.
+    """
+    tail = int(total * TAIL_SHARE) if total >= LARGE_JOB_ITEMS else 0
+    half, quarter = (min(shard_size, max(TAIL_SHARD_SIZE, shard_size // part)) for part in (2, 4))
+    body = max(canary, total - tail)
+    yield from _cut(0, canary, min(shard_size, CANARY_SHARD_SIZE))
+    yield from _cut(canary, body, shard_size)
+    yield from _cut(body, total - tail // 2, half)
+    yield from _cut(max(body, total - tail // 2), total, quarter)
+
+
+def _cut(first: int, end: int, size: int) -> Iterator[tuple[int, int]]:
+    for start in range(first, end, size):
+        yield start, min(start + size, end) - 1
 
 
 def job_of_token(db: Connection, spec: JobSpec) -> JobId | None:
@@ -106,14 +139,17 @@ def insert_job(db: Connection, job_id: JobId, spec: JobSpec, spool: ItemSpool, q
     `job_id` is made before the first try: where it exists, an earlier try was committed and only its answer was lost.
     """
     size = spec.shard_size or DEFAULT_SHARD_SIZE
-    ranges = list(plan_shards(spool.total, size))
-    row = _job_row(spec, spool) | {"id": job_id, "shards_left": len(ranges), "created": db_now()}
+    canary = plan_canary(spool.total, spec.canary_items)
+    ranges = list(plan_shards(spool.total, size, canary))
+    row = _job_row(spec, spool, canary) | {"id": job_id, "shards_left": len(ranges), "created": db_now()}
     if db.execute(insert_or_ignore(db, jobs).values(row).returning(jobs.c.id)).scalar_one_or_none() is None:
         return job_of_token(db, spec) or job_id
     _insert_items(db, job_id, spool)
     created: float = db.execute(select(jobs.c.created).where(jobs.c.id == job_id)).scalar_one()
-    db.execute(insert(shards), [_shard_row(job_id, spec, queue, n, r, created) for n, r in enumerate(ranges)])
-    add_event(db, job_id, "submitted", {"items": spool.total, "shards": len(ranges), "queue": queue})
+    plain = {"job_id": job_id, "queue": queue, "hardware": spec.hardware[0], "created": created}
+    db.execute(insert(shards), [plain | _shard_row(seq, bounds, canary) for seq, bounds in enumerate(ranges)])
+    details = {"items": spool.total, "shards": len(ranges), "queue": queue, "canary": canary}
+    add_event(db, job_id, "submitted", details)
     return job_id
 
 
@@ -127,36 +163,36 @@ def _insert_items(db: Connection, job_id: JobId, spool: ItemSpool) -> None:
         db.execute(statement, chunk)
 
 
-def _job_row(spec: JobSpec, spool: ItemSpool) -> dict[str, Any]:
+def _job_row(spec: JobSpec, spool: ItemSpool, canary: int) -> dict[str, Any]:
+    is_measured = spool.total >= MEASURED_JOB_ITEMS and "strategy" not in spec.wishes
     return {
         "tenant": spec.tenant,
         "client_token": spec.client_token,
         "name": spec.name or f"{spec.model.rstrip('/').rpartition('/')[2]}: {spool.first_uri}",
         "model": spec.model,
         "params": to_json(spec.params),
-        "wishes": to_json(spec.wishes),
+        "wishes": to_json({**spec.wishes, "strategy": "measured"} if is_measured else spec.wishes),
         "hardware": to_json(spec.hardware),
         "tags": to_json(spec.tags),
         "priority": spec.priority,
         "max_failure_rate": spec.max_failure_rate,
-        "state": JobState.RUNNING,
+        "max_failures": spec.max_failures,
+        "canary_items": canary,
+        "deadline": spec.deadline,
+        "expires": spec.expires,
+        "state": JobState.CANARY if canary else JobState.RUNNING,
         "total": spool.total,
     }
 
 
-def _shard_row(
-    job_id: JobId, spec: JobSpec, queue: str, seq: int, bounds: tuple[int, int], created: float
-) -> dict[str, Any]:
+def _shard_row(seq: int, bounds: tuple[int, int], canary: int) -> dict[str, Any]:
     first, last = bounds
+    is_due = not canary or first < canary
     return {
         "id": new_id(),
-        "job_id": job_id,
         "seq": seq,
         "first_idx": first,
         "last_idx": last,
         "size": last - first + 1,
-        "queue": queue,
-        "hardware": spec.hardware[0],
-        "state": ShardState.PENDING,
-        "created": created,
+        "state": ShardState.PENDING if is_due else ShardState.HELD,
     }

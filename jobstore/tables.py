@@ -8,6 +8,7 @@ both belong to it.
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     Double,
@@ -24,7 +25,7 @@ from sqlalchemy import (
 )
 
 #: Alembic revision that makes exactly these tables.
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 
 metadata = MetaData(
     naming_convention={
@@ -70,12 +71,18 @@ jobs = Table(
     Column("created", Double, nullable=False),
     Column("started", Double),
     Column("finished", Double),
+    Column("max_failures", Integer),  # failed items above which the job stops; none: only the rate counts
+    Column("canary_items", Integer, nullable=False, server_default="0"),  # first items that run alone; 0: none
+    Column("deadline", Double),  # orders jobs of one priority; nothing ends by it
+    Column("expires", Double),  # what has not ended by then is skipped
+    Column("forgiven", Integer, nullable=False, server_default="0"),  # failures that a resume forgave
     UniqueConstraint("tenant", "client_token"),
     CheckConstraint(_NOT_NEGATIVE, name="counters_not_negative"),
     CheckConstraint("ok + cached + failed + skipped <= total", name="books"),
     CheckConstraint("shards_left >= 0", name="shards_left_not_negative"),
     Index("ix_jobs_tenant_created", "tenant", "created"),
     Index("ix_jobs_state_created", "state", "created"),
+    Index("ix_jobs_state_expires", "state", "expires"),
 )
 
 items = Table(
@@ -109,6 +116,9 @@ shards = Table(
     Column("enqueued_at", Double),
     Column("created", Double, nullable=False),
     *_counters(),
+    Column("leased_at", Double),  # when the present owner took it
+    Column("offers", Integer, nullable=False, server_default="0"),  # times it was taken from a slow owner
+    Column("ended", Double),  # when its last outcome was written; with `leased_at`, how long it took
     UniqueConstraint("job_id", "seq"),
     CheckConstraint(_NOT_NEGATIVE, name="counters_not_negative"),
     CheckConstraint("ok + cached + failed + skipped <= size", name="books"),
@@ -135,6 +145,7 @@ outcomes = Table(
     Column("decision_id", Text),
     Column("attempt", Integer, nullable=False),
     Column("created", Double, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="1"),  # runs of this item; deaths of workers not counted
     PrimaryKeyConstraint("job_id", "idx", "frame"),
     ForeignKeyConstraint(["job_id", "idx"], ["items.job_id", "items.idx"]),
 )
@@ -177,6 +188,11 @@ workers = Table(
     Column("items_per_second", Double, nullable=False),
     Column("started", Double, nullable=False),
     Column("heartbeat", Double, nullable=False),
+    Column("serves", Text, nullable=False, server_default="[]"),  # JSON: hardware classes, its own first
+    Column("active", Integer, nullable=False, server_default="0"),  # shards in work
+    Column("memory_bytes", BigInteger),  # resident memory of the process
+    Column("stats", Text, nullable=False, server_default="{}"),  # JSON: by model, batch fill and stages
+    Column("drain", Integer, nullable=False, server_default="0"),  # 1: somebody asked it to drain
     Index("ix_workers_heartbeat", "heartbeat"),
 )
 
@@ -189,4 +205,65 @@ job_events = Table(
     Column("kind", Text, nullable=False),
     Column("details", Text, nullable=False),  # JSON
     Index("ix_job_events_job_id_created", "job_id", "created"),
+)
+
+# A class of hardware on which a job's model does not open: the job goes on with the next class of its list.
+class_refusals = Table(
+    "class_refusals",
+    metadata,
+    Column("job_id", Text, ForeignKey("jobs.id"), nullable=False),
+    Column("hardware", Text, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    PrimaryKeyConstraint("job_id", "hardware"),
+)
+
+# Batch sizes that fitted where a larger one did not; every worker of the class begins with them.
+learned_batches = Table(
+    "learned_batches",
+    metadata,
+    Column("package_digest", Text, nullable=False),
+    Column("backend", Text, nullable=False),
+    Column("quantization", Text, nullable=False),
+    Column("hardware", Text, nullable=False),
+    Column("max_batch_size", Integer, nullable=False),
+    Column("learned", Double, nullable=False),
+    PrimaryKeyConstraint("package_digest", "backend", "quantization", "hardware"),
+    CheckConstraint("max_batch_size > 0", name="positive"),
+)
+
+# How fast a queue's items are done by one worker process; what backlogs are turned into seconds with.
+queue_speeds = Table(
+    "queue_speeds",
+    metadata,
+    Column("queue", Text, primary_key=True),
+    Column("seconds_per_item", Double, nullable=False),
+    Column("measured", Double, nullable=False),
+    CheckConstraint("seconds_per_item > 0", name="positive"),
+)
+
+# Messages that no worker can read. Nothing depends on them: what they meant stands in `shards`.
+quarantined_messages = Table(
+    "quarantined_messages",
+    metadata,
+    Column("id", Text, primary_key=True),  # UUIDv7
+    Column("queue", Text, nullable=False),
+    Column("reason", Text, nullable=False),  # a code
+    Column("message", Text, nullable=False),  # its words
+    Column("body", Text, nullable=False),  # the first bytes, printable
+    Column("size_bytes", Integer, nullable=False),
+    Column("worker_id", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    Index("ix_quarantined_messages_created", "created"),
+)
+
+# Shares of tenants: one who is not named has the weight 1.
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("weight", Double, nullable=False, server_default="1"),
+    Column("created", Double, nullable=False),
+    CheckConstraint("weight > 0", name="positive"),
 )

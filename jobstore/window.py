@@ -1,8 +1,9 @@
 """Which shards go to Redis next: one statement, the same for submit, for a finished shard and for the relay's tick.
 
 Only a window of hints stands in a queue, so a cancel, a priority and a small job behind a big one take effect at once.
-Order within a queue: priority, then fair shares of tenants, then of their jobs, then age. A share counts what is
-already queued or leased; otherwise the oldest job would win every single place that becomes free.
+Order within a queue: priority, then fair shares of tenants by their weights; a tenant's own jobs by deadline, then in
+turns, then by age. A share counts what is already queued or leased, divided by the tenant's weight (stride scheduling,
+Waldspurger and Weihl 1995); otherwise the oldest job would win every single place that becomes free.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import CTE, ColumnElement, Connection, Row, Update, and_, case, func, or_, select, true, update
 
 from jobstore.clock import db_now
-from jobstore.schema import Hint, JobState, ShardId, ShardState
-from jobstore.tables import jobs, shards
+from jobstore.schema import RUNNABLE_STATES, Hint, ShardId, ShardState
+from jobstore.tables import jobs, shards, tenants
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 #: a poisonous item cannot take innocent neighbours of the same process down again and again.
 SUSPECT_DEATHS = 2
 _NO_STOP = 2**31 - 1
+#: Seconds since the epoch that no deadline reaches; NULLs sort differently in the two databases.
+_NO_DEADLINE = 1e18
 
 
 def release(db: Connection, window: int, queue: str | None) -> list[Hint]:
@@ -86,8 +89,17 @@ def _heads(window: int, queue: str | None) -> CTE:
         .scalar_subquery()
     )
     return (
-        select(jobs.c.id, jobs.c.tenant, jobs.c.priority, jobs.c.created, func.coalesce(stop, _NO_STOP).label("stop"))
-        .where(jobs.c.state == JobState.RUNNING)
+        select(
+            jobs.c.id,
+            jobs.c.tenant,
+            jobs.c.priority,
+            jobs.c.created,
+            func.coalesce(jobs.c.deadline, _NO_DEADLINE).label("deadline"),
+            func.coalesce(tenants.c.weight, 1.0).label("weight"),
+            func.coalesce(stop, _NO_STOP).label("stop"),
+        )
+        .outerjoin(tenants, tenants.c.name == jobs.c.tenant)
+        .where(jobs.c.state.in_(RUNNABLE_STATES))
         .cte("heads")
     )
 
@@ -108,10 +120,10 @@ def _ranked(heads: CTE, load: CTE, queue: str | None) -> CTE:
     suspects = select(load.c.queue, func.sum(load.c.suspects).label("n")).group_by(load.c.queue).cte("suspects")
     by_tenant = func.row_number().over(
         partition_by=(turns.c.queue, turns.c.tenant, turns.c.priority),
-        order_by=(turns.c.turn, turns.c.created, turns.c.seq),
+        order_by=(turns.c.deadline, turns.c.turn, turns.c.created, turns.c.seq),
     )
     fair = (
-        select(turns, (func.coalesce(tenant_load.c.busy, 0) + by_tenant).label("tenant_turn"))
+        select(turns, ((func.coalesce(tenant_load.c.busy, 0) + by_tenant) / turns.c.weight).label("tenant_turn"))
         .outerjoin(tenant_load, and_(tenant_load.c.queue == turns.c.queue, tenant_load.c.tenant == turns.c.tenant))
         .outerjoin(suspects, suspects.c.queue == turns.c.queue)
         .where(or_(turns.c.suspect == 0, and_(turns.c.suspect_turn == 1, func.coalesce(suspects.c.n, 0) == 0)))
@@ -119,7 +131,7 @@ def _ranked(heads: CTE, load: CTE, queue: str | None) -> CTE:
     )
     place = func.row_number().over(
         partition_by=fair.c.queue,
-        order_by=(fair.c.priority.desc(), fair.c.tenant_turn, fair.c.turn, fair.c.created, fair.c.seq),
+        order_by=(fair.c.priority.desc(), fair.c.tenant_turn, fair.c.deadline, fair.c.turn, fair.c.created, fair.c.seq),
     )
     return select(fair.c.id, fair.c.queue, place.label("place")).cte("ranked")
 
@@ -139,6 +151,8 @@ def _turns(heads: CTE, load: CTE, queue: str | None) -> CTE:
             heads.c.tenant,
             heads.c.priority,
             heads.c.created,
+            heads.c.deadline,
+            heads.c.weight,
             suspect.label("suspect"),
             by_suspicion.label("suspect_turn"),
             (func.coalesce(load.c.busy, 0) + by_job).label("turn"),

@@ -17,10 +17,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class HeldLease:
-    """A lease and the news about it: `lost` is set when the shard is somebody else's or its job ended."""
+    """A lease and the news about it.
+
+    Attributes:
+        lost: the shard is somebody else's, or its job ended; nothing of it can be written.
+        stop: its job was stopped: finish what is in flight, write it, give the shard back.
+    """
 
     lease: Lease
     lost: threading.Event = field(default_factory=threading.Event)
+    stop: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(slots=True)
@@ -52,10 +58,12 @@ class LeaseBook:
         if not held:
             return
         try:
-            kept = self.store.renew(self.owner, [(h.lease.shard_id, h.lease.attempt) for h in held], self.lease_s)
+            renewal = self.store.renew(self.owner, [(h.lease.shard_id, h.lease.attempt) for h in held], self.lease_s)
         except StoreUnavailable as error:
             logger.warning("leases not renewed: %s", error, extra={"event": "renew_failed"})
             return
         for entry in held:
-            if entry.lease.shard_id not in kept:
+            if entry.lease.shard_id not in renewal.kept:
                 entry.lost.set()
+            elif entry.lease.shard_id in renewal.give_back:
+                entry.stop.set()

@@ -19,6 +19,7 @@ class Relay:
 
     Attributes:
         window: hints that a queue holds in Redis at most.
+        unserved_after_s: a class of which no worker was seen for so long is left for the next one of a job's list.
         resend_after_s: a hint that is this old, in a queue that Redis holds empty, was lost.
     """
 
@@ -27,6 +28,7 @@ class Relay:
     window: int = 32
     resend_after_s: float = 5.0
     max_deaths: int = 3
+    unserved_after_s: float = 60.0
 
     def tick(self) -> int:
         """Repair once; returns how many hints were sent.
@@ -34,15 +36,29 @@ class Relay:
         Raises:
             StoreUnavailable, BrokerUnavailable: nothing is lost by it, the next tick does the rest.
         """
-        taken_back = self.store.expire_leases(self.max_deaths)
+        taken_back = self._repair_sql()
         if self.doorbell.lost_its_memory():
             forgotten = self.store.forget_hints()
             logger.info("Redis is new or was emptied: %d hints go again", forgotten, extra={"event": "redis_epoch"})
-        waiting = [row.queue for row in self.store.queues() if row.queued]
-        lost = self.store.requeue_lost(self.doorbell.empty_queues(waiting), self.resend_after_s)
+        empty = self.doorbell.empty_queues(self.store.hinted_queues())
+        lost = self.store.requeue_lost(empty, self.resend_after_s)
         if taken_back or lost:
             logger.warning("%d leases expired, %d hints lost", taken_back, lost, extra={"event": "relay_repaired"})
         return release_and_ring(self.store, self.doorbell, self.window)
+
+    def _repair_sql(self) -> int:
+        """Do what needs no Redis; gives the number of expired leases."""
+        taken_back = self.store.expire_leases(self.max_deaths)
+        for job_id in self.store.expire_jobs():
+            self.doorbell.announce_end(job_id)
+        judged, offered = self.store.judge_jobs(), self.store.offer_stragglers()
+        rerouted, recalled = self.store.reroute(self.window, self.unserved_after_s), self.store.recall_outranked()
+        if judged or offered or rerouted or recalled:
+            logger.info(
+                "%d jobs judged, %d stragglers offered, %d shards rerouted, %d hints recalled",
+                judged, offered, rerouted, recalled, extra={"event": "relay_steered"},
+            )  # fmt: skip
+        return taken_back
 
     def run(self, stop: threading.Event, interval_s: float) -> None:
         """Tick until `stop`; a broker or database that is away is reported once, not each second."""

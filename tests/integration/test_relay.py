@@ -7,6 +7,7 @@ import redis
 
 from jobstore.dispatch import Doorbell
 from jobstore.errors import BrokerUnavailable
+from jobstore.schema import Renewal
 from nightshift.embedded import ask
 from tests.fixtures.jobs import OVER_S, add, lease_next, queue_of
 from workers.leases import LeaseBook
@@ -98,4 +99,4 @@ def test_sql_is_repaired_also_while_redis_is_away(store):
     with pytest.raises(BrokerUnavailable):
         relay.tick()
 
-    assert store.renew(lease.owner, [(lease.shard_id, lease.attempt)], 60.0) == set()
+    assert store.renew(lease.owner, [(lease.shard_id, lease.attempt)], 60.0) == Renewal()

@@ -94,7 +94,10 @@ def test_a_database_of_another_version_is_refused(empty_database_url, connection
     connection.execute(text("UPDATE alembic_version SET version_num = 'fff0'"))
     connection.commit()
 
-    with JobStore.open(empty_database_url) as store, pytest.raises(SchemaOutdated, match=r"has fff0.*with 0001"):
+    with (
+        JobStore.open(empty_database_url) as store,
+        pytest.raises(SchemaOutdated, match=rf"has fff0.*with {SCHEMA_VERSION}"),
+    ):
         store.check_schema()
 
 
@@ -106,3 +109,29 @@ def test_a_failed_upgrade_leaves_nothing_behind(empty_database_url, connection):
         migrations.upgrade(empty_database_url)
 
     assert inspect(connection).get_table_names() == ["workers"]
+
+
+def test_rows_of_the_first_version_survive_the_upgrade_and_the_way_back(empty_database_url, connection):
+    migrations.upgrade(empty_database_url, "0001")
+    row = {
+        "id": "j",
+        "tenant": "t",
+        "name": "n",
+        "model": "m",
+        "params": "{}",
+        "wishes": "{}",
+        "hardware": "[]",
+        "tags": "{}",
+    }
+    row |= {"priority": 3, "max_failure_rate": 0.5, "state": "running", "total": 7, "shards_left": 1, "created": 1.5}
+    names = ", ".join(row)
+    connection.execute(text(f"INSERT INTO jobs ({names}) VALUES (:{names.replace(', ', ', :')})"), row)  # noqa: S608
+    connection.commit()
+
+    migrations.upgrade(empty_database_url)
+    found = connection.execute(text("SELECT priority, total, canary_items, max_failures FROM jobs")).one()
+    connection.commit()
+    migrations.downgrade(empty_database_url, "0001")
+
+    assert tuple(found) == (3, 7, 0, None)
+    assert connection.execute(text("SELECT priority, total, state FROM jobs")).one() == (3, 7, "running")

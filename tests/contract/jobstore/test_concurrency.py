@@ -195,6 +195,6 @@ def held_leases(store, job_id):
 
     def read(db):
         rows = db.execute(shards.select().where(shards.c.job_id == job_id, shards.c.state == ShardState.LEASED)).all()
-        return [_lease(db, row.id, job_id, row.attempt, row.owner, (), row.size) for row in rows]
+        return [_lease(db, row, ()) for row in rows]
 
     return store._db.write(read)

@@ -5,7 +5,7 @@ from sqlalchemy import update
 
 from jobstore.connection import WRITES, make_engine
 from jobstore.errors import JobNotFound, LeaseLost
-from jobstore.schema import JobId, JobState, OutcomeState
+from jobstore.schema import JobId, JobState, OutcomeState, Renewal
 from jobstore.tables import jobs
 from tests.fixtures.jobs import LEASE_S, add, assert_books_balance, failed, finish, lease_next, ok, write
 
@@ -23,7 +23,7 @@ def test_cancel_fences_off_the_running_worker_and_skips_the_rest(store):
     assert (job.ok, job.failed, job.skipped, job.pending) == (5, 1, 6, 0)
     with pytest.raises(LeaseLost):
         write(store, running, [ok(6)])
-    assert store.renew(running.owner, [(running.shard_id, running.attempt)], LEASE_S) == set()
+    assert store.renew(running.owner, [(running.shard_id, running.attempt)], LEASE_S) == Renewal()
     assert_books_balance(store, job_id)
 
 

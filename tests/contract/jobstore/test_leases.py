@@ -1,7 +1,7 @@
 import pytest
 
 from jobstore.errors import LeaseLost
-from jobstore.schema import JobState, Outcome, OutcomeState, ShardId
+from jobstore.schema import JobState, Outcome, OutcomeState, Renewal, ShardId
 from tests.fixtures.jobs import (
     ALICE,
     BOB,
@@ -208,9 +208,9 @@ def test_renewing_says_what_is_still_ours(store):
 
     held = [(kept.shard_id, kept.attempt), (lost.shard_id, lost.attempt)]
 
-    assert store.renew(ALICE, held, LEASE_S) == {kept.shard_id}
-    assert store.renew(BOB, held, LEASE_S) == set()
-    assert store.renew(ALICE, [], LEASE_S) == set()
+    assert store.renew(ALICE, held, LEASE_S).kept == {kept.shard_id}
+    assert store.renew(BOB, held, LEASE_S) == Renewal()
+    assert store.renew(ALICE, [], LEASE_S) == Renewal()
 
 
 def test_a_renewed_lease_does_not_expire(store):

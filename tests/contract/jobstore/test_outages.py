@@ -5,7 +5,7 @@ from sqlalchemy.exc import OperationalError
 
 from jobstore import connection
 from jobstore.errors import SchemaOutdated, StoreUnavailable
-from jobstore.schema import JobState
+from jobstore.schema import JobState, Renewal
 from jobstore.store import JobStore
 from tests.fixtures.jobs import ALICE, LEASE_S, add, assert_books_balance, finish, lease_next, take
 
@@ -136,7 +136,7 @@ def test_a_store_that_was_closed_opens_again_by_itself(store):
     store.close()
 
     assert store.status(job_id).total == 4
-    assert store.renew(ALICE, [], LEASE_S) == set()
+    assert store.renew(ALICE, [], LEASE_S) == Renewal()
 
 
 def test_a_writing_transaction_takes_sqlites_lock_before_it_reads(sqlite_url):

@@ -125,6 +125,16 @@ def test_a_gpu_is_described(fresh, monkeypatch):
     assert (found.driver_version, found.cuda_version, found.problems) == ("570.1", "12.8", {})
 
 
+def test_a_containers_limit_is_the_memory_that_there_is(fresh, monkeypatch, tmp_path):
+    limit = tmp_path / "memory.max"
+    limit.write_text("1048576\n")
+    monkeypatch.setattr(machine, "_CGROUP_LIMITS", (str(tmp_path / "absent"), str(limit)))
+
+    assert fresh().memory_bytes == 1 << 20
+    limit.write_text("max\n")
+    assert fresh().memory_bytes > 1 << 20
+
+
 def test_a_driver_that_does_not_answer_is_a_problem_and_no_crash(fresh, monkeypatch):
     library = nvml()
     failed = library.NVMLError("GPU is lost")
