@@ -40,6 +40,10 @@ ENDED_STATES = frozenset(
 )
 
 
+#: Nothing happens any more unless somebody acts; where those who wait for a job stop waiting.
+SETTLED_STATES = ENDED_STATES | {JobState.NEEDS_ATTENTION}
+
+
 class ShardState(StrEnum):
     """(held ->) pending -> queued -> leased -> done | (lease lost: pending, attempt + 1) | cancelled."""
 
@@ -326,6 +330,11 @@ class JobStatus:
     def is_ended(self) -> bool:
         """Whether the job never changes again by itself."""
         return self.state in ENDED_STATES
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the job ended, or waits for somebody's decision."""
+        return self.state in SETTLED_STATES
 
     @property
     def is_over_failure_limit(self) -> bool:

@@ -17,11 +17,23 @@ _BEGIN, _END = "<!-- generated: {} -->", "<!-- end -->"
 OUTCOME_CODES = {
     "internal_error": "something raised that is not one of our errors; its class and words follow. Please report it",
     "worker_lost": "every process that worked on this item ended without a word; it was tried alone, and given up",
+    "item_timeout": "reading, preparing or running this item took longer than its limit; its process was replaced",
     "job_cancelled": "the job was cancelled before this item's turn (the item is skipped, not failed)",
     "job_failed": "the job could not go on, so this item was not tried (the item is skipped, not failed)",
+    "job_expired": "the job's time was over before this item's turn (the item is skipped, not failed)",
     "books_do_not_balance": "an ended job's counters differ from its items. Please report it",
 }
 
+
+#: Reasons of jobs that stopped, whether or not they can go on; kept beside the jobs' states.
+STOP_CODES = {
+    "paused": "somebody paused the job; `nightshift resume` goes on",
+    "too_many_failures": "more items failed than `max_failures` allows; resume or cancel",
+    "failure_rate_exceeded": "so many items failed that the job cannot end within `max_failure_rate`; resume or cancel",
+    "canary_failed": "more of the first items failed than chance explains within `max_failure_rate`; resume or cancel",
+    "cancelled": "somebody ended the job",
+    "expired": "the job's `expires` passed; what had no outcome was skipped",
+}
 
 _ERRORS_HEAD = """# Error codes
 
@@ -47,6 +59,7 @@ def errors_page() -> str:
         _table("Why one item failed: decoding it", engine.IMAGE_REASONS),
         _table("Why one item or a whole job failed: the model", dict(_classes(engine))),
         _table("Outcomes that the store and the worker write", OUTCOME_CODES),
+        _table("Why a job stopped", STOP_CODES),
         _table("Why a candidate was not chosen", REASON_CODES),
         _table("The job store", dict(_classes(jobstore))),
         _table("A worker machine", dict(_classes(exporter))),

@@ -12,7 +12,7 @@ from jobstore.dispatch import Doorbell
 from jobstore.errors import BrokerUnavailable
 from jobstore.queues import queue_name
 from jobstore.schema import (
-    ENDED_STATES,
+    SETTLED_STATES,
     DecisionRow,
     FailureGroup,
     ItemRef,
@@ -66,10 +66,9 @@ class Producer:
         """
         job_id = self._store.add_job(spec, items, lambda hardware: queue_name(hardware, spec.model))
         queue = queue_name(spec.hardware[0], spec.model)
-        try:
-            self._doorbell.ring(self._store.release(self._window, queue))
-        except BrokerUnavailable as error:
-            logger.warning("job %s is accepted; it starts when Redis is back: %s", job_id, error)
+        if spec.priority > 0:
+            self._store.recall_outranked()
+        self._ring(job_id, queue)
         return job_id
 
     def find(self, text: str) -> JobId:
@@ -87,16 +86,16 @@ class Producer:
         return self._store.jobs(states=states, limit=limit, since=since)
 
     def watch(self, job_id: JobId, interval_s: float = 0.2) -> Iterator[JobStatus]:
-        """The job's status again and again, the ended one last."""
+        """The job's status again and again; the last one has ended, or needs attention."""
         while True:
             status = self._store.status(job_id)
             yield status
-            if status.is_ended:
+            if status.is_settled:
                 return
             time.sleep(interval_s)
 
     def wait(self, job_id: JobId, timeout_s: float | None = None) -> JobStatus:
-        """Wait until the job has ended.
+        """Wait until the job has ended, or needs attention.
 
         Raises:
             JobTimeout: it has not in time; it goes on.
@@ -104,7 +103,7 @@ class Producer:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with self._doorbell.listening(job_id) as wait_for_news:
             wait_for_news(0.0)  # listens from here on: an end between the look and the wait is not missed
-            while self._store.state(job_id) not in ENDED_STATES:
+            while self._store.state(job_id) not in SETTLED_STATES:
                 left = _LOOK_S if deadline is None else min(_LOOK_S, deadline - time.monotonic())
                 if left <= 0:
                     status = self._store.status(job_id)
@@ -123,6 +122,26 @@ class Producer:
     def decisions(self, job_id: JobId) -> list[DecisionRow]:
         """Why which backend ran, one row a worker process."""
         return self._store.decisions(job_id)
+
+    def pause(self, job_id: JobId) -> bool:
+        """Stop the job until it is resumed. False: it does not run."""
+        return self._store.pause(job_id)
+
+    def resume(self, job_id: JobId, max_failures: int | None = None, max_failure_rate: float | None = None) -> bool:
+        """Go on with a job that was paused or needs attention; what failed before it needed any is forgiven.
+
+        Args:
+            max_failures, max_failure_rate: new limits; None leaves the old ones.
+        """
+        is_changed = self._store.resume(job_id, max_failures, max_failure_rate)
+        self._ring(job_id)
+        return is_changed
+
+    def reprioritise(self, job_id: JobId, priority: int) -> bool:
+        """Give the job another priority, higher first, also over what waits in Redis. False: it has ended."""
+        is_changed = self._store.reprioritise(job_id, priority)
+        self._ring(job_id)
+        return is_changed
 
     def cancel(self, job_id: JobId) -> bool:
         """End the job; what has no outcome yet is skipped. False: it had ended before."""
@@ -148,3 +167,10 @@ class Producer:
         """Give the connections back."""
         self._doorbell.close()
         self._store.close()
+
+    def _ring(self, job_id: JobId, queue: str | None = None) -> None:
+        """Send what is due; what Redis does not take now, the relay sends."""
+        try:
+            self._doorbell.ring(self._store.release(self._window, queue))
+        except BrokerUnavailable as error:
+            logger.warning("job %s is safe; its hints go out when Redis is back: %s", job_id, error)

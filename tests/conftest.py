@@ -1,3 +1,8 @@
 """Fixtures live in `tests/fixtures`, by what they start."""
 
+from hypothesis import settings
+
 pytest_plugins = ["tests.fixtures.databases", "tests.fixtures.broker", "tests.fixtures.fleet"]
+
+#: `pytest --hypothesis-profile nightly`: as many sequences as a night has time for.
+settings.register_profile("nightly", max_examples=3_000)

@@ -21,6 +21,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "watch": ("watch", "Follow a job until it ends, and leave with its exit status."),
         "status": ("jobs", "Show where a job stands."),
         "jobs": ("jobs", "List jobs, the newest first."),
+        "pause": ("steer", "Stop a job until it is resumed."),
+        "resume": ("steer", "Go on with a job that was paused or needs attention."),
+        "priority": ("steer", "Give a job another priority; higher goes first."),
         "cancel": ("jobs", "End a job; what was labelled stays, what was not is skipped."),
     },
     "Results": {

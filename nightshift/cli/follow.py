@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jobstore.schema import JobState
 from nightshift.cli.errors import INTERRUPTED, print_error
 from nightshift.cli.output import say
 from nightshift.cli.progress import View, open_view
-from nightshift.cli.summary import done_line, ending_lines, failure_lines, model_line, short
+from nightshift.cli.summary import canary_line, done_line, ending_lines, failure_lines, model_line, short
 
 if TYPE_CHECKING:
     from jobstore.schema import JobId, JobStatus
@@ -19,12 +20,15 @@ CAUSES_SHOWN = 5
 
 
 def follow(stack: Stack, job_id: JobId) -> JobStatus:
-    """Show a job's progress until it ends, and give its last status."""
+    """Show a job's progress until it ends or needs attention, and give its last status."""
     with open_view() as view:
-        is_told = False
+        is_told, state = False, None
         for status in stack.producer.watch(job_id):
             if not is_told:
                 is_told = _tell_decision(stack.store, view, status)
+            if status.state is not state:
+                _tell_change(stack, view, status, state)
+                state = status.state
             view.show(status)
             stack.tend()
     return stack.store.status(job_id)
@@ -38,6 +42,16 @@ def _tell_decision(store: JobStore, view: View, status: JobStatus) -> bool:
     if decisions:
         view.say("model", model_line(status.model, decisions[0]))
     return bool(decisions)
+
+
+def _tell_change(stack: Stack, view: View, status: JobStatus, before: JobState | None) -> None:
+    """Print what the canary showed once it is over, and why nothing happens where nobody serves the job."""
+    if before is JobState.CANARY and (line := canary_line(stack.store.events(status.job_id))) is not None:
+        view.say("canary", line)
+    if before is not None or stack.settings.is_embedded:  # whose workers are still starting
+        return
+    if (waiting := stack.store.why_waiting(status.job_id)) is not None:
+        view.say("waiting", f"{waiting}; the job begins when one does")
 
 
 def tell_done(store: JobStore, status: JobStatus) -> None:

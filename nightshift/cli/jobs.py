@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import time
 
 import click
 
 from nightshift.cli.output import age, count, duration, json_option, moment, print_json, print_rows
-from nightshift.cli.summary import done_line, failure_lines, model_line, record, short
+from nightshift.cli.summary import canary_line, done_line, failure_lines, model_line, record, short
+from nightshift.cli.times import span
 from nightshift.settings import load_settings
 from nightshift.stack import open_store
-
-_UNITS = {"m": 60, "h": 3600, "d": 86400}
-
-
-def _seconds(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
-    if value is None:
-        return None
-    found = re.fullmatch(r"(\d+)([mhd])", value)
-    if found is None:
-        raise click.BadParameter(f"{value!r} is no time; expected a number and m, h or d, such as 24h")
-    return int(found[1]) * _UNITS[found[2]]
 
 
 @click.command()
 @click.option("--state", "states", multiple=True, help="Only jobs in this state; may be given again.")
-@click.option("--since", callback=_seconds, metavar="24h", help="Only jobs of the last minutes, hours or days.")
+@click.option("--since", callback=span, metavar="24h", help="Only jobs of the last minutes, hours or days.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Jobs at most.")
 @json_option
 def jobs(states: tuple[str, ...], since: float | None, limit: int, as_json: bool) -> None:
@@ -59,7 +48,8 @@ def status(job: str, as_json: bool) -> None:
     with open_store(load_settings()) as store:
         job_id = store.find_job(job)
         found, failures, decisions = store.status(job_id), store.failures(job_id), store.decisions(job_id)
-    report = record(found, failures, decisions=decisions)
+        canary, waiting = canary_line(store.events(job_id)), store.why_waiting(job_id)
+    report = record(found, failures, decisions=decisions, waiting=waiting)
     if as_json:
         print_json(report)
         return
@@ -71,7 +61,8 @@ def status(job: str, as_json: bool) -> None:
     lines += [("done", done_line(found) if found.is_ended else f"{found.done:,} of {count(found.total, 'image')}")]
     if report["eta_seconds"] is not None:
         lines += [("ETA", f"{duration(report['eta_seconds'])} at {report['items_per_second']:.1f} img/s")]
-    lines += [("created", moment(found.created)), ("cause", found.message or "")]
+    lines += [("canary", canary or ""), ("waiting", waiting or ""), ("created", moment(found.created))]
+    lines += [("deadline", moment(found.deadline)), ("expires", moment(found.expires)), ("cause", found.message or "")]
     for label, text in lines:
         if text:
             click.echo(f"{label:<9} {text}")

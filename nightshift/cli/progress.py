@@ -10,7 +10,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from jobstore.schema import JobState
 from nightshift.cli.output import clock, say
+from nightshift.cli.summary import short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +64,9 @@ class Pace:
 
 
 def words(status: JobStatus, pace: Pace) -> str:
-    """Give `742/1,201  61%  38.2 img/s  ETA 0:00:12  failed 2`."""
+    """Give `742/1,201  61%  38.2 img/s  ETA 0:00:12  failed 2`, before it why the job stands still or has not begun."""
+    if status.state is JobState.PAUSED:
+        return f"{status.done:,}/{status.total:,}  paused: nightshift resume {short(status.job_id)} goes on"
     if not status.done:
         opened = "first images" if status.task is not None else "waiting for a worker with the model"
         return f"0/{status.total:,}  {opened}"
@@ -70,6 +74,8 @@ def words(status: JobStatus, pace: Pace) -> str:
     eta = pace.eta_s(status.pending)
     if eta is not None and status.pending:
         parts.append(f"ETA {clock(eta)}")
+    if status.state is JobState.CANARY:
+        parts.insert(0, f"canary of {status.canary_items:,}")
     if status.failed:
         parts.append(f"failed {status.failed:,}")
     return "  ".join(parts)

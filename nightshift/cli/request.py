@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from nightshift.cli.times import moment_to_come
 
 if TYPE_CHECKING:
     from inference_engine.negotiation import Decision
@@ -24,7 +26,11 @@ WISHES = {"backend": "backend", "quantization": "quantization", "batch": "batch_
 
 
 def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
-    return tuple(word.strip() for word in (value or "").split(",") if word.strip())
+    return _split(value or "")
+
+
+def _split(value: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in value.split(",") if word.strip())
 
 
 def _batch(_: click.Context, __: click.Parameter, value: str) -> int | None:
@@ -57,11 +63,26 @@ _OPTIONS = (
         help="Take the first backend that runs, or the fastest that agrees (measured on the job's first pictures).",
     ),
     click.option("--batch", default="auto", callback=_batch, metavar="auto|N", help="Pictures a run of the model."),
-    click.option("--hardware", default="auto", show_default=True, help="Hardware class: auto, cpu, gpu-sm90 ..."),
+    click.option(
+        "--hardware",
+        default="auto",
+        show_default=True,
+        metavar="A,B",
+        help="Hardware classes, best first: auto, cpu, gpu-any, gpu-sm90 ...",
+    ),
     click.option("--limit", type=click.IntRange(min=1), help="Take this many pictures at most."),
     click.option(
         "--max-failure-rate", type=click.FloatRange(0, 1), default=0.02, show_default=True, help="Share that may fail."
     ),
+    click.option("--max-failures", type=click.IntRange(min=0), help="Stop the job when more pictures failed."),
+    click.option(
+        "--canary",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Try this many pictures before the rest: by default 64 of 512 and more, 0 for none.",
+    ),
+    click.option("--deadline", callback=moment_to_come, metavar="06:30", help="Due then: goes before later ones."),
+    click.option("--expires", callback=moment_to_come, metavar="12h", help="Give up then what is not labelled yet."),
     click.option("--name", default="", help="Name shown to people."),
     click.option("--tag", "tags", multiple=True, callback=_tags, metavar="KEY=VALUE", help="Kept with the job."),
     click.option("--priority", type=int, default=0, help="Higher goes first."),
@@ -84,22 +105,24 @@ class JobRequest:
     model: str
     params: Mapping[str, Any]
     wishes: Mapping[str, Any]
-    hardware: str
+    hardware: tuple[str, ...]
     limit: int | None
     rest: Mapping[str, Any]
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> JobRequest:
         """Sort the options; what was not given is left to the model and the store."""
-        rest = ("max_failure_rate", "name", "tags", "priority", "shard_size")
+        rest = (
+            "max_failure_rate", "max_failures", "deadline", "expires", "name", "tags", "priority", "shard_size",
+        )  # fmt: skip
         return cls(
             sources=options["sources"],
             model=model_reference(options["model"]),
             params=_given(options, PARAMS),
             wishes=_given(options, WISHES),
-            hardware=options["hardware"],
+            hardware=_split(options["hardware"]),
             limit=options["limit"],
-            rest={name: options[name] for name in rest},
+            rest={name: options[name] for name in rest} | {"canary_items": options["canary"]},
         )
 
     def spec(self, hardware: tuple[str, ...]) -> JobSpec:
@@ -148,7 +171,7 @@ def check_here(settings: Settings, request: JobRequest) -> None:
     from inference_engine.families import recipe
     from inference_engine.finding import local_package
 
-    decision = decide_here(settings, request.model, request.hardware, request.wishes)
+    decision = decide_here(settings, request.model, request.hardware[0], request.wishes)
     if decision.chosen is None:
         raise NoRunnableBackend(f"nothing on this machine runs {decision.model_id}\n{decision}")
     package = local_package(decision.packages[decision.chosen.package_id])
@@ -170,9 +193,27 @@ def hardware_here(wanted: str) -> str:
         raise click.UsageError(str(error)) from error
 
 
-def hardware_of_fleet(wanted: str, store: JobStore) -> str:
-    """Give the class that a fleet's job goes to: the one asked for, else a GPU's if a worker serves one, else `cpu`."""
-    if wanted != "auto":
-        return wanted
+def classes_here(wanted: Sequence[str]) -> tuple[str, ...]:
+    """Give those of the classes that workers on this machine serve, in the same order.
+
+    Raises:
+        click.UsageError: this machine has none of them.
+    """
+    found: dict[str, None] = {}
+    problems = []
+    for word in wanted:
+        try:
+            found[hardware_here(word)] = None
+        except click.UsageError as error:
+            problems.append(error)
+    if not found:
+        raise problems[0] if problems else click.UsageError("--hardware names no class; expected auto, cpu ...")
+    return tuple(found)
+
+
+def classes_of_fleet(wanted: Sequence[str], store: JobStore) -> tuple[str, ...]:
+    """Give the classes that a fleet's job goes to: those asked for, else a GPU's if a worker serves one, else `cpu`."""
+    if tuple(wanted) != ("auto",):
+        return tuple(wanted)
     classes = sorted({worker.hardware for worker in store.workers() if worker.state == "running"}, reverse=True)
-    return next(iter(classes), "cpu")
+    return (next(iter(classes), "cpu"),)

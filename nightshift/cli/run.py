@@ -10,7 +10,7 @@ import click
 
 from nightshift.cli.follow import follow, tell_done, tell_interrupted, tell_trouble
 from nightshift.cli.output import count, json_option, print_json, say
-from nightshift.cli.request import JobRequest, check_here, hardware_here, hardware_of_fleet, job_options
+from nightshift.cli.request import JobRequest, check_here, classes_here, classes_of_fleet, job_options
 from nightshift.cli.summary import exit_status, record, short, tell_exports
 from nightshift.settings import Settings, load_settings
 from workers.logs import configure_logging
@@ -101,7 +101,7 @@ def _open(settings: Settings, request: JobRequest) -> contextlib.AbstractContext
 
     if not settings.is_embedded:
         return open_stack(settings, with_workers=False)
-    hardware = hardware_here(request.hardware)
+    hardware = ",".join(classes_here(request.hardware))
     return open_stack(settings, with_workers=True, hardware=hardware, log_level=settings.quiet_log_level)
 
 
@@ -118,9 +118,10 @@ def _items(request: JobRequest) -> tuple[Iterator[ItemRef], SourceReport]:
 def _submit(stack: Stack, request: JobRequest, items: Iterator[ItemRef]) -> JobId:
     """Say who will work, and hand the job over."""
     is_embedded = stack.settings.is_embedded
-    hardware = hardware_here(request.hardware) if is_embedded else hardware_of_fleet(request.hardware, stack.store)
-    say("embedded" if is_embedded else "fleet", stack.describe(hardware))
-    return stack.producer.submit(request.spec((hardware,)), items)
+    wanted = request.hardware
+    hardware = classes_here(wanted) if is_embedded else classes_of_fleet(wanted, stack.store)
+    say("embedded" if is_embedded else "fleet", stack.describe(", ".join(hardware)))
+    return stack.producer.submit(request.spec(hardware), items)
 
 
 def _tell_accepted(stack: Stack, job_id: JobId, report: SourceReport) -> None:

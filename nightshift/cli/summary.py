@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from jobstore.schema import DecisionRow, FailureGroup, JobId, JobStatus
+    from jobstore.schema import DecisionRow, FailureGroup, JobEvent, JobId, JobStatus
     from producer.exports import ExportSummary
 
 #: Hexadecimal digits of a job's id that people see; the store finds a job by its tail.
@@ -25,11 +25,13 @@ def short(job_id: JobId) -> str:
 
 
 def exit_status(status: JobStatus) -> int:
-    """Give 0 for a job that ended well, 3 over its failure limit, 5 without a backend, else 1."""
+    """Give 0 for a job that ended well, 3 over its failure limit (or stopped by it), 5 without a backend, else 1."""
     if status.state is JobState.FAILED:
         return NO_BACKEND if status.reason == "no_runnable_backend" else ERROR
-    if status.state is JobState.CANCELLED:
+    if status.state in (JobState.CANCELLED, JobState.EXPIRED):
         return ERROR
+    if status.state is JobState.NEEDS_ATTENTION:
+        return OVER_FAILURE_LIMIT
     return OVER_FAILURE_LIMIT if status.is_over_failure_limit else 0
 
 
@@ -40,6 +42,20 @@ def model_line(model: str, decision: DecisionRow) -> str:
     return chosen + (
         f"     {count(rejected, 'candidate')} rejected, see: nightshift explain {model}" if rejected else ""
     )
+
+
+def canary_line(events: Sequence[JobEvent]) -> str | None:
+    """Give what a job's canary showed, or None while it has none."""
+    shown = next((event.details for event in events if event.kind == "canary_done"), None)
+    if shown is None:
+        return None
+    eta = f"the rest in {duration(shown['eta_low_s'])} to {duration(shown['eta_high_s'])}"
+    parts = [f"{shown['items']:,} images at {shown['items_per_second']:.1f} img/s, {eta}"]
+    parts += [f"{shown['failed_share']:.1%} failed"]
+    parts += [] if shown["empty_share"] is None else [f"{shown['empty_share']:.0%} without any object"]
+    parts += [] if shown["memory_bytes"] is None else [f"{shown['memory_bytes'] / 2**20:,.0f} MiB"]
+    parts += [] if shown["backend"] is None else [f"{shown['backend']} {shown['quantization']} on {shown['device']}"]
+    return ", ".join(parts)
 
 
 def elapsed_s(status: JobStatus) -> float:
@@ -79,10 +95,15 @@ def ending_lines(status: JobStatus) -> tuple[str, str, str] | None:
         return f"the job failed: {status.reason}", message, f"nightshift explain {status.model}"
     if status.state is JobState.CANCELLED:
         return "the job was cancelled", message, f"nightshift results {job}     has what was labelled before"
+    if status.state is JobState.EXPIRED:
+        return "the job's time was over", message, f"nightshift results {job}     has what was labelled before"
+    if status.state is JobState.NEEDS_ATTENTION:
+        return f"the job needs attention: {status.reason}", message, f"nightshift resume {job}     goes on"
     if status.is_over_failure_limit:
         found = f"{status.failed:,} of {status.total:,} failed, which is {status.failed / status.total:.1%}"
         found += f"; the limit is {status.max_failure_rate:.1%}"
-        return "the job ended over its failure limit", found, "--max-failure-rate sets the limit"
+        found += "" if status.max_failures is None else f", and {count(status.max_failures, 'image')}"
+        return "the job ended over its failure limit", found, "--max-failure-rate and --max-failures set the limit"
     return None
 
 

@@ -6,6 +6,7 @@ import click
 
 from nightshift.cli.follow import follow, tell_done, tell_interrupted, tell_trouble
 from nightshift.cli.output import json_option, print_json, say
+from nightshift.cli.request import classes_here
 from nightshift.cli.summary import exit_status, record
 from nightshift.settings import load_settings
 from nightshift.stack import open_client, open_stack, open_store
@@ -16,7 +17,7 @@ from workers.logs import configure_logging
 @click.argument("job")
 @json_option
 def watch(job: str, as_json: bool) -> int:
-    """Follow a job until it ends, and leave with its exit status.
+    """Follow a job until it ends or needs attention, and leave with its exit status.
 
     Where no broker is configured and no other command works on the job, the workers are started here: this is how
     an interrupted `run` goes on.
@@ -26,12 +27,13 @@ def watch(job: str, as_json: bool) -> int:
     with open_store(settings) as store:
         found = store.status(store.find_job(job))
     if settings.is_embedded and not found.is_ended:
-        opened = open_stack(settings, with_workers=True, hardware=found.hardware[0], log_level=settings.quiet_log_level)
+        hardware = ",".join(classes_here(found.hardware))
+        opened = open_stack(settings, with_workers=True, hardware=hardware, log_level=settings.quiet_log_level)
     else:
         opened = open_client(settings)
     with opened as stack:
         if not found.is_ended:
-            say("embedded" if settings.is_embedded else "fleet", stack.describe(found.hardware[0]))
+            say("embedded" if settings.is_embedded else "fleet", stack.describe(", ".join(found.hardware)))
         try:
             found = follow(stack, found.job_id)
         except KeyboardInterrupt:
