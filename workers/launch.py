@@ -21,6 +21,7 @@ from workers.config import WorkerConfig
 from workers.exporter import exported
 from workers.health import ProcessState
 from workers.leaving import Exit
+from workers.lifeline import Lifeline
 from workers.logs import configure_logging
 from workers.machine_numbers import ProcessFiles
 from workers.placement import Slot, plan_slots
@@ -40,12 +41,14 @@ class _Child:
     """One slot and the process that serves it.
 
     Attributes:
+        lifeline: by which its process is heard.
         is_retired: it ended as it should, because somebody asked it to drain; no other is started.
     """
 
     name: str
     slot: Slot
     process: subprocess.Popen[bytes] | None = None
+    lifeline: Lifeline | None = None
     started: float = 0.0
     start_at: float = 0.0
     backoff_s: float = _FIRST_BACKOFF_S
@@ -132,8 +135,16 @@ class Launcher:
         now = time.monotonic()
         if child.process is not None and (status := child.process.poll()) is not None:
             self._bury(child, status, now)
+        elif child.process and child.lifeline and child.lifeline.silent_s(now) > self._silence_s:
+            logger.error("worker %s is not heard any more", child.name, extra={"event": "worker_silent"})
+            child.process.kill()
         if child.process is None and now >= child.start_at and not child.is_retired:
-            child.process, child.started = self._spawn(child), now
+            self._spawn(child, now)
+
+    @property
+    def _silence_s(self) -> float:
+        """Seconds after which a process that is not heard is replaced; its leases have run out by then."""
+        return self.config.forward_timeout_s + self.config.lease_s
 
     def _bury(self, child: _Child, status: int, now: float) -> None:
         """Say what became of a process, and when the next one starts."""
@@ -151,11 +162,14 @@ class Launcher:
             "as it was asked to" if child.is_retired else f"starts again in {child.backoff_s:.1f} s",
             extra={"event": "worker_drained" if child.is_retired else "worker_died", "status": status},
         )
-        child.process, child.start_at = None, now + child.backoff_s
+        if child.lifeline is not None:
+            child.lifeline.close()
+        child.process, child.lifeline, child.start_at = None, None, now + child.backoff_s
         child.backoff_s = min(child.backoff_s * 2, _LAST_BACKOFF_S)
 
-    def _spawn(self, child: _Child) -> subprocess.Popen[bytes]:
-        orders = msgspec.json.encode(Orders(self.config, child.slot, child.name))
+    def _spawn(self, child: _Child, now: float) -> None:
+        child.lifeline, writing = Lifeline.make(now)
+        orders = msgspec.json.encode(Orders(self.config, child.slot, child.name, writing))
         # Celery says its farewell on standard output, where a job's results may be on their way.
         process = subprocess.Popen(
             [sys.executable, "-m", "workers.process"],
@@ -163,14 +177,16 @@ class Launcher:
             stdout=subprocess.DEVNULL,
             env={**os.environ, **environment(child.slot), **self._counting()},
             start_new_session=True,  # Ctrl-C in a terminal is for us; we tell the workers what it means
+            pass_fds=(writing,),
         )
+        os.close(writing)
+        child.process, child.started = process, now
         assert process.stdin is not None  # noqa: S101 (a pipe was asked for)
         try:
             process.stdin.write(orders)
             process.stdin.close()
         except BrokenPipeError:
             logger.warning("worker %s died while it started", child.name, extra={"event": "worker_died"})
-        return process
 
     def _counting(self) -> dict[str, str]:
         """The variable that prometheus-client reads when it is imported."""

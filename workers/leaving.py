@@ -40,14 +40,17 @@ def leave(
         suspects: items of which one hung. A death is counted for their shards, so that it will stand alone.
     """
     runtime.draining.set()
-    words = threading.Thread(target=_last_words, args=(runtime, timed_out, suspects), name="last-words", daemon=True)
+    words = threading.Thread(
+        target=_last_words, args=(runtime, status, timed_out, suspects), name="last-words", daemon=True
+    )
     words.start()
     words.join(_LAST_WORDS_S)
-    logger.warning("leaving: %s", status.name.lower(), extra={"event": "worker_leaves", "status": int(status)})
     runtime.exit(status)
 
 
-def _last_words(runtime: Runtime, timed_out: Collection[Flight], suspects: Collection[Flight]) -> None:
+def _last_words(runtime: Runtime, status: Exit, timed_out: Collection[Flight], suspects: Collection[Flight]) -> None:
+    # Not in the thread that leaves: a signal may have come in the middle of a line that it was writing.
+    logger.warning("leaving: %s", status.name.lower(), extra={"event": "worker_leaves", "status": int(status)})
     for run in runtime.runs.active():
         try:
             run.abandon(timed_out, suspects)

@@ -12,24 +12,26 @@ import sys
 import threading
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from workers.config import WorkerConfig
 from workers.placement import Slot
 
-if TYPE_CHECKING:
-    from workers.shards import Runtime
-
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What a launcher tells a process: the machine's configuration and this process's slot."""
+    """What a launcher tells a process: the machine's configuration and this process's slot.
+
+    Attributes:
+        lifeline: descriptor by which the launcher hears that it runs; None: nobody listens.
+    """
 
     config: WorkerConfig
     slot: Slot
     name: str
+    lifeline: int | None = None
 
 
 #: Python's lock changes hands after 5 ms by default: as long as a thread that writes to SQL would keep those waiting
@@ -83,6 +85,7 @@ def _work(orders: Orders) -> int:
     from workers.demand import Demand
     from workers.logs import configure_logging
     from workers.pulse import INTERVAL_S, Pulse
+    from workers.stopping import drain, leave_after_drain, signals_step
     from workers.watchdog import Watchdog
 
     config, slot = orders.config, orders.slot
@@ -98,7 +101,7 @@ def _work(orders: Orders) -> int:
 
     stopped = threading.Event()
     watchers = (
-        Pulse(runtime, slot, min(INTERVAL_S, config.lease_s / 4), consumed, lambda: drain(runtime)),
+        Pulse(runtime, slot, min(INTERVAL_S, config.lease_s / 4), consumed, lambda: drain(runtime), orders.lifeline),
         Watchdog(runtime, config.item_timeout_s, config.forward_timeout_s, consumed),
     )
     threads = [
@@ -106,7 +109,7 @@ def _work(orders: Orders) -> int:
     ]
     for thread in threads:
         thread.start()
-    _leave_after_drain(runtime, config.drain_s)
+    leave_after_drain(runtime, config.drain_s)
     try:
         return _consume(app, orders, own_queue)
     finally:
@@ -119,42 +122,6 @@ def _work(orders: Orders) -> int:
         runtime.store.worker_stopped(runtime.worker_id)
         doorbell.close()
         runtime.store.close()
-
-
-def drain(runtime: Runtime) -> None:
-    """Take no more, give back what is not begun, and end; what SIGTERM does, for an order that comes through SQL."""
-    from celery.worker import state
-
-    runtime.draining.set()
-    state.should_stop = 0
-
-
-def signals_step(runtime: Runtime) -> type[Any]:
-    """A boot step that takes the signals over from Celery, which has set its own just before.
-
-    Celery lets a second SIGTERM pass, waits for its threads on SIGQUIT, and starts itself anew on SIGHUP, without its
-    orders. Here the first SIGTERM drains, and a second one or SIGQUIT leaves at once.
-    """
-    from celery import bootsteps
-
-    from workers.leaving import Exit, leave
-
-    class Signals(bootsteps.StartStopStep):  # type: ignore[misc]
-        def start(self, parent: Any) -> None:  # noqa: ARG002 (Celery's signature)
-            celery_drains = signal.getsignal(signal.SIGTERM)
-            told = threading.Event()
-
-            def on_signal(number: int, frame: Any) -> None:
-                if number == signal.SIGQUIT or told.is_set():
-                    leave(runtime, Exit.TOLD)
-                told.set()
-                if callable(celery_drains):
-                    celery_drains(number, frame)
-
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
-                signal.signal(number, on_signal)
-
-    return Signals
 
 
 def _consume(app: Any, orders: Orders, queue: str) -> int:
@@ -175,18 +142,6 @@ def _consume(app: Any, orders: Orders, queue: str) -> int:
     )
     worker.start()
     return int(worker.exitcode or 0)
-
-
-def _leave_after_drain(runtime: Runtime, drain_s: float) -> None:
-    """Whoever hangs in a forward when the time is over writes what it has, gives its shards back, and leaves."""
-    from workers.leaving import Exit, leave
-
-    def watch() -> None:
-        runtime.draining.wait()
-        threading.Event().wait(drain_s)
-        leave(runtime, Exit.STUCK)
-
-    threading.Thread(target=watch, name="drain-watchdog", daemon=True).start()
 
 
 def die_with_parent() -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from inference_engine.memory import resident_bytes
 from jobstore.errors import StoreUnavailable
 from jobstore.schema import WorkerRow
+from workers.lifeline import sound
 from workers.opening import build_of
 from workers.placement import Slot
 from workers.shards import Runtime
@@ -30,6 +31,7 @@ class Pulse:
     Attributes:
         consumed: gives the queues that this process consumes.
         drain: ends this process after what it has; called when somebody asked for it.
+        lifeline: descriptor by which the launcher hears each beat.
     """
 
     runtime: Runtime
@@ -37,6 +39,7 @@ class Pulse:
     interval_s: float
     consumed: Callable[[], Collection[str]]
     drain: Callable[[], None]
+    lifeline: int | None = None
     _beats: int = 0
     _counted: int = 0
     _at: float = field(default_factory=time.monotonic)
@@ -45,6 +48,8 @@ class Pulse:
     def run(self, stopped: threading.Event) -> None:
         """Beat until `stopped`."""
         while True:
+            if self.lifeline is not None:
+                sound(self.lifeline)
             try:
                 self.beat()
             except StoreUnavailable as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -40,15 +41,17 @@ def pictures(folder: Path, bright: set[int], count: int) -> list[Path]:
     return files
 
 
-def test_an_image_whose_forward_never_ends_fails_alone_and_its_neighbours_are_done(fleet, tmp_path) -> None:
+@pytest.mark.parametrize("batch", [1, 4], ids=["alone", "in a batch of four"])
+def test_an_image_whose_forward_never_ends_fails_alone_and_its_neighbours_are_done(fleet, tmp_path, batch) -> None:
     model = write_endless_detector(tmp_path / "endless.onnx")
     files = pictures(tmp_path, {5}, 16)
     launcher = fleet.start_workers(forward_timeout_s=2.0, lease_s=60.0)
-    first = fleet.producer.wait(fleet.submit(files[:1], model=model, wishes={"backend": "onnx"}), timeout_s=60)
+    wishes = {"backend": "onnx", "batch_size": batch}
+    first = fleet.producer.wait(fleet.submit(files[:1], model=model, wishes=wishes), timeout_s=60)
     assert first.state is JobState.COMPLETED
     before = launcher.pids
 
-    job_id = fleet.submit(files, model=model, shard_size=8, wishes={"backend": "onnx"})
+    job_id = fleet.submit(files, model=model, shard_size=8, wishes=wishes)
     status = fleet.producer.wait(job_id, timeout_s=90)
 
     assert (status.state, status.ok, status.failed) == (JobState.COMPLETED_WITH_ERRORS, 15, 1)
@@ -117,3 +120,14 @@ def test_a_worker_serves_only_the_models_that_it_is_kept_for(fleet, photos, tmp_
 
     assert fleet.producer.wait(mine, timeout_s=60).ok == 4
     assert fleet.store.status(other).done == 0
+
+
+def test_a_process_that_runs_no_python_any_more_is_replaced(fleet) -> None:
+    """Stopped here; a native call that holds Python's lock looks the same from outside."""
+    launcher = fleet.start_workers(lease_s=2.0, forward_timeout_s=2.0)
+    wait_until(lambda: [w for w in fleet.store.workers() if w.state == "running"], 30, "a worker")
+    (silent,) = launcher.pids
+
+    os.kill(silent, signal.SIGSTOP)
+
+    wait_until(lambda: launcher.pids and launcher.pids != [silent], 30, "another process")
