@@ -33,7 +33,7 @@ def store(environment, tmp_path):
 def call(environment, *arguments):
     done = CliRunner().invoke(cli, arguments, env=environment, catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    return done.output
+    return done.stdout
 
 
 def test_a_job_is_paused_resumed_and_reprioritised(environment, store):
