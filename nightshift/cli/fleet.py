@@ -25,7 +25,9 @@ ID_TAIL, SHOWN = 8, 40
 #: Seconds between two looks at the stack.
 TEND_INTERVAL_S = 1.0
 
-_hardware = click.option("--hardware", help="Hardware class to serve: auto, cpu, gpu-sm90 ... [default: the setting].")
+_hardware = click.option(
+    "--hardware", help="Hardware classes to serve: auto, cpu, gpu-sm90, or `auto,cpu` for both [default: the setting]."
+)
 _processes = click.option("--cpu-processes", type=click.IntRange(min=1), help="Worker processes on the CPU.")
 _concurrency = click.option(
     "--concurrency", type=click.IntRange(min=1), help="Shards that a process works on at a time."
@@ -45,7 +47,7 @@ def up(hardware: str | None, cpu_processes: int | None, concurrency: int | None,
     settings = load_settings()
     served = hardware_here(hardware or settings.worker.hardware)
     options = {"cpu_processes": cpu_processes, "concurrency": concurrency}
-    with open_stack(settings, with_workers=True, hardware=served, **options) as stack:
+    with open_stack(settings, with_workers=True, hardware=hardware, **options) as stack:
         if as_json:
             print_json({"broker_url": stack.broker_url, "data_dir": stack.settings.data_dir})
         else:

@@ -61,17 +61,21 @@ def test_an_image_whose_forward_never_ends_fails_alone_and_its_neighbours_are_do
     wait_until(lambda: launcher.pids and launcher.pids != before, 20, "another process")
 
 
-@pytest.mark.parametrize("is_draining", [True, False], ids=["a second SIGTERM", "SIGQUIT"])
-def test_leaving_at_once_gives_every_shard_back_and_loses_nothing(fleet, tmp_path, is_draining) -> None:
+@pytest.mark.parametrize(
+    ("signals", "drain_s"),
+    [((signal.SIGTERM, signal.SIGTERM), 600.0), ((signal.SIGQUIT,), 600.0), ((signal.SIGTERM,), 1.0)],
+    ids=["a second SIGTERM", "SIGQUIT", "a drain that takes too long"],
+)
+def test_leaving_at_once_gives_every_shard_back_and_loses_nothing(fleet, tmp_path, signals, drain_s) -> None:
     model = write_endless_detector(tmp_path / "endless.onnx")
     job_id = fleet.submit(pictures(tmp_path, {2}, 12), model=model, shard_size=4, wishes={"backend": "onnx"})
-    machine = start_machine(fleet, lease_s=600.0, forward_timeout_s=600.0)
+    machine = start_machine(fleet, lease_s=600.0, forward_timeout_s=600.0, drain_s=drain_s)
     fleet.wait_for_some(job_id, 2)
-    if is_draining:
-        machine.send_signal(signal.SIGTERM)
-        wait_until(lambda: [row.state for row in fleet.store.workers()] == ["draining"], 20, "the drain")
 
-    machine.send_signal(signal.SIGTERM if is_draining else signal.SIGQUIT)
+    for place, number in enumerate(signals):
+        if place:  # two equal signals at once are one
+            wait_until(lambda: [row.state for row in fleet.store.workers()] == ["draining"], 20, "the drain")
+        machine.send_signal(number)
 
     assert machine.wait(timeout=20) == 1
     left = fleet.store.status(job_id)
