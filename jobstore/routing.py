@@ -18,7 +18,7 @@ from jobstore.endings import end_early
 from jobstore.events import add_event
 from jobstore.queues import queue_name
 from jobstore.schema import ENDED_STATES, OPEN_SHARDS, RUNNABLE_STATES, WAITING_SHARDS, JobId, JobState, ShardState
-from jobstore.serving import LiveWorker, live_workers
+from jobstore.serving import ALIVE_S, LiveWorker, live_workers
 from jobstore.tables import class_refusals, jobs, shards
 from jobstore.upsert import insert_or_ignore
 
@@ -54,7 +54,8 @@ def refuse_class(db: Connection, job_id: JobId, hardware: str, code: str, messag
     if job.state in ENDED_STATES:
         return None
     row = {"job_id": job_id, "hardware": hardware, "code": code, "message": storable(message), "created": db_now()}
-    if db.execute(insert_or_ignore(db, class_refusals).values(row)).rowcount:
+    fresh = insert_or_ignore(db, class_refusals).values(row).returning(class_refusals.c.hardware)
+    if db.execute(fresh).scalar_one_or_none() is not None:
         add_event(db, job_id, "class_refused", {"hardware": hardware, "code": code, "message": message})
     classes: list[str] = from_json(job.hardware)
     refusals = {r.hardware: r for r in db.execute(select(class_refusals).where(class_refusals.c.job_id == job_id))}
@@ -75,13 +76,13 @@ def reroute(db: Connection, window: int, grace_s: float) -> int:
         window: hints that a queue holds; as many shards spill over to an idle class at a time.
         grace_s: a class counts as unserved after this time without a sign of any worker.
     """
-    fleet = live_workers(db, grace_s)
+    fleet = live_workers(db, max(grace_s, ALIVE_S))
     columns = (jobs.c.id, jobs.c.model, jobs.c.hardware, (db_now() - jobs.c.created).label("age_s"))
     several = select(*columns).where(jobs.c.state.in_(RUNNABLE_STATES), jobs.c.hardware.contains(","))
     found = db.execute(several.order_by(jobs.c.id)).all()
     if not found:
         return 0
-    serving = _serving(db, fleet)
+    serving = _serving(db, fleet, grace_s)
     # While every class is served and nobody is idle, nothing can move, and no shard is counted.
     found = [job for job in found if _may_move(from_json(job.hardware), serving)]
     waiting, refused = _waiting(db, found), _refused(db, found)
@@ -154,13 +155,14 @@ def _move(db: Connection, job: Row[Any], move: Move, states: Sequence[ShardState
     return number
 
 
-def _serving(db: Connection, fleet: Sequence[LiveWorker]) -> Serving:
+def _serving(db: Connection, fleet: Sequence[LiveWorker], grace_s: float) -> Serving:
     """Count a class as idle only if nothing at all waits for it: a worker is idle also between two shards."""
-    working = [worker for worker in fleet if worker.is_working]
+    working = [worker for worker in fleet if worker.is_working and worker.age_s <= ALIVE_S]
+    seen = [worker for worker in fleet if worker.age_s <= grace_s]
     free = {name for worker in working if not worker.is_busy for name in worker.classes}
     return Serving(
         now=frozenset(name for worker in working for name in worker.classes),
-        lately=frozenset(name for worker in fleet for name in worker.classes),
+        lately=frozenset(name for worker in (*seen, *working) for name in worker.classes),
         idle=frozenset(name for name in free if not _has_waiting(db, name)),
     )
 

@@ -10,9 +10,24 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import CTE, ColumnElement, Connection, Row, Update, and_, case, func, or_, select, true, update
+from sqlalchemy import (
+    CTE,
+    Column,
+    ColumnElement,
+    Connection,
+    Label,
+    Row,
+    Update,
+    and_,
+    case,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from jobstore.clock import db_now
 from jobstore.schema import RUNNABLE_STATES, Hint, ShardId, ShardState
@@ -54,8 +69,14 @@ def release_statement(window: int, queue: str | None) -> Update:
     )
 
 
-_PRIORITY = select(jobs.c.priority).where(jobs.c.id == shards.c.job_id).scalar_subquery().label("priority")
-_HINT_COLUMNS = (shards.c.queue, shards.c.id, shards.c.attempt, shards.c.job_id, shards.c.seq, _PRIORITY)
+def _of_job(column: Column[Any]) -> Label[Any]:
+    return select(column).where(jobs.c.id == shards.c.job_id).scalar_subquery().label(column.name)
+
+
+_HINT_COLUMNS = (
+    *(shards.c.queue, shards.c.id, shards.c.attempt, shards.c.job_id, shards.c.seq),
+    *(_of_job(jobs.c.tenant), _of_job(jobs.c.priority), _of_job(jobs.c.deadline)),
+)
 
 
 def _load() -> CTE:
@@ -170,9 +191,15 @@ def _in_queue(column: ColumnElement[str], queue: str | None) -> ColumnElement[bo
 
 def _in_turn(rows: Sequence[Row[tuple[object, ...]]]) -> list[Row[tuple[object, ...]]]:
     """Order hints for sending: RETURNING gives them in any order, Redis keeps the one in which they come."""
-    turns: Counter[str] = Counter()
-    keyed = []
+    job_turns: Counter[str] = Counter()
+    within_tenant = []
     for row in sorted(rows, key=lambda row: row.seq):
-        turns[row.job_id] += 1
-        keyed.append(((-row.priority, turns[row.job_id], row.job_id), row))
+        job_turns[row.job_id] += 1
+        deadline = _NO_DEADLINE if row.deadline is None else row.deadline
+        within_tenant.append(((-row.priority, deadline, job_turns[row.job_id], row.job_id), row))
+    tenant_turns: Counter[str] = Counter()
+    keyed = []
+    for key, row in sorted(within_tenant, key=lambda pair: pair[0]):
+        tenant_turns[row.tenant] += 1
+        keyed.append(((-row.priority, tenant_turns[row.tenant], key), row))
     return [row for _, row in sorted(keyed, key=lambda pair: pair[0])]

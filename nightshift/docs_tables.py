@@ -60,6 +60,7 @@ def errors_page() -> str:
     from jobstore import errors as jobstore
     from jobstore import queues
     from producer import errors as producer
+    from workers import exporter
     from workers.gate import REFUSALS
     from workers.media import MEDIA_CODES
 
@@ -73,6 +74,7 @@ def errors_page() -> str:
         _table("Why a candidate was not chosen", REASON_CODES)
         + "\nEach has a page of its own: [reasons](reasons/README.md).\n",
         _table("The job store", dict(_classes(jobstore))),
+        _table("A worker machine", dict(_classes(exporter))),
         _table("Why a message was set aside (`nightshift queues --quarantined`)", REFUSALS | dict(_classes(queues))),
         _table("Submitting and exporting", dict(_classes(producer))),
     ]
@@ -106,6 +108,33 @@ def settings_page() -> str:
         "then the user's configuration folder); the environment wins. An unknown variable of our prefix is an error."
         "\n\n" + _rows(known_variables(), "variable")
     )
+
+
+_METRICS_HEAD = """# Metrics
+
+What `nightshift worker start` serves for Prometheus on `NIGHTSHIFT_WORKER__METRICS_HOST` and `_PORT` (127.0.0.1:9464 by
+default), beside `/healthz`, `/readyz` and `/v1/autoscale/CLASS`. A dashboard and alert rules stand in `deploy/`. This
+page is made from the code (`python3 dev.py docs`).
+
+No label names a job, a shard or an item: ask SQL (`nightshift status`, `results`) for those.
+"""
+
+
+def metrics_page() -> str:
+    """`docs/metrics.md`: every metric with its kind, labels and meaning."""
+    from workers import metrics
+
+    sections = {
+        "Counted by worker processes, added up by their machine's launcher": metrics.PROCESS_METRICS,
+        "Of the machine, looked up at each scrape": metrics.MACHINE_METRICS,
+        "Of the fleet, from SQL: the same on every machine, so take `max by (...)`": metrics.STORE_METRICS,
+    }
+    parts = [_METRICS_HEAD]
+    for title, listed in sections.items():
+        rows = ["| metric | kind | labels | meaning |", "| --- | --- | --- | --- |"]
+        rows += [f"| `{m.name}` | {m.kind} | {', '.join(m.labels)} | {m.help} |" for m in listed]
+        parts.append("\n".join([f"## {title}\n", *rows, ""]))
+    return "\n".join(parts)
 
 
 def backends_table() -> str:
@@ -160,6 +189,7 @@ def pages() -> dict[Path, str]:
         ROOT / "docs/errors.md": errors_page(),
         **reason_pages(),
         ROOT / "docs/settings.md": settings_page(),
+        ROOT / "docs/metrics.md": metrics_page(),
         readme: _with_section(readme.read_text(encoding="utf-8"), "backends", backends_table()),
         packages: _with_section(packages.read_text(encoding="utf-8"), "package keys", package_keys_table()),
     }

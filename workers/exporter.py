@@ -24,7 +24,7 @@ from jobstore.errors import JobStoreError
 from jobstore.queues import is_hardware
 from jobstore.store import JobStore
 from workers.config import WorkerConfig
-from workers.health import Health, ProcessState
+from workers.health import REPLACE_S, Health, ProcessState
 from workers.machine_numbers import MachineNumbers, ProcessFiles
 
 logger = logging.getLogger(__name__)
@@ -133,7 +133,8 @@ def exported(config: WorkerConfig, machine: Machine) -> Iterator[None]:
         doorbell = Doorbell(config.broker_url)
         closing.callback(doorbell.close)
         numbers = MachineNumbers(files, store, cache_dir, machine)
-        health = Health(store, doorbell, machine.processes, files.beats)
+        silent_s = config.forward_timeout_s + config.lease_s + REPLACE_S
+        health = Health(store, doorbell, machine.processes, files.beats, silent_s)
         try:
             exporter = Exporter(config.metrics_host, config.metrics_port, numbers, health)
         except OSError as error:

@@ -10,9 +10,11 @@ from jobstore.dispatch import Doorbell
 from jobstore.errors import JobStoreError
 from jobstore.store import JobStore
 
-#: Seconds without a sign of life after which a process counts as hung: it gives one every two seconds, and one that
-#: waits for a database that is away, every seventeen.
-SILENT_S = 60.0
+#: Seconds without a sign of life for which a process still counts as one that takes work: it gives one every two
+#: seconds, and one that waits for a database that is away, every seventeen.
+FRESH_S = 30.0
+#: Seconds that a launcher has to replace a process after it is silent for too long.
+REPLACE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +39,20 @@ class Report:
     checks: Mapping[str, str]
 
 
-def processes_report(processes: Sequence[ProcessState], beats: Mapping[int, float], now: float) -> Report:
+def processes_report(
+    processes: Sequence[ProcessState], beats: Mapping[int, float], now: float, silent_s: float
+) -> Report:
     """Judge the processes by their last signs of life.
 
-    A process that died is no reason to restart the machine: its launcher starts it again, with a back-off. One that is
-    silent is: nothing here ends it.
+    A process that died or hangs is no reason to restart the machine: its launcher replaces it. One that is silent for
+    so long that the launcher should have done so is.
 
     Args:
         beats: pid -> time of the last sign of life, by the same clock as `now`.
+        silent_s: seconds of silence that are too many.
     """
     checks = {process.name: _words(process, beats, now) for process in processes}
-    silent = [process for process in processes if _silence_s(process, beats, now) > SILENT_S]
+    silent = [process for process in processes if _silence_s(process, beats, now) > silent_s]
     return Report(not silent, checks or {"processes": "none yet"})
 
 
@@ -72,22 +77,28 @@ class Health:
     Attributes:
         processes: of this machine, as its launcher sees them.
         beats: their last signs of life.
+        silent_s: seconds of silence after which the launcher should have replaced a process.
     """
 
     store: JobStore
     doorbell: Doorbell
     processes: Callable[[], Sequence[ProcessState]]
     beats: Callable[[], Mapping[int, float]]
+    silent_s: float
 
     def live(self) -> Report:
-        """Whether no process hangs. A database or a broker that is away is no reason to restart anything."""
-        return processes_report(self.processes(), self.beats(), time.time())
+        """Whether no process hangs for longer than its launcher should let it.
+
+        A database or a broker that is away is no reason to restart anything.
+        """
+        return processes_report(self.processes(), self.beats(), time.time(), self.silent_s)
 
     def ready(self) -> Report:
         """Whether database and broker answer, the schema is this version's, and a process takes work."""
         processes, beats = self.processes(), self.beats()
-        live = processes_report(processes, beats, time.time())
-        working = sum(process.pid in beats for process in processes)
+        now = time.time()
+        live = processes_report(processes, beats, now, self.silent_s)
+        working = sum(now - beats.get(process.pid or 0, 0.0) <= FRESH_S for process in processes)
         found = {
             "database": _asked(self.store.check_schema),
             "broker": _asked(self.doorbell.version),

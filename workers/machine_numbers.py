@@ -130,7 +130,7 @@ class MachineNumbers(Collector):
             queues, jobs, workers = self.store.queues(), self.store.job_counts(), self.store.workers()
         except JobStoreError:
             return [_family(metrics.STORE_UP, {(): 0.0})]
-        states = Counter((worker.hardware, worker.state) for worker in workers)
+        states = Counter((name, worker.state) for worker in workers for name in worker.serves)
         return [
             _family(metrics.STORE_UP, {(): 1.0}),
             _family(metrics.QUEUE_MESSAGES, {(row.queue, row.hardware): row.queued for row in queues}),

@@ -120,7 +120,12 @@ OLDEST_AGE = Metric(
     "nightshift_queue_oldest_age_seconds", "gauge", "Age of the oldest shard that waits; 0 where none does.", _QUEUE
 )
 JOBS = Metric("nightshift_jobs", "gauge", "Jobs by state.", ("state",))
-WORKERS = Metric("nightshift_workers", "gauge", "Worker processes of the fleet.", ("hardware", "state"))
+WORKERS = Metric(
+    "nightshift_workers",
+    "gauge",
+    "Worker processes of the fleet, under each class that they serve.",
+    ("hardware", "state"),
+)
 #: Of the whole fleet, from SQL; every machine exports the same, so ask for `max by (...)`, never for a sum.
 STORE_METRICS = (STORE_UP, QUEUE_MESSAGES, BACKLOG_ITEMS, BACKLOG_SECONDS, OLDEST_AGE, JOBS, WORKERS)
 

@@ -18,7 +18,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Daily": {
         "run": ("run", "Label pictures here and now: submit, wait, export."),
         "submit": ("run", "Hand a job to the workers and return."),
-        "watch": ("watch", "Follow a job until it ends, and leave with its exit status."),
+        "watch": ("watch", "Follow a job until it ends or needs attention, and leave with its exit status."),
         "status": ("jobs", "Show where a job stands."),
         "jobs": ("jobs", "List jobs, the newest first."),
         "pause": ("steer", "Stop a job until it is resumed."),

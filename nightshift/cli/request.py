@@ -151,7 +151,7 @@ def decide_here(settings: Settings, model: str, hardware: str, wishes: Mapping[s
     """
     from inference_engine.auto import explain
 
-    device = {"auto": "auto", "cpu": "cpu"}.get(hardware, "cuda")
+    device = next((name for name in ("auto", "cpu") if hardware.startswith(name)), "cuda")
     return explain(
         model,
         device=device,
@@ -174,7 +174,9 @@ def check_here(settings: Settings, request: JobRequest) -> None:
     from inference_engine.finding import local_package
     from workers.trusting import operator_hints
 
-    decision = decide_here(settings, request.model, request.hardware[0], request.wishes)
+    classes = classes_here(request.hardware)
+    decisions = [decide_here(settings, request.model, hardware, request.wishes) for hardware in classes]
+    decision = next((found for found in decisions if found.chosen is not None), decisions[0])
     if decision.chosen is None:
         told = f"{decision}{operator_hints(decision)}"
         raise NoRunnableBackend(f"nothing on this machine runs {decision.model_id}\n{told}")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.argument("job")
 @json_option
 def pause(job: str, as_json: bool) -> None:
-    """Stop a job until it is resumed; what its workers have in flight is written, the rest is given back."""
+    """Stop a job until it is resumed. What its workers have in flight is written, the rest is given back."""
     _steer(job, lambda producer, job_id: producer.pause(job_id), "paused", as_json=as_json)
 
 
@@ -51,7 +51,7 @@ def resume(
 @click.argument("priority", type=int)
 @json_option
 def priority(job: str, priority: int, as_json: bool) -> None:
-    """Give a job another PRIORITY; higher goes first, and 0 is the usual. For a negative one: `priority JOB -- -1`."""
+    """Give a job another priority; higher goes first. 0 is the usual; for a lower one: `priority JOB -- -1`."""
     _steer(job, lambda producer, job_id: producer.reprioritise(job_id, priority), f"now {priority}", as_json=as_json)
 
 

@@ -66,7 +66,7 @@ def test_each_kind_leaves_one_row_and_the_worker_alive(fleet, working, client, m
     assert working.pids == before
     assert peak_kb(before[0]) - peak < GROWTH_KB
     assert not marker.exists()
-    assert client.hlen("unacked") == 0
+    wait_until(lambda: client.hlen("unacked") == 0, 20, "the last acknowledgement")
 
 
 def test_all_kinds_at_once_among_good_messages(fleet, working, client, marker, photos):

@@ -90,7 +90,7 @@ def machine(counting) -> Machine:
 def exporter(files, machine, store, redis_url, tmp_path):
     doorbell = Doorbell(redis_url)
     numbers = MachineNumbers(files, store, tmp_path / "cache", machine)
-    made = Exporter("127.0.0.1", 0, numbers, Health(store, doorbell, lambda: machine.states, files.beats))
+    made = Exporter("127.0.0.1", 0, numbers, Health(store, doorbell, lambda: machine.states, files.beats, 60.0))
     yield made
     made.close()
     doorbell.close()
@@ -165,7 +165,7 @@ def test_a_database_that_is_away_is_a_number(files, machine, redis_url, tmp_path
     with JobStore.open(f"sqlite:///{tmp_path}/no/such/folder.db", patience_s=0.1) as away:
         numbers = MachineNumbers(files, away, None, machine)
         exporter = Exporter(
-            "127.0.0.1", 0, numbers, Health(away, Doorbell(redis_url), lambda: machine.states, files.beats)
+            "127.0.0.1", 0, numbers, Health(away, Doorbell(redis_url), lambda: machine.states, files.beats, 60.0)
         )
         try:
             assert samples(exporter)["nightshift_store_up"] == 0

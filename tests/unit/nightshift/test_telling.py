@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from jobstore.schema import FailureGroup, JobId, JobState, JobStatus
+from jobstore.schema import FailureGroup, JobEvent, JobId, JobState, JobStatus
 from nightshift.cli.output import clock, count, duration, plain, print_rows
 from nightshift.cli.progress import WINDOW_S, Pace, words
-from nightshift.cli.summary import done_line, ending_lines, exit_status, failure_lines, record, short
+from nightshift.cli.summary import canary_line, done_line, ending_lines, exit_status, failure_lines, record, short
 
 
 def a_status(**changes) -> JobStatus:
@@ -43,8 +43,21 @@ def test_results_of_an_earlier_run_are_counted_as_labelled_and_named():
         ({"state": JobState.FAILED, "reason": "no_runnable_backend"}, 5),
         ({"state": JobState.FAILED, "reason": "model_not_found"}, 1),
         ({"state": JobState.CANCELLED}, 1),
+        ({"state": JobState.EXPIRED}, 1),
+        ({"state": JobState.NEEDS_ATTENTION}, 3),
+        ({"state": JobState.COMPLETED_WITH_ERRORS, "max_failures": 1}, 3),
     ],
-    ids=["completed", "a few errors", "over the limit", "no backend", "failed", "cancelled"],
+    ids=[
+        "completed",
+        "a few errors",
+        "over the limit",
+        "no backend",
+        "failed",
+        "cancelled",
+        "expired",
+        "attention",
+        "over the number",
+    ],
 )
 def test_the_exit_status_says_how_the_job_ended(changes, expected):
     assert exit_status(a_status(**changes)) == expected
@@ -59,6 +72,36 @@ def test_a_job_over_its_limit_says_share_and_limit():
 
 def test_a_job_that_ended_well_has_no_error_lines():
     assert ending_lines(a_status()) is None
+
+
+def test_a_stopped_job_says_why_and_how_to_go_on():
+    stopped = a_status(state=JobState.NEEDS_ATTENTION, reason="too_many_failures", message="9 items failed, 2 may")
+
+    assert ending_lines(stopped) == (
+        "the job needs attention: too_many_failures", "9 items failed, 2 may", "nightshift resume befc55     goes on",
+    )  # fmt: skip
+
+
+def test_a_paused_job_and_a_canary_say_so_instead_of_an_empty_bar():
+    paused = a_status(state=JobState.PAUSED, ok=100, failed=0, finished=None)
+    canary = a_status(state=JobState.CANARY, ok=8, failed=0, finished=None, canary_items=64)
+
+    assert words(paused, Pace()) == "100/1,201  paused: nightshift resume befc55 goes on"
+    assert words(canary, Pace()).startswith("canary of 64  8/1,201")
+
+
+def test_a_canary_is_told_in_a_line():
+    report = {
+        "items": 64, "items_per_second": 38.2, "eta_low_s": 60.0, "eta_high_s": 600.0, "failed_share": 0.0156,
+        "empty_share": 0.25, "memory_bytes": 512 * 2**20, "backend": "onnx", "quantization": "fp32", "device": "cpu",
+        "workers": 1,
+    }  # fmt: skip
+
+    assert canary_line([JobEvent(JobId("j"), "started", 1.0, {})]) is None
+    assert canary_line([JobEvent(JobId("j"), "canary_done", 1.0, report)]) == (
+        "64 images at 38.2 img/s, the rest in 60.0 s to 10 min 00 s, 1.6% failed, 25% without any object, 512 MiB, "
+        "onnx fp32 on cpu"
+    )
 
 
 def test_failures_are_a_line_a_cause_with_examples_and_the_first_message():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from workers.health import SILENT_S, ProcessState, processes_report
+from workers.health import ProcessState, processes_report
 
-NOW = 1_000_000.0
+NOW, SILENT_S = 1_000_000.0, 60.0
 
 
 @pytest.mark.parametrize(
@@ -28,12 +28,14 @@ NOW = 1_000_000.0
     ],
 )
 def test_a_process_is_judged_by_its_last_sign_of_life(process, beats, is_well, words):
-    report = processes_report([process], beats, NOW)
+    report = processes_report([process], beats, NOW, SILENT_S)
 
     assert (report.is_well, report.checks) == (is_well, {"cpu-0": words})
 
 
 def test_one_hung_process_makes_the_machine_unwell():
-    report = processes_report([ProcessState("a", 1, 500), ProcessState("b", 2, 500)], {1: NOW, 2: NOW - 99}, NOW)
+    report = processes_report(
+        [ProcessState("a", 1, 500), ProcessState("b", 2, 500)], {1: NOW, 2: NOW - 99}, NOW, SILENT_S
+    )
 
     assert not report.is_well
