@@ -29,14 +29,17 @@ class Gpu:
     """One NVIDIA GPU.
 
     Attributes:
+        index: CUDA's number in this process: devices that `CUDA_VISIBLE_DEVICES` hides are not counted.
         compute_capability: for example `9.0`.
         memory_bytes: of the whole device.
+        nvml_index: the driver's number, which counts every device.
     """
 
     index: int
     name: str
     compute_capability: str
     memory_bytes: int
+    nvml_index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +133,43 @@ def _cpu_features() -> tuple[str, ...]:
     return tuple(flag for flag in _CPU_FLAGS if flag in flags)
 
 
+#: Where Linux states a container's limit: control groups of version 2 and of version 1.
+_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
 def _memory_bytes() -> int:
+    """Of the machine, or of the container where that is less."""
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (OSError, ValueError):
         return 0
+    limits = [limit for path in _CGROUP_LIMITS if (limit := _cgroup_limit(Path(path)))]
+    return min([physical, *limits])
+
+
+def _cgroup_limit(path: Path) -> int | None:
+    """None without a limit: the word `max`, or no such file."""
+    try:
+        return int(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _visible(count: int) -> list[int]:
+    """The driver's numbers of the devices that CUDA shows this process, in CUDA's order.
+
+    `CUDA_VISIBLE_DEVICES` is part of the machine as CUDA sees it. A word that is no number of a device ends the list,
+    as it does for CUDA.
+    """
+    words = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if words is None:
+        return list(range(count))
+    shown: list[int] = []
+    for word in words.split(","):
+        if not word.strip().isdigit() or int(word) >= count:
+            break
+        shown.append(int(word))
+    return shown
 
 
 def _nvidia() -> tuple[tuple[Gpu, ...], str | None, str | None, str | None]:
@@ -149,7 +184,8 @@ def _nvidia() -> tuple[tuple[Gpu, ...], str | None, str | None, str | None]:
         return (), None, None, f"no NVIDIA driver ({error})"
     try:
         cuda = pynvml.nvmlSystemGetCudaDriverVersion_v2()
-        gpus = tuple(_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
+        shown = _visible(pynvml.nvmlDeviceGetCount())
+        gpus = tuple(_gpu(pynvml, index, nvml_index) for index, nvml_index in enumerate(shown))
         return gpus, pynvml.nvmlSystemGetDriverVersion(), f"{cuda // 1000}.{cuda % 1000 // 10}", None
     except Exception as error:  # noqa: BLE001 (probing never raises; the words say what was in the way)
         return (), None, None, f"the NVIDIA driver does not answer ({type(error).__name__}: {error})"
@@ -158,8 +194,8 @@ def _nvidia() -> tuple[tuple[Gpu, ...], str | None, str | None, str | None]:
             pynvml.nvmlShutdown()
 
 
-def _gpu(nvml: Any, index: int) -> Gpu:
-    handle = nvml.nvmlDeviceGetHandleByIndex(index)
+def _gpu(nvml: Any, index: int, nvml_index: int) -> Gpu:
+    handle = nvml.nvmlDeviceGetHandleByIndex(nvml_index)
     major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
     memory = nvml.nvmlDeviceGetMemoryInfo(handle).total
-    return Gpu(index, nvml.nvmlDeviceGetName(handle), f"{major}.{minor}", int(memory))
+    return Gpu(index, nvml.nvmlDeviceGetName(handle), f"{major}.{minor}", int(memory), nvml_index)

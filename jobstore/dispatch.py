@@ -45,6 +45,7 @@ def celery_app(broker_url: str) -> Any:
         worker_send_task_events=False,
         worker_prefetch_multiplier=1,
         worker_cancel_long_running_tasks_on_connection_loss=False,  # leases decide
+        worker_enable_remote_control=False,  # who can write to Redis must not command workers; see workers/gate.py
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         broker_connection_retry_on_startup=True,

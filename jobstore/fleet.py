@@ -1,14 +1,14 @@
-"""Who works and what waits: heartbeats of worker processes and the backlog of each queue."""
+"""Who works: heartbeats of worker processes, and for which queues they are wanted."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, RowMapping, case, func, literal, select, union_all, update
+from sqlalchemy import Connection, RowMapping, func, literal, select, union_all, update
 
 from jobstore.clock import db_now
 from jobstore.encoding import from_json, to_json
-from jobstore.schema import QueueRow, ShardState, WorkerId, WorkerRow
+from jobstore.schema import WAITING_SHARDS, WorkerId, WorkerRow
 from jobstore.tables import shards, workers
 from jobstore.upsert import insert_or_update
 
@@ -17,12 +17,20 @@ if TYPE_CHECKING:
 
 #: Workers silent for longer are not listed any more, in seconds.
 _LISTED_FOR_S = 86_400.0
-_PLAIN = ("host", "pid", "hardware", "device", "state", "items_per_second", "started", "heartbeat", "age_s")
-_WAITING = (ShardState.PENDING, ShardState.QUEUED)
+#: A worker that is silent for longer is not counted on, in seconds: fifteen heartbeats.
+ALIVE_S = 30.0
+_PLAIN = (
+    "host", "pid", "hardware", "device", "state", "items_per_second", "started", "heartbeat", "age_s", "active",
+    "memory_bytes",
+)  # fmt: skip
 
 
-def heartbeat(db: Connection, row: WorkerRow) -> None:
-    """Write a worker's report of itself; its `started` is the time of the first."""
+def heartbeat(db: Connection, row: WorkerRow) -> bool:
+    """Write a worker's report of itself; its `started` is the time of the first.
+
+    Returns:
+        Whether somebody asked it to drain.
+    """
     values: dict[str, Any] = {
         "id": row.worker_id,
         "host": row.host,
@@ -35,8 +43,23 @@ def heartbeat(db: Connection, row: WorkerRow) -> None:
         "items_per_second": row.items_per_second,
         "started": db_now(),
         "heartbeat": db_now(),
+        "serves": to_json(row.serves),
+        "active": row.active,
+        "memory_bytes": row.memory_bytes,
+        "stats": to_json(row.stats),
     }
     db.execute(insert_or_update(db, workers, "id", values, kept=frozenset({"started"})))
+    return bool(db.execute(select(workers.c.drain).where(workers.c.id == row.worker_id)).scalar_one())
+
+
+def drain_worker(db: Connection, worker_id: WorkerId) -> bool:
+    """Ask a worker to finish what it has and to leave, which it reads with its next heartbeat.
+
+    Returns:
+        False: there is no such worker, or it is not alive.
+    """
+    is_alive = (workers.c.state != "stopped") & (db_now() - workers.c.heartbeat <= ALIVE_S)
+    return bool(db.execute(update(workers).where(workers.c.id == worker_id, is_alive).values(drain=1)).rowcount)
 
 
 def worker_stopped(db: Connection, worker_id: WorkerId) -> None:
@@ -52,27 +75,9 @@ def list_workers(db: Connection, max_age_s: float) -> list[WorkerRow]:
     return [_worker(row) for row in db.execute(shown.order_by(workers.c.host, workers.c.id)).mappings()]
 
 
-def list_queues(db: Connection, hardware: str | None) -> list[QueueRow]:
-    """Give what waits and runs in each queue that has anything."""
-    ended = shards.c.ok + shards.c.cached + shards.c.failed + shards.c.skipped
-    oldest = func.min(case((shards.c.state.in_(_WAITING), shards.c.created)))
-    query = (
-        select(
-            shards.c.queue,
-            *(
-                func.sum(case((shards.c.state == state, 1), else_=0)).label(state)
-                for state in (*_WAITING, ShardState.LEASED)
-            ),
-            func.sum(shards.c.size - ended).label("items_left"),
-            (db_now() - oldest).label("oldest_age_s"),
-        )
-        .where(shards.c.state.in_((*_WAITING, ShardState.LEASED)))
-        .group_by(shards.c.queue)
-        .order_by(shards.c.queue)
-    )
-    if hardware is not None:
-        query = query.where(shards.c.hardware == hardware)
-    return [QueueRow(**row) for row in db.execute(query).mappings()]
+def live_workers(db: Connection) -> list[WorkerRow]:
+    """List the workers that take work at this moment."""
+    return [row for row in list_workers(db, ALIVE_S) if row.state == "running" and not row.drain]
 
 
 def queues_with_work(db: Connection, hardware: Sequence[str]) -> list[str]:
@@ -84,7 +89,7 @@ def queues_with_work(db: Connection, hardware: Sequence[str]) -> list[str]:
         return []
     starts = [
         select(literal(str(state)).label("state"), literal(kind).label("hardware"), literal("").label("queue"))
-        for state in _WAITING
+        for state in WAITING_SHARDS
         for kind in hardware
     ]
     hop = select(union_all(*starts).subquery("start")).cte("hop", recursive=True)
@@ -106,5 +111,9 @@ def _worker(row: RowMapping) -> WorkerRow:
         worker_id=WorkerId(row["id"]),
         queues=tuple(from_json(row["queues"])),
         models=tuple(from_json(row["models"])),
+        # A worker of an earlier version says nothing of the classes that it serves.
+        serves=tuple(from_json(row["serves"])) or (row["hardware"],),
+        stats=from_json(row["stats"]),
+        drain=bool(row["drain"]),
         **values,
     )

@@ -14,12 +14,20 @@ TASK_NAME = "nightshift.run_shard"
 MESSAGE_VERSION = 1
 _PREFIX = "infer"
 _SLUG_LENGTH = 48
+#: A UUID has 36 characters, an INTEGER column 31 bits.
+_ID_LENGTH, _INT_MAX = 64, 2**31 - 1
 
 
 class MessageInvalid(JobStoreError):
-    """A queue entry is not a message of this version; it is set aside, the shard stays in SQL."""
+    """A queue entry does not have the fields of a message; it is set aside, the shard stays in SQL."""
 
     code = "message_invalid"
+
+
+class MessageVersionUnknown(MessageInvalid):
+    """A queue entry is a message of another version; it is set aside, the shard stays in SQL."""
+
+    code = "message_version_unknown"
 
 
 def queue_name(hardware: str, model: str) -> str:
@@ -33,6 +41,16 @@ def queue_name(hardware: str, model: str) -> str:
     if slug != model:
         slug = f"{slug}-{hashlib.blake2s(model.encode(), digest_size=4).hexdigest()}"
     return f"{_PREFIX}.{hardware}.{slug}"
+
+
+def is_hardware(text: str) -> bool:
+    """Whether this can be the name of a hardware class."""
+    return re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", text) is not None
+
+
+def hardware_of(queue: str) -> str:
+    """The hardware class in a queue's name; no class has a dot in it."""
+    return queue.split(".", 2)[1]
 
 
 def idle_queue(hardware: str) -> str:
@@ -49,11 +67,15 @@ def decode_hint(message: Mapping[str, Any], queue: str) -> Hint:
     """Check a message's body.
 
     Raises:
-        MessageInvalid: another version, or not the fields of this one.
+        MessageVersionUnknown: another version.
+        MessageInvalid: not the fields of this one, or what no database can look up.
     """
-    if message.get("v") != MESSAGE_VERSION:
-        raise MessageInvalid(f"message version {message.get('v')!r}, this worker reads {MESSAGE_VERSION}")
+    version = message.get("v")
+    if type(version) is not int or version != MESSAGE_VERSION:
+        raise MessageVersionUnknown(f"message version {version!r}, this worker reads {MESSAGE_VERSION}")
     shard, attempt = message.get("shard"), message.get("attempt")
     if set(message) != {"v", "shard", "attempt"} or not isinstance(shard, str) or type(attempt) is not int:
         raise MessageInvalid(f"expected the fields v, shard and attempt, found {sorted(map(str, message))}")
+    if not (0 < len(shard) <= _ID_LENGTH and shard.isprintable() and 0 < attempt <= _INT_MAX):
+        raise MessageInvalid(f"expected a shard's id and an attempt of 1 or more, found {shard[:80]!r} and {attempt}")
     return Hint(queue, ShardId(shard), attempt)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
 from jobstore.clock import db_now
 from jobstore.counters import Counters, added, counters_of
 from jobstore.endings import end_early, finish_shard
 from jobstore.events import add_event
 from jobstore.ids import new_id
-from jobstore.leases import UNOWNED, items_left
+from jobstore.leases import UNOWNED, is_held, items_left
 from jobstore.schema import (
     RUNNABLE_STATES,
     STOPPED_STATES,
     Item,
     JobId,
     JobState,
+    Lease,
     OutcomeState,
     ShardId,
     ShardState,
@@ -38,18 +39,22 @@ def expire_leases(db: Connection, max_deaths: int) -> int:
 
     `lease_until < now` stands in the write itself: a lease renewed since nobody looked stays.
     """
-    rows = db.execute(
-        update(shards)
-        .where(shards.c.state == ShardState.LEASED, shards.c.lease_until < db_now())
-        .values(state=ShardState.PENDING, attempt=shards.c.attempt + 1, deaths=shards.c.deaths + 1, **UNOWNED)
-        .returning(*shards.c)
-    ).all()
-    # All shard rows are held by now; job rows follow, in one order for every caller.
-    for shard in sorted(rows, key=lambda row: (row.job_id, row.id)):
-        if shard.deaths >= max_deaths:
-            _narrow(db, shard, max_deaths)
-    hold_if_stopped(db, {shard.job_id for shard in rows})
-    return len(rows)
+    return _take_back(db, max_deaths, shards.c.state == ShardState.LEASED, shards.c.lease_until < db_now())
+
+
+def count_death(db: Connection, lease: Lease, max_deaths: int) -> bool:
+    """Take one shard back from the owner that it ended, before its lease runs out. False: it was no longer his."""
+    return _take_back(db, max_deaths, *is_held(lease)) == 1
+
+
+def hints_overdue(db: Connection, queues: Collection[str], older_than_s: float) -> bool:
+    """Say whether one of these queues has a hint that nobody took for so long."""
+    overdue = select(shards.c.id).where(
+        shards.c.state == ShardState.QUEUED,
+        shards.c.queue.in_(sorted(queues)),
+        shards.c.enqueued_at <= db_now() - older_than_s,
+    )
+    return db.execute(overdue.limit(1)).first() is not None
 
 
 def requeue_lost(db: Connection, queues: Collection[str], older_than_s: float) -> int:
@@ -111,6 +116,22 @@ def expire_jobs(db: Connection) -> list[JobId]:
         for job_id in db.execute(over).scalars().all()
         if end_early(db, JobId(job_id), JobState.EXPIRED, "expired", message)
     ]
+
+
+def _take_back(db: Connection, max_deaths: int, *conditions: ColumnElement[bool]) -> int:
+    """Make leased shards due again and count a death for each; give their number."""
+    rows = db.execute(
+        update(shards)
+        .where(*conditions)
+        .values(state=ShardState.PENDING, attempt=shards.c.attempt + 1, deaths=shards.c.deaths + 1, **UNOWNED)
+        .returning(*shards.c)
+    ).all()
+    # All shard rows are held by now; job rows follow, in one order for every caller.
+    for shard in sorted(rows, key=lambda row: (row.job_id, row.id)):
+        if shard.deaths >= max_deaths:
+            _narrow(db, shard, max_deaths)
+    hold_if_stopped(db, {shard.job_id for shard in rows})
+    return len(rows)
 
 
 def _narrow(db: Connection, shard: Row[Any], max_deaths: int) -> None:

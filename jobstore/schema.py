@@ -237,6 +237,15 @@ class DecisionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelBuild:
+    """What a batch size is learned for: a package's digest, and the backend and precision that run it."""
+
+    digest: str
+    backend: str
+    quantization: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRow:
     """One worker process, as it reports itself.
 
@@ -377,13 +386,87 @@ class JobEvent:
     details: Mapping[str, Any]
 
 
+class Waiting(StrEnum):
+    """Why shards of a queue wait."""
+
+    WINDOW_FULL = "window_full"  # others of the queue are worked on; these follow
+    NO_WORKER = "no_worker"  # no live worker serves the queue's hardware class
+    BUSY = "busy"  # the workers of the class work on other queues
+    BROKER = "broker"  # idle workers, and no hint reaches them: Redis is away, or no relay runs
+    TAKEN_SOON = "taken_soon"  # they are only just due
+    CANARY = "canary"  # their jobs try their first items elsewhere or at this moment
+    PAUSED = "paused"  # somebody paused their jobs
+    NEEDS_ATTENTION = "needs_attention"  # their jobs stopped themselves, by a canary or by failures
+
+
 @dataclass(frozen=True, slots=True)
 class QueueRow:
-    """What waits and what runs in one queue."""
+    """What waits and what runs in one queue.
+
+    Attributes:
+        queue: its name.
+        hardware: the class of workers that it is for.
+        pending: shards behind the window.
+        queued: shards whose hints were sent.
+        leased: shards that are worked on.
+        held: shards of jobs that are stopped or try their first items.
+        items_left: items without an outcome.
+        oldest_age_s: how long the oldest pending or queued shard has existed; None: there is none.
+        backlog_items: items without an outcome of jobs that may run.
+        backlog_seconds: what those would take one worker process; see `jobstore.backlog.seconds_per_item`.
+        waiting: why something waits; None: nothing does.
+        reason: the same in words.
+    """
 
     queue: str
+    hardware: str
     pending: int
     queued: int
     leased: int
+    held: int
     items_left: int
     oldest_age_s: float | None
+    backlog_items: int
+    backlog_seconds: float
+    waiting: Waiting | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AutoscaleFigures:
+    """How much work a hardware class has, for whoever starts and stops its workers.
+
+    Attributes:
+        backlog_items: items without an outcome of jobs that may run.
+        backlog_seconds: what they would take one worker process.
+        oldest_age_seconds: how long the oldest shard that nobody works on has waited; 0: none waits.
+        active: shards that are worked on at this moment.
+        workers: live worker processes that serve the class and were not asked to leave.
+    """
+
+    hardware: str
+    backlog_items: int
+    backlog_seconds: float
+    oldest_age_seconds: float
+    active: int
+    workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedMessage:
+    """An entry of a queue that no worker can read; nothing depends on it, the shards are in SQL.
+
+    Attributes:
+        reason: a code.
+        message: its words.
+        body: the entry's first bytes, printable.
+        size_bytes: of the whole entry.
+    """
+
+    queue: str
+    reason: str
+    message: str
+    body: str
+    size_bytes: int
+    worker_id: WorkerId
+    created: float | None = None

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from jobstore import (
+    backlog,
     canary,
     endings,
     finding,
     fleet,
+    learned,
     leases,
     policy,
+    quarantine,
     reading,
     receipts,
     recording,
@@ -27,6 +30,7 @@ from jobstore.errors import InvalidJob
 from jobstore.events import events_of
 from jobstore.ids import new_id
 from jobstore.schema import (
+    AutoscaleFigures,
     DecisionId,
     DecisionRow,
     FailureGroup,
@@ -38,8 +42,10 @@ from jobstore.schema import (
     JobState,
     JobStatus,
     Lease,
+    ModelBuild,
     Outcome,
     OutcomeState,
+    QuarantinedMessage,
     QueueRow,
     Renewal,
     ResultRow,
@@ -153,6 +159,25 @@ class JobStore:
         """Give an unfinished shard back when draining; False: it was no longer ours."""
         return self._db.write(lambda db: leases.release_shard(db, lease))
 
+    def count_death(self, lease: Lease, max_deaths: int) -> bool:
+        """Give a shard back that ended, or is about to end, this process: as if its lease had run out.
+
+        Args:
+            max_deaths: lost workers after which the shard is split, and an item that stands alone given up.
+
+        Returns:
+            False: it was no longer ours.
+        """
+        return self._db.write(lambda db: relay_statements.count_death(db, lease, max_deaths))
+
+    def learned_batch(self, build: ModelBuild, hardware: str) -> int | None:
+        """Give the batch size that fitted on this hardware class where a larger one did not."""
+        return self._db.read(lambda db: learned.learned_batch(db, build, hardware))
+
+    def learn_batch(self, build: ModelBuild, hardware: str, max_batch_size: int) -> None:
+        """Note for every worker of this hardware class that a larger batch does not fit."""
+        self._db.write(lambda db: learned.learn_batch(db, build, hardware, max_batch_size))
+
     def add_decision(self, row: DecisionRow) -> DecisionId:
         """Write why a backend runs; the job's first decision gives it its task, class names and digest."""
         decision_id = row.decision_id or DecisionId(new_id())
@@ -248,31 +273,59 @@ class JobStore:
 
     # -- fleet -------------------------------------------------------------------------------------------------------
 
-    def heartbeat(self, row: WorkerRow) -> None:
-        """Write a worker's report of itself."""
-        self._db.write(lambda db: fleet.heartbeat(db, row))
+    def heartbeat(self, row: WorkerRow) -> bool:
+        """Write a worker's report of itself, and say whether somebody asked it to drain."""
+        return self._db.write(lambda db: fleet.heartbeat(db, row))
+
+    def drain_worker(self, worker_id: WorkerId) -> bool:
+        """Ask a worker to finish what it has and to leave; False: no such worker is alive."""
+        return self._db.write(lambda db: fleet.drain_worker(db, worker_id))
 
     def worker_stopped(self, worker_id: WorkerId) -> None:
         """Note that a worker ended by itself."""
         self._db.write(lambda db: fleet.worker_stopped(db, worker_id))
 
-    def workers(self, max_age_s: float = 30.0) -> list[WorkerRow]:
+    def workers(self, max_age_s: float = fleet.ALIVE_S) -> list[WorkerRow]:
         """List workers; one that is silent for more than `max_age_s` has the state `lost`."""
         return self._db.read(lambda db: fleet.list_workers(db, max_age_s))
 
     def queues(self, hardware: str | None = None) -> list[QueueRow]:
-        """Give what waits and runs in each queue, of one hardware class or of all."""
-        return self._db.read(lambda db: fleet.list_queues(db, hardware))
+        """Give what waits and runs in each queue, of one hardware class or of all, and why it waits."""
+        return self._db.read(lambda db: backlog.list_queues(db, hardware))
+
+    def autoscale(self, hardware: str) -> AutoscaleFigures:
+        """Give how much work a hardware class has, and how many workers."""
+        return self._db.read(lambda db: backlog.autoscale(db, hardware))
+
+    def job_counts(self) -> dict[JobState, int]:
+        """Count jobs by state; a state that no job has is missing."""
+        return self._db.read(backlog.job_counts)
+
+    def report_speed(self, queue: str, seconds_per_item: float) -> None:
+        """Mix a measurement of one worker process into a queue's seconds an item."""
+        self._db.write(lambda db: backlog.report_speed(db, queue, seconds_per_item))
 
     def queues_with_work(self, hardware: Sequence[str]) -> list[str]:
         """List the queues of these hardware classes in which shards wait; cheap whatever the backlog."""
         return self._db.read(lambda db: fleet.queues_with_work(db, hardware))
+
+    def quarantine(self, row: QuarantinedMessage) -> None:
+        """Keep a message that no worker can read, for people; of many only the newest are kept."""
+        self._db.write(lambda db: quarantine.quarantine(db, row))
+
+    def quarantined(self, limit: int = 50) -> list[QuarantinedMessage]:
+        """List messages that were set aside, the newest first."""
+        return self._db.read(lambda db: quarantine.quarantined(db, limit))
 
     # -- relay -------------------------------------------------------------------------------------------------------
 
     def expire_leases(self, max_deaths: int) -> int:
         """Take back the shards of dead workers; split those that lost `max_deaths` of them."""
         return self._db.write(lambda db: relay_statements.expire_leases(db, max_deaths))
+
+    def hints_overdue(self, queues: Collection[str], older_than_s: float) -> bool:
+        """Say whether one of these queues has a hint that nobody took for so long."""
+        return self._db.read(lambda db: relay_statements.hints_overdue(db, queues, older_than_s))
 
     def requeue_lost(self, queues: Collection[str], older_than_s: float) -> int:
         """Make old hints of queues that Redis holds empty due again."""

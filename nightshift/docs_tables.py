@@ -17,6 +17,7 @@ _BEGIN, _END = "<!-- generated: {} -->", "<!-- end -->"
 OUTCOME_CODES = {
     "internal_error": "something raised that is not one of our errors; its class and words follow. Please report it",
     "worker_lost": "every process that worked on this item ended without a word; it was tried alone, and given up",
+    "item_timeout": "reading, preparing or running this item took longer than its limit; its process was replaced",
     "job_cancelled": "the job was cancelled before this item's turn (the item is skipped, not failed)",
     "job_failed": "the job could not go on, so this item was not tried (the item is skipped, not failed)",
     "job_expired": "the job's time was over before this item's turn (the item is skipped, not failed)",
@@ -46,7 +47,9 @@ def errors_page() -> str:
     from inference_engine import errors as engine
     from inference_engine.negotiation import REASON_CODES
     from jobstore import errors as jobstore
+    from jobstore import queues
     from producer import errors as producer
+    from workers.gate import REFUSALS
     from workers.media import MEDIA_CODES
 
     parts = [
@@ -58,6 +61,7 @@ def errors_page() -> str:
         _table("Why a job stopped", STOP_CODES),
         _table("Why a candidate was not chosen", REASON_CODES),
         _table("The job store", dict(_classes(jobstore))),
+        _table("Why a message was set aside (`nightshift queues --quarantined`)", REFUSALS | dict(_classes(queues))),
         _table("Submitting and exporting", dict(_classes(producer))),
     ]
     return "\n".join(parts)

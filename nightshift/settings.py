@@ -59,9 +59,20 @@ class WorkerSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    hardware: str = Field(default="auto", description="Hardware class: auto, cpu, or a GPU class such as gpu-sm90.")
+    hardware: str = Field(
+        default="auto",
+        description="Hardware classes, joined by commas: auto (each GPU, else the CPU), cpu, gpu-any, gpu-sm90 ...",
+    )
     cpu_processes: int = Field(
         default=1, ge=1, description="Worker processes on the CPU; the cores are divided between them."
+    )
+    models: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Models, joined by commas, that workers here are kept for; unset: every model."
+    )
+    model_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Bytes of memory that a process's open models may take; 0: half of the machine's, 80 % of a GPU's.",
     )
     concurrency: int = Field(default=4, ge=1, description="Shards that a process works on at a time.")
     max_wait_ms: float = Field(
@@ -78,9 +89,26 @@ class WorkerSettings(BaseModel):
     max_deaths: int = Field(
         default=3, ge=1, description="Lost workers after which a shard is split and an item given up."
     )
+    item_attempts: int = Field(default=3, ge=1, description="Tries of an item that fails for a reason that may pass.")
+    item_timeout_s: float = Field(
+        default=60.0, gt=0, description="Seconds that reading, decoding or preparing one item may take."
+    )
+    forward_timeout_s: float = Field(
+        default=120.0, gt=0, description="Seconds that one run of the model may take; then the process is replaced."
+    )
     drain_s: float = Field(default=25.0, ge=0, description="Seconds that SIGTERM leaves to finish or give back shards.")
     max_image_bytes: int = Field(default=256 * 2**20, ge=1, description="Bytes above which a file is not read.")
     max_image_pixels: int = Field(default=50_000_000, ge=1, description="Pixels above which a picture is not decoded.")
+    metrics_host: str = Field(
+        default="127.0.0.1", description="Address on which a worker machine serves its numbers and its health."
+    )
+    metrics_port: int = Field(default=9464, ge=0, le=65535, description="Port of the same; 0 turns it off.")
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def split_models(cls, value: object) -> object:
+        """Take `a,b` from the environment as well as a list from a file."""
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):

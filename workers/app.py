@@ -1,9 +1,10 @@
-"""The Celery side of a worker process: one task, and the two boot steps that Celery lacks."""
+"""The Celery side of a worker process: one task, and the boot steps that Celery lacks."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import Any
 
 from celery import bootsteps
@@ -12,37 +13,33 @@ from kombu.transport import virtual
 
 from jobstore.dispatch import Doorbell, celery_app
 from jobstore.errors import BrokerUnavailable, StoreUnavailable
-from jobstore.queues import TASK_NAME, MessageInvalid, decode_hint, idle_queue
+from jobstore.queues import TASK_NAME, decode_hint, idle_queue
+from workers.demand import Demand
+from workers.gate import gate_step
 from workers.relay import release_and_ring
 from workers.shards import Runtime, process_shard
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at which queues have work for this hardware class.
+#: Seconds between two looks at which queues have work for this process's hardware classes.
 DEMAND_INTERVAL_S = 0.25
-#: Seconds without work after which a queue is not consumed any more: its model may be wanted again soon.
-IDLE_QUEUE_S = 60.0
 
 
-def build_app(runtime: Runtime, doorbell: Doorbell, broker_url: str, hardware: str, window: int) -> Any:
+def build_app(runtime: Runtime, doorbell: Doorbell, broker_url: str, demand: Demand, window: int) -> Any:
     """A Celery application whose one task works on this runtime."""
     app = celery_app(broker_url)
 
     def run_shard(self: Any, **message: Any) -> None:
         queue = self.request.delivery_info["routing_key"]
-        try:
-            hint = decode_hint(message, queue)
-        except MessageInvalid as error:
-            logger.error("message set aside: %s", error, extra={"event": "message_invalid"})  # noqa: TRY400
-            return
-        if (ended := process_shard(runtime, hint)) is not None:
+        if (ended := process_shard(runtime, decode_hint(message, queue))) is not None:
             doorbell.announce_end(ended)
         if not runtime.draining.is_set():
             _refill(runtime, doorbell, window, queue)
 
     app.task(run_shard, name=TASK_NAME, bind=True)
+    app.steps["consumer"].add(gate_step(runtime.store, runtime.worker_id, runtime.meter))
     app.steps["consumer"].add(AckGuard)
-    app.steps["consumer"].add(demand_step(runtime, hardware))
+    app.steps["consumer"].add(demand_step(runtime, demand))
 
     def drain(**_: Any) -> None:
         runtime.draining.set()
@@ -86,20 +83,19 @@ class AckGuard(bootsteps.StartStopStep):  # type: ignore[misc]
         qos.ack = ack
 
 
-class Demand(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Consumes the queues that have work for this hardware class, and lets go of those that have none.
+class FollowDemand(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Consumes the queues that `Demand` chooses of those that have work.
 
     Celery makes the instance itself; `demand_step` gives the class what it needs.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
     runtime: Runtime
-    hardware: str
+    demand: Demand
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
         self._stopped = threading.Event()
-        self._idle_rounds: dict[str, int] = {}
 
     def start(self, c: Any) -> None:
         """Follow the demand in a thread of its own."""
@@ -113,25 +109,23 @@ class Demand(bootsteps.StartStopStep):  # type: ignore[misc]
     def _follow(self, c: Any) -> None:
         while not self._stopped.is_set():
             try:
-                wanted = set(self.runtime.store.queues_with_work([self.hardware]))
+                wanted = self.runtime.store.queues_with_work(self.demand.serves)
             except StoreUnavailable as error:
                 logger.warning("demand not known: %s", error, extra={"event": "demand_failed"})
             else:
                 self._adjust(c, wanted)
             self._stopped.wait(DEMAND_INTERVAL_S)
 
-    def _adjust(self, c: Any, wanted: set[str]) -> None:
-        consumed = {queue for queue in c.app.amqp.queues.consume_from if queue != idle_queue(self.hardware)}
-        for queue in wanted - consumed:
+    def _adjust(self, c: Any, wanted: list[str]) -> None:
+        consumed = set(c.app.amqp.queues.consume_from) - {idle_queue(self.demand.serves[0])}
+        change = self.demand.choose(wanted, consumed, self.runtime.models.references(), time.monotonic())
+        for queue in change.add:
             logger.info("consuming %s", queue, extra={"event": "queue_added", "queue": queue})
             c.call_soon(c.add_task_queue, queue)
-        for queue in consumed:
-            self._idle_rounds[queue] = 0 if queue in wanted else self._idle_rounds.get(queue, 0) + 1
-            if self._idle_rounds[queue] * DEMAND_INTERVAL_S > IDLE_QUEUE_S:
-                del self._idle_rounds[queue]
-                c.call_soon(c.cancel_task_queue, queue)
+        for queue in change.drop:
+            c.call_soon(c.cancel_task_queue, queue)
 
 
-def demand_step(runtime: Runtime, hardware: str) -> type[Demand]:
+def demand_step(runtime: Runtime, demand: Demand) -> type[FollowDemand]:
     """The boot step for this process."""
-    return type("Demand", (Demand,), {"runtime": runtime, "hardware": hardware})
+    return type("FollowDemand", (FollowDemand,), {"runtime": runtime, "demand": demand})

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
 from inference_engine.machine import Machine, probe_machine
+from inference_engine.memory import device_used_bytes, resident_bytes
 from inference_engine.providers import ProviderOptions
 from inference_engine.sniff import ImageLimits
 from jobstore.ids import new_id
@@ -17,7 +20,9 @@ from workers.config import WorkerConfig
 from workers.decisions import DecisionBook, WorkerFacts
 from workers.leases import LeaseBook
 from workers.media import FileReader, MediaLimits
-from workers.models import ModelPool, Opener
+from workers.metrics import Meter, MeteredReader
+from workers.models import ModelPool
+from workers.opening import Opener
 from workers.placement import Slot
 from workers.shards import Runtime
 
@@ -32,23 +37,44 @@ def build_runtime(config: WorkerConfig, slot: Slot) -> Runtime:
     cores = max(1, len(slot.cores))
     folders = tuple(map(Path, config.model_dirs))
     measured = Path(config.cache_dir).parent / "measured" if config.cache_dir else None
-    opener = Opener(slot.device, cores, config.max_wait_ms / 1000, folders, provider_options(config), measured)
+    meter = Meter(slot.hardware)
+    opener = Opener(
+        slot.device,
+        cores,
+        config.max_wait_ms / 1000,
+        folders,
+        provider_options(config),
+        measured,
+        used_bytes=used_bytes(slot),
+        learned_batch=lambda build: store.learned_batch(build, slot.hardware),
+        meter=meter,
+    )
     in_flight = _IN_FLIGHT_PER_CORE * cores if slot.device == "cpu" else _IN_FLIGHT_ON_GPU
     machine = probe_machine()
     return Runtime(
         worker_id=worker_id,
         store=store,
-        models=ModelPool(opener),
-        media=FileReader(MediaLimits(config.max_image_bytes)),
+        models=ModelPool(opener, config.model_bytes or slot.model_bytes or None),
+        media=MeteredReader(FileReader(MediaLimits(config.max_image_bytes)), meter),
         limits=ImageLimits(max_pixels=config.max_image_pixels),
         leases=LeaseBook(store, worker_id, config.lease_s),
-        decisions=DecisionBook(store, worker_id, WorkerFacts(machine, versions(machine))),
+        decisions=DecisionBook(store, worker_id, WorkerFacts(machine, versions(machine)), meter),
         decoders=ThreadPoolExecutor(max_workers=cores, thread_name_prefix="decode"),
         finishers=ThreadPoolExecutor(max_workers=1, thread_name_prefix="finish"),
         runners=cores,
         in_flight=threading.Semaphore(in_flight),
         lease_s=config.lease_s,
+        item_attempts=config.item_attempts,
+        max_deaths=config.max_deaths,
+        meter=meter,
     )
+
+
+def used_bytes(slot: Slot) -> Callable[[], int]:
+    """What says how much memory is in use where the slot's models are loaded."""
+    if slot.visible_gpu is None:
+        return resident_bytes
+    return partial(device_used_bytes, slot.visible_gpu)
 
 
 def provider_options(config: WorkerConfig) -> ProviderOptions:

@@ -13,8 +13,10 @@ class WorkerConfig:
     Attributes:
         database_url: SQLAlchemy URL of the job store.
         broker_url: Celery URL of Redis; `redis+socket:///path` for a unix socket.
-        hardware: `auto`, `cpu`, or a GPU class such as `gpu-sm90`.
+        hardware: classes joined by commas: `auto` (each GPU, or the CPU), `cpu`, `gpu-any`, `gpu-sm90` ...
         cpu_processes: worker processes on the CPU; the cores are divided between them.
+        models: consume queues of these models only; empty: of all.
+        model_bytes: memory that the open models of a process may take; 0: a share of the device's.
         model_dirs: folders whose sub-folders are models, searched by id.
         cache_dir: folder of packages fetched from providers; empty: no provider is asked.
         cache_max_bytes: above it, the least recently used of them go.
@@ -28,9 +30,14 @@ class WorkerConfig:
         resend_after_s: age at which a hint that is no longer in Redis is sent again.
         window: hints a queue holds in Redis at most.
         max_deaths: lost workers after which a shard is split, and a single item given up.
+        item_attempts: tries of an item that fails for a reason that may pass.
+        item_timeout_s: limit of one stage of one item outside the model: fetch, decode, preprocess, postprocess.
+        forward_timeout_s: limit of one run of the model.
         drain_s: seconds that SIGTERM leaves to finish or give back shards.
         max_image_bytes: larger files are refused before they are read.
         max_image_pixels: larger pictures are refused before they are decoded.
+        metrics_host: address on which the launcher serves numbers and health.
+        metrics_port: its port; 0: they are not served.
         log_level: of the standard library's logging.
         log_format: `console` or `json`.
     """
@@ -39,6 +46,8 @@ class WorkerConfig:
     broker_url: str
     hardware: str = "auto"
     cpu_processes: int = 1
+    models: tuple[str, ...] = ()
+    model_bytes: int = 0
     model_dirs: tuple[str, ...] = ()
     cache_dir: str = ""
     cache_max_bytes: int = 50 * 2**30
@@ -52,8 +61,13 @@ class WorkerConfig:
     resend_after_s: float = 5.0
     window: int = 32
     max_deaths: int = 3
+    item_attempts: int = 3
+    item_timeout_s: float = 60.0
+    forward_timeout_s: float = 120.0
     drain_s: float = 25.0
     max_image_bytes: int = 256 * 2**20
     max_image_pixels: int = 50_000_000
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 9464
     log_level: str = "INFO"
     log_format: str = "console"

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field
 from inference_engine.machine import Machine
 from jobstore.schema import DecisionId, DecisionRow, JobId, Lease, WorkerId
 from jobstore.store import JobStore
-from workers.models import LoadedModel
+from workers.metrics import Meter, labels_of
+from workers.opening import LoadedModel
 
 
 def decision_row(lease: Lease, worker_id: WorkerId, loaded: LoadedModel, facts: WorkerFacts) -> DecisionRow:
@@ -52,6 +53,8 @@ class DecisionBook:
     store: JobStore
     worker_id: WorkerId
     facts: WorkerFacts
+    meter: Meter = field(default_factory=Meter)
+    _opened: set[int] = field(default_factory=set)
     _known: dict[tuple[JobId, int], DecisionId] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -59,6 +62,10 @@ class DecisionBook:
         """The row of this job and model, written when first asked for."""
         key = (lease.job_id, loaded.serial)
         with self._lock:
+            if loaded.serial not in self._opened:
+                self._opened.add(loaded.serial)
+                self.meter.decided(loaded.model.decision)
+                self.meter.model_opened(labels_of(loaded.model), loaded.load_ms / 1000)
             if key not in self._known:
                 row = decision_row(lease, self.worker_id, loaded, self.facts)
                 self._known[key] = self.store.add_decision(row)

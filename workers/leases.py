@@ -17,10 +17,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class HeldLease:
-    """A lease and the news about it: `lost` is set when the shard is somebody else's or its job ended."""
+    """A lease and the news about it.
+
+    Attributes:
+        lost: the shard is somebody else's, or its job ended; nothing of it can be written.
+        stop: its job was stopped: finish what is in flight, write it, give the shard back.
+    """
 
     lease: Lease
     lost: threading.Event = field(default_factory=threading.Event)
+    stop: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(slots=True)
@@ -59,3 +65,5 @@ class LeaseBook:
         for entry in held:
             if entry.lease.shard_id not in renewal.kept:
                 entry.lost.set()
+            elif entry.lease.shard_id in renewal.give_back:
+                entry.stop.set()

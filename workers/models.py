@@ -1,159 +1,87 @@
-"""Models of one worker process: opened once, kept, the least used one dropped."""
+"""The models that are open in this process: loaded once, kept by use within a budget of memory."""
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from inference_engine.auto import STRATEGIES
-from inference_engine.batching import BatchPolicy, MicroBatcher
-from inference_engine.errors import EngineError, ParameterInvalid
-from inference_engine.images import Image
-from inference_engine.loading import decide, open_decided
-from inference_engine.machine import probe_machine
-from inference_engine.model import VisionModel
-from inference_engine.negotiation import Decision, Wishes
-from inference_engine.providers import ProviderOptions
-from inference_engine.sessions import SessionOptions
-from workers.placement import batch_policy, session_options
+from inference_engine.errors import EngineError
+from inference_engine.memory import trim
+from workers.figures import Figures
+from workers.opening import LoadedModel, Plan, Samples
 
 logger = logging.getLogger(__name__)
 
-#: Gives pictures of a job; called only where something is measured with them.
-Samples = Callable[[], Sequence[Image]]
+#: Seconds that a load waits for models in use to be given back; then it takes more memory than the budget.
+_ROOM_PATIENCE_S = 60.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class LoadedModel:
-    """An open model with its batcher.
+class ModelOpener(Protocol):
+    """How models are opened."""
 
-    Attributes:
-        serial: different for each opening in this process.
-    """
+    def plan(self, reference: str, wishes: Mapping[str, Any], samples: Samples) -> Plan:
+        """What would be opened; raises EngineError. Several threads may plan at once."""
+        ...
 
-    model: VisionModel
-    batcher: MicroBatcher
-    load_ms: float
-    serial: int = field(default_factory=itertools.count().__next__)
-
-    def close(self) -> None:
-        """End the batcher, then free the session."""
-        self.batcher.close()
-        self.model.close()
+    def open(self, plan: Plan) -> LoadedModel:
+        """Open it; raises EngineError. One at a time, so that it can measure what a model costs."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class Opener:
-    """How this process opens models.
+@dataclass(slots=True, eq=False)
+class Loan:
+    """A model in use.
 
     Attributes:
-        cores: cores of this process.
-        resolution_dir: folder where measurements are remembered; None: they are not.
+        reference: what the job names the model by.
+        users: shards that work with it.
+        used: when it was last lent, by `time.monotonic`.
     """
 
-    device: str
-    cores: int
-    max_wait_s: float
-    model_dirs: tuple[Path, ...] = ()
-    provider_options: ProviderOptions = ProviderOptions()  # noqa: RUF009 (frozen)
-    resolution_dir: Path | None = None
+    key: str
+    reference: str
+    future: Future[LoadedModel] = field(default_factory=Future)
+    users: int = 0
+    used: float = 0.0
 
-    def __call__(self, reference: str, wishes: Mapping[str, Any], samples: Samples) -> LoadedModel:
-        """Negotiate, open, and run one empty image, so that the first real one does not pay for warming up.
+    @property
+    def loaded(self) -> LoadedModel:
+        """The open model; raises what its opening raised."""
+        return self.future.result()
 
-        Args:
-            wishes: fields of `Wishes`, and `strategy`: `order` or `measured`.
-            samples: gives pictures of the job, which `measured` measures with.
-
-        Raises:
-            EngineError: the model cannot be opened, or a wish is unknown.
-        """
-        started = time.perf_counter()
-        strategy, wished = split_wishes(wishes, self.device)
-        decision = decide(reference, wished, model_dirs=self.model_dirs, provider_options=self.provider_options)
-        if strategy == "measured":
-            decision = self._measured(decision, samples())
-        chosen = decision.chosen
-        if chosen is not None and chosen.measurement is not None:
-            tuned = chosen.measurement.setting
-            model = open_decided(decision, SessionOptions(threads=tuned.threads, concurrency=tuned.streams))
-            policy = BatchPolicy(tuned.batch, self.max_wait_s, tuned.streams)
-        else:
-            model = open_decided(decision, session_options(self.device, self.cores))
-            most = model.session.max_batch_size, wished.batch_size
-            policy = batch_policy(self.device, model.session.concurrency, most, self.max_wait_s)
-        try:
-            warm_up(model)
-        except BaseException:
-            model.close()
-            raise
-        load_ms = (time.perf_counter() - started) * 1000
-        logger.info("opened %r in %.0f ms", model, load_ms, extra={"event": "model_loaded", "model": reference})
-        return LoadedModel(model, MicroBatcher(model.forward, policy), load_ms)
-
-    def _measured(self, decision: Decision, images: Sequence[Image]) -> Decision:
-        from inference_engine.measuring import resolve
-        from inference_engine.resolution_cache import ResolutionCache
-        from inference_engine.tuning import Limits
-
-        cache = ResolutionCache(self.resolution_dir) if self.resolution_dir else None
-        return resolve(decision, probe_machine(), images, limits=Limits(self.cores, self.cores), cache=cache)
-
-
-def split_wishes(wishes: Mapping[str, Any], device: str) -> tuple[str, Wishes]:
-    """A job's wishes as the strategy and what negotiation takes.
-
-    Raises:
-        ParameterInvalid: a wish that is not known.
-    """
-    rest = {"device": device, **wishes}
-    strategy = rest.pop("strategy", "order")
-    known = {"backend", "quantization", "batch_size", "device"}
-    if strategy not in STRATEGIES or not known >= rest.keys():
-        raise ParameterInvalid(
-            f"wishes {dict(wishes)!r}: expected some of {', '.join(sorted(known))}, and strategy as one of "
-            f"{', '.join(STRATEGIES)}"
-        )
-    return strategy, Wishes(**rest)
-
-
-def warm_up(model: VisionModel) -> None:
-    """Run one grey image in one thread.
-
-    Runtimes allocate and choose kernels on their first run, and OpenVINO can hang for ever when two threads make the
-    first conversion at once.
-    """
-    import numpy as np
-
-    tensors, _ = model.preprocess(np.full((64, 64, 3), 114, dtype=np.uint8))
-    model.forward(tensors)
+    @property
+    def is_open(self) -> bool:
+        """Whether it was opened, and did not fail to."""
+        return self.future.done() and not self.future.exception()
 
 
 @dataclass(slots=True)
 class ModelPool:
-    """Loads each model once, whoever asks first; drops the least recently used beyond `capacity`.
+    """Loads each model once, whoever asks first; unloads the least recently used where the next would not fit.
 
-    A model is dropped only while no shard uses it: `borrow` and `give_back` count.
+    A model is unloaded only while no shard uses it. What a model costs is measured when it is loaded; before its first
+    load the size of its weights stands for it.
+
+    Attributes:
+        budget_bytes: memory that open models may take together; None: no bound.
     """
 
-    open: Callable[[str, Mapping[str, Any], Samples], LoadedModel]
-    capacity: int = 4
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _models: OrderedDict[str, Future[LoadedModel]] = field(default_factory=OrderedDict)
-    _uses: dict[str, int] = field(default_factory=dict)
+    opener: ModelOpener
+    budget_bytes: int | None = None
+    _loans: dict[str, Loan] = field(default_factory=dict)
+    _costs: dict[str, int] = field(default_factory=dict)
+    _breaks: dict[str, int] = field(default_factory=dict)
+    _is_making_room: bool = False
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _loading: threading.Lock = field(default_factory=threading.Lock)
 
-    def borrow(
-        self, reference: str, wishes: Mapping[str, Any], samples: Samples = lambda: ()
-    ) -> tuple[str, LoadedModel]:
-        """The model and the key to give it back with.
+    def borrow(self, reference: str, wishes: Mapping[str, Any], samples: Samples = lambda: ()) -> Loan:
+        """The model, to be given back.
 
         Args:
             samples: gives pictures to measure with, should this be the first borrower.
@@ -162,55 +90,125 @@ class ModelPool:
             EngineError: it cannot be opened; the next borrower tries again.
         """
         key = f"{reference} {sorted(wishes.items())}"
-        with self._lock:
-            first = key not in self._models
-            future = self._models.setdefault(key, Future())
-            self._models.move_to_end(key)
-            self._uses[key] = self._uses.get(key, 0) + 1
-        if first:
-            self._load(key, future, lambda: self.open(reference, wishes, samples))
+        with self._changed:
+            # Whoever waits for room would wait for ever if what is in use were lent again and again.
+            self._changed.wait_for(lambda: not self._is_making_room, _ROOM_PATIENCE_S)
+            is_first = key not in self._loans
+            loan = self._loans.setdefault(key, Loan(key, reference))
+            loan.users += 1
+            loan.used = time.monotonic()
+        if is_first:
+            self._load(loan, wishes, samples)
         try:
-            return key, future.result()
+            loan.future.result()
         except BaseException:
-            self.give_back(key)
+            self.give_back(loan)
             raise
+        return loan
 
-    def give_back(self, key: str) -> None:
+    def give_back(self, loan: Loan) -> None:
         """Say that a shard is done with the model."""
-        with self._lock:
-            self._uses[key] -= 1
-            if not self._uses[key]:
-                del self._uses[key]
-        self._evict()
+        with self._changed:
+            loan.users -= 1
+            is_over = not loan.users and self._loans.get(loan.key) is not loan
+            self._changed.notify_all()
+        if is_over and loan.is_open:
+            _close([loan])
+
+    def discard(self, loan: Loan) -> int:
+        """Lend a broken model no more: the next borrower opens it anew. Gives how often this model has broken here."""
+        with self._changed:
+            if self._loans.get(loan.key) is loan:
+                del self._loans[loan.key]
+                self._breaks[loan.key] = self._breaks.get(loan.key, 0) + 1
+            return self._breaks.get(loan.key, 0)
+
+    def references(self) -> tuple[str, ...]:
+        """What jobs name the open models by."""
+        return tuple({loan.reference: None for loan in self._open()})
 
     def names(self) -> tuple[str, ...]:
         """Ids of the open models."""
-        with self._lock:
-            open_ones = [future for future in self._models.values() if future.done() and not future.exception()]
-        return tuple(future.result().model.package.model_id for future in open_ones)
+        return tuple(loan.loaded.model.package.model_id for loan in self._open())
+
+    def loaded(self) -> tuple[LoadedModel, ...]:
+        """The open models."""
+        return tuple(loan.loaded for loan in self._open())
+
+    def figures(self) -> dict[str, Figures]:
+        """By model id, how full batches are and where time goes; what metrics and the worker's row are made of."""
+        found: dict[str, Figures] = {}
+        for loaded in self.loaded():
+            name = loaded.model.package.model_id
+            found[name] = found.get(name, Figures()) + loaded.figures()
+        return found
 
     def close(self) -> None:
         """Close every model."""
-        with self._lock:
-            models, self._models = list(self._models.values()), OrderedDict()
-        for future in models:
-            if future.done() and not future.exception():
-                future.result().close()
+        with self._changed:
+            loans, self._loans = list(self._loans.values()), {}
+        _close([loan for loan in loans if loan.is_open])
 
-    def _load(self, key: str, future: Future[LoadedModel], load: Callable[[], LoadedModel]) -> None:
+    def _open(self) -> list[Loan]:
+        with self._changed:
+            return [loan for loan in self._loans.values() if loan.is_open]
+
+    def _load(self, loan: Loan, wishes: Mapping[str, Any], samples: Samples) -> None:
         try:
-            future.set_result(load())
+            plan = self.opener.plan(loan.reference, wishes, samples)
+            with self._loading:
+                self._make_room(max(plan.weights_bytes, self._costs.get(loan.key, 0)))
+                loaded = self.opener.open(plan)
         except Exception as error:  # noqa: BLE001 (every borrower gets it)
-            with self._lock:
-                self._models.pop(key, None)
+            with self._changed:
+                self._loans.pop(loan.key, None)
             known = error if isinstance(error, EngineError) else EngineError(f"{type(error).__name__}: {error}")
-            future.set_exception(known)
+            loan.future.set_exception(known)
+            return
+        self._costs[loan.key] = loaded.cost_bytes
+        loan.future.set_result(loaded)
+        _close(self._evicted(0))  # it may have cost more than its weights
 
-    def _evict(self) -> None:
-        with self._lock:
-            idle = [key for key in self._models if key not in self._uses]
-            surplus = idle[: max(0, len(self._models) - self.capacity)]
-            dropped = [self._models.pop(key) for key in surplus]
-        for future in dropped:
-            logger.info("closing %r", future.result().model, extra={"event": "model_unloaded"})
-            future.result().close()
+    def _make_room(self, needed: int) -> None:
+        """Unload what is not in use until `needed` bytes fit; wait a while for what is in use."""
+        deadline = time.monotonic() + _ROOM_PATIENCE_S
+        try:
+            while True:
+                _close(self._evicted(needed))
+                with self._changed:
+                    self._is_making_room = self._surplus(needed) > 0 and any(
+                        loan.is_open for loan in self._loans.values()
+                    )
+                    if not self._is_making_room:
+                        return
+                    if not self._changed.wait(deadline - time.monotonic()):
+                        logger.warning("models in use leave no room", extra={"event": "memory_budget_exceeded"})
+                        return
+        finally:
+            with self._changed:
+                self._is_making_room = False
+                self._changed.notify_all()
+
+    def _surplus(self, needed: int) -> int:
+        if self.budget_bytes is None:
+            return 0
+        return sum(loan.loaded.cost_bytes for loan in self._loans.values() if loan.is_open) + needed - self.budget_bytes
+
+    def _evicted(self, needed: int) -> list[Loan]:
+        """Take out what goes, the least recently used first."""
+        gone: list[Loan] = []
+        with self._changed:
+            idle = [loan for loan in self._loans.values() if loan.is_open and not loan.users]
+            for loan in sorted(idle, key=lambda loan: loan.used):
+                if self._surplus(needed) <= 0:
+                    break
+                gone.append(self._loans.pop(loan.key))
+        return gone
+
+
+def _close(loans: list[Loan]) -> None:
+    for loan in loans:
+        logger.info("closing %r", loan.loaded.model, extra={"event": "model_unloaded", "model": loan.reference})
+        loan.loaded.close()
+    if loans:
+        trim()

@@ -12,29 +12,26 @@ import sys
 import threading
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from workers.config import WorkerConfig
 from workers.placement import Slot
 
-if TYPE_CHECKING:
-    from workers.shards import Runtime
-
-#: Exit status of a process that ends itself because it could not drain in time; the launcher starts another.
-EXIT_STUCK = 75
-#: Seconds between two signs of life of a worker in SQL.
-HEARTBEAT_S = 2.0
-
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What a launcher tells a process: the machine's configuration and this process's slot."""
+    """What a launcher tells a process: the machine's configuration and this process's slot.
+
+    Attributes:
+        lifeline: descriptor by which the launcher hears that it runs; None: nobody listens.
+    """
 
     config: WorkerConfig
     slot: Slot
     name: str
+    lifeline: int | None = None
 
 
 #: Python's lock changes hands after 5 ms by default: as long as a thread that writes to SQL would keep those waiting
@@ -45,12 +42,26 @@ _SWITCH_INTERVAL_S = 0.005
 _MALLOC = {"MALLOC_TRIM_THRESHOLD_": str(128 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
 
 
+#: How the thread pools of numeric libraries and tokenizers learn their size.
+_POOLS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "RAYON_NUM_THREADS",
+)
+
+
 def environment(slot: Slot) -> dict[str, str]:
-    """Variables that must stand before the process starts: thread pools, visible devices, the allocator."""
+    """Variables that must stand before the process starts: thread pools, visible devices, the allocator.
+
+    CUDA counts the fastest device first unless told otherwise; the driver, whose numbers we have, counts by bus.
+    """
     threads = "1" if slot.device == "cpu" else str(max(1, len(slot.cores)))
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     visible = "" if slot.visible_gpu is None else str(slot.visible_gpu)
-    return {**dict.fromkeys(names, threads), "CUDA_VISIBLE_DEVICES": visible, **_MALLOC}
+    devices = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": visible}
+    return {**dict.fromkeys(_POOLS, threads), **devices, **_MALLOC}
 
 
 def main() -> int:
@@ -71,22 +82,40 @@ def _work(orders: Orders) -> int:
     from jobstore.queues import idle_queue
     from workers.app import build_app
     from workers.assembly import build_runtime
-    from workers.pulse import Pulse
+    from workers.demand import Demand
+    from workers.logs import configure_logging
+    from workers.pulse import INTERVAL_S, Pulse
+    from workers.stopping import drain, leave_after_drain, signals_step
+    from workers.watchdog import Watchdog
 
     config, slot = orders.config, orders.slot
     runtime = build_runtime(config, slot)
+    configure_logging(config.log_level, config.log_format, {"worker": runtime.worker_id, "hardware": slot.hardware})
     doorbell = Doorbell(config.broker_url)
-    app = build_app(runtime, doorbell, config.broker_url, slot.hardware, config.window)
+    app = build_app(runtime, doorbell, config.broker_url, Demand(slot.serves, config.models), config.window)
+    app.steps["worker"].add(signals_step(runtime))
+    own_queue = idle_queue(slot.hardware)
+
+    def consumed() -> set[str]:
+        return set(app.amqp.queues.consume_from) - {own_queue}
+
     stopped = threading.Event()
-    pulse = Pulse(runtime, slot, min(HEARTBEAT_S, config.lease_s / 4))
-    beat = threading.Thread(target=pulse.run, args=(stopped,), name="pulse", daemon=True)
-    beat.start()
-    _leave_after_drain(runtime, config.drain_s)
+    watchers = (
+        Pulse(runtime, slot, min(INTERVAL_S, config.lease_s / 4), consumed, lambda: drain(runtime), orders.lifeline),
+        Watchdog(runtime, config.item_timeout_s, config.forward_timeout_s, consumed),
+    )
+    threads = [
+        threading.Thread(target=each.run, args=(stopped,), name=type(each).__name__, daemon=True) for each in watchers
+    ]
+    for thread in threads:
+        thread.start()
+    leave_after_drain(runtime, config.drain_s)
     try:
-        return _consume(app, orders, idle_queue(slot.hardware))
+        return _consume(app, orders, own_queue)
     finally:
         stopped.set()
-        beat.join()
+        for thread in threads:
+            thread.join()
         runtime.decoders.shutdown()
         runtime.finishers.shutdown()
         runtime.models.close()
@@ -113,17 +142,6 @@ def _consume(app: Any, orders: Orders, queue: str) -> int:
     )
     worker.start()
     return int(worker.exitcode or 0)
-
-
-def _leave_after_drain(runtime: Runtime, drain_s: float) -> None:
-    """A watchdog: whoever hangs in a forward when the time is over leaves at once; its leases run out by themselves."""
-
-    def watch() -> None:
-        runtime.draining.wait()
-        threading.Event().wait(drain_s)
-        os._exit(EXIT_STUCK)
-
-    threading.Thread(target=watch, name="drain-watchdog", daemon=True).start()
 
 
 def die_with_parent() -> None:

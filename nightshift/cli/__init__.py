@@ -41,8 +41,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Fleet": {
         "up": ("fleet", "Run workers here until Ctrl-C, with Redis if no broker is configured."),
-        "worker": ("fleet", "Start workers for a fleet, list those that there are."),
-        "queues": ("fleet", "Show what waits and what runs, queue by queue."),
+        "worker": ("fleet", "Start workers for a fleet, list them, ask how they are, send one home."),
+        "queues": ("fleet", "Show what waits and what runs, queue by queue, and why."),
+        "autoscale": ("fleet", "Show how much work each hardware class has."),
     },
     "Setup": {
         "doctor": ("doctor", "Check this machine, its runtimes, the broker and the database."),
@@ -72,7 +73,7 @@ class LazyGroup(click.Group):
         """Write the sections from the table, importing nothing."""
         for section, commands in SECTIONS.items():
             with formatter.section(section):
-                formatter.write_dl([(f"{name:<8}", text) for name, (_, text) in commands.items()])
+                formatter.write_dl([(f"{name:<9}", text) for name, (_, text) in commands.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

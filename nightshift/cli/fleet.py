@@ -1,21 +1,33 @@
-"""`nightshift up`, `worker` and `queues`: who works."""
+"""`nightshift up`, `worker`, `queues` and `autoscale`: who works, and what waits."""
 
 from __future__ import annotations
 
 import signal
 import threading
+from typing import TYPE_CHECKING
 
 import click
 
-from nightshift.cli.output import duration, json_option, print_json, print_rows, say
+from nightshift.cli.errors import ERROR, UNREACHABLE
+from nightshift.cli.output import duration, json_option, moment, print_json, print_rows, say
 from nightshift.cli.request import hardware_here
 from nightshift.settings import load_settings
 from nightshift.stack import open_stack, open_store
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobstore.schema import QuarantinedMessage, QueueRow, WorkerRow
+    from jobstore.store import JobStore
+
+#: Characters of a worker's id that tell it from others, and bytes of a refused message that a row of the table shows.
+ID_TAIL, SHOWN = 8, 40
 #: Seconds between two looks at the stack.
 TEND_INTERVAL_S = 1.0
 
-_hardware = click.option("--hardware", help="Hardware class to serve: auto, cpu, gpu-sm90 ... [default: the setting].")
+_hardware = click.option(
+    "--hardware", help="Hardware classes to serve: auto, cpu, gpu-sm90, or `auto,cpu` for both [default: the setting]."
+)
 _processes = click.option("--cpu-processes", type=click.IntRange(min=1), help="Worker processes on the CPU.")
 _concurrency = click.option(
     "--concurrency", type=click.IntRange(min=1), help="Shards that a process works on at a time."
@@ -35,7 +47,7 @@ def up(hardware: str | None, cpu_processes: int | None, concurrency: int | None,
     settings = load_settings()
     served = hardware_here(hardware or settings.worker.hardware)
     options = {"cpu_processes": cpu_processes, "concurrency": concurrency}
-    with open_stack(settings, with_workers=True, hardware=served, **options) as stack:
+    with open_stack(settings, with_workers=True, hardware=hardware, **options) as stack:
         if as_json:
             print_json({"broker_url": stack.broker_url, "data_dir": stack.settings.data_dir})
         else:
@@ -48,7 +60,7 @@ def up(hardware: str | None, cpu_processes: int | None, concurrency: int | None,
 
 @click.group()
 def worker() -> None:
-    """Start workers for a fleet, list those that there are."""
+    """Start workers for a fleet, list them, ask how they are, send one home."""
 
 
 @worker.command()
@@ -79,28 +91,120 @@ def list_workers(as_json: bool) -> None:
         for row in found:
             print_json(row)
         return
-    columns = ("host", "pid", "hardware", "device", "state", "img/s", "models", "last seen")
+    columns = ("worker", "host", "pid", "serves", "device", "state", "shards", "img/s", "memory", "models", "last seen")
     print_rows(columns, [
-        (w.host, str(w.pid), w.hardware, w.device, w.state, f"{w.items_per_second:.1f}", ", ".join(w.models),
+        (w.worker_id[-ID_TAIL:], w.host, str(w.pid), ", ".join(w.serves), w.device,
+         "leaving" if w.drain and w.state == "running" else w.state, str(w.active), f"{w.items_per_second:.1f}",
+         "" if w.memory_bytes is None else f"{w.memory_bytes / 2**30:.1f} GiB", ", ".join(w.models),
          f"{duration(w.age_s or 0)} ago")
         for w in found
     ])  # fmt: skip
 
 
+@worker.command()
+@click.argument("worker_id", metavar="WORKER")
+@json_option
+def drain(worker_id: str, as_json: bool) -> None:
+    """Ask a worker to finish what it has and to leave. WORKER: its id, or a tail of it, from `nightshift worker ls`."""
+    with open_store(load_settings()) as store:
+        found = named_worker(store.workers(), worker_id)
+        asked = store.drain_worker(found.worker_id)
+    if not asked:
+        raise click.UsageError(f"worker {found.worker_id} ended just now")
+    if as_json:
+        print_json({"worker_id": found.worker_id, "draining": True})
+        return
+    say("drain", f"worker {found.worker_id} (pid {found.pid} on {found.host}) gives back what it has not begun")
+
+
+@worker.command()
+@click.option("--ready", is_flag=True, help="Also: database and broker answer, and a process takes work.")
+@json_option
+def ping(ready: bool, as_json: bool) -> int:
+    """Ask this machine's launcher whether its processes are well. Exit status: 0 well, 1 not, 4 nobody answers."""
+    from workers.probe import probe
+
+    settings = load_settings()
+    answer = probe(settings.worker.metrics_host, settings.worker.metrics_port, "/readyz" if ready else "/healthz")
+    if as_json:
+        print_json(answer)
+    else:
+        say("ping", f"{answer.state}: {answer.found}")
+    return {"ok": 0, "failing": ERROR}.get(answer.state, UNREACHABLE)
+
+
 @click.command()
 @click.option("--hardware", help="Only this hardware class.")
+@click.option("--quarantined", is_flag=True, help="List messages that no worker could read instead.")
 @json_option
-def queues(hardware: str | None, as_json: bool) -> None:
-    """Show what waits and what runs, queue by queue. Counts are shards, and images left."""
+def queues(hardware: str | None, quarantined: bool, as_json: bool) -> None:
+    """Show what waits and what runs, queue by queue, and why. Counts are shards, and images left."""
     with open_store(load_settings()) as store:
-        found = store.queues(hardware)
+        if quarantined:
+            _print_quarantined(store.quarantined(), as_json=as_json)
+        else:
+            _print_queues(store.queues(hardware), as_json=as_json)
+
+
+def _print_queues(found: Sequence[QueueRow], *, as_json: bool) -> None:
     if as_json:
         for row in found:
             print_json(row)
         return
-    columns = ("queue", "waiting", "sent", "running", "images left", "oldest")
+    columns = ("queue", "waiting", "sent", "running", "held", "images left", "work", "oldest", "why it waits")
     print_rows(columns, [
-        (q.queue, f"{q.pending:,}", f"{q.queued:,}", f"{q.leased:,}", f"{q.items_left:,}",
-         "" if q.oldest_age_s is None else duration(q.oldest_age_s))
+        (q.queue, f"{q.pending:,}", f"{q.queued:,}", f"{q.leased:,}", f"{q.held:,}", f"{q.items_left:,}",
+         duration(q.backlog_seconds), "" if q.oldest_age_s is None else duration(q.oldest_age_s), q.reason)
         for q in found
     ])  # fmt: skip
+
+
+def _print_quarantined(found: Sequence[QuarantinedMessage], *, as_json: bool) -> None:
+    if as_json:
+        for row in found:
+            print_json(row)
+        return
+    columns = ("when", "queue", "reason", "bytes", "found", "begins with")
+    print_rows(columns, [
+        (moment(m.created), m.queue, m.reason, f"{m.size_bytes:,}", m.message, m.body[:SHOWN]) for m in found
+    ])  # fmt: skip
+
+
+@click.command()
+@click.argument("hardware", metavar="CLASS", required=False)
+@json_option
+def autoscale(hardware: str | None, as_json: bool) -> None:
+    """Show how much work each hardware class has. It is what starts and stops workers by themselves."""
+    with open_store(load_settings()) as store:
+        classes = {hardware} if hardware else known_classes(store)
+        found = [store.autoscale(name) for name in sorted(classes)]
+    if as_json:
+        for figures in found:
+            print_json(figures)
+        return
+    columns = ("class", "images", "work", "oldest", "active shards", "workers")
+    print_rows(columns, [
+        (f.hardware, f"{f.backlog_items:,}", duration(f.backlog_seconds), duration(f.oldest_age_seconds),
+         f"{f.active:,}", str(f.workers))
+        for f in found
+    ])  # fmt: skip
+
+
+def known_classes(store: JobStore) -> set[str]:
+    """Hardware classes that have work or a worker."""
+    served = {name for worker in store.workers() if worker.state == "running" for name in worker.serves}
+    return served.union(queue.hardware for queue in store.queues())
+
+
+def named_worker(workers: Sequence[WorkerRow], text: str) -> WorkerRow:
+    """Find the one worker whose id is this text, begins or ends with it.
+
+    Raises:
+        click.UsageError: none, or more than one.
+    """
+    there = [row for row in workers if row.state in ("running", "draining")]
+    found = [row for row in there if row.worker_id.startswith(text) or row.worker_id.endswith(text)]
+    if len(found) != 1:
+        named = ", ".join(row.worker_id for row in found or there) or "none runs"
+        raise click.UsageError(f"{len(found)} workers are called {text!r}: expected one of {named}")
+    return found[0]

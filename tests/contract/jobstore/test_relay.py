@@ -170,3 +170,34 @@ def test_a_lease_on_a_shard_that_was_never_queued_works_too(store):
     store.forget_hints()
 
     assert store.lease_shard(ShardId(hint.shard_id), hint.attempt, BOB, LEASE_S) is not None
+
+
+def test_a_death_that_is_counted_at_once_needs_no_lease_to_run_out(store):
+    add(store, 4)
+    first = lease_next(store)
+
+    assert store.count_death(first, 3)
+
+    again = lease_next(store, BOB)
+    assert (again.attempt, again.deaths) == (first.attempt + 1, 1)
+    assert not store.count_death(first, 3)
+
+
+def test_the_last_death_that_is_counted_gives_the_item_up(store):
+    job_id = add(store, 1)
+    for _ in range(3):
+        assert store.count_death(lease_next(store), 3)
+
+    assert [group.code for group in store.failures(job_id)] == ["worker_lost"]
+    assert_books_balance(store, job_id)
+
+
+def test_a_hint_that_nobody_takes_is_overdue_in_its_own_queue(store):
+    add(store, 4)
+    (hint,) = store.release(1)
+
+    assert store.hints_overdue([QUEUE], 0.0)
+    assert not store.hints_overdue([QUEUE], 60.0)
+    assert not store.hints_overdue(["infer.cpu.other"], 0.0)
+    take(store, hint)
+    assert not store.hints_overdue([QUEUE], 0.0)

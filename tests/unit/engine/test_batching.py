@@ -271,3 +271,47 @@ def test_an_output_without_one_row_an_image_is_invalid(start, rows):
     batcher = start(lambda _: {"output0": np.zeros((rows, 5), np.float32)}, max_batch_size=2, max_wait_s=0)
 
     assert isinstance(batcher.submit(image(1)).exception(PATIENCE_S), OutputInvalid)
+
+
+def test_an_image_that_asked_for_it_runs_alone_and_in_turn(start):
+    session = ScriptedSession(weigh, input_hw=(4, 4), max_batch_size=8)
+    gate = Gate(session.run)
+    batcher = start(gate, max_batch_size=8, max_wait_s=10)
+    with ThreadPoolExecutor(1) as pool:
+        alone = pool.submit(batcher.submit, image(1), alone=True)
+        assert gate.entered.wait(PATIENCE_S)
+        others = [batcher.submit(image(number)) for number in range(8)]
+        assert not any(future.done() for future in others)
+
+        gate.opened.set()
+
+        assert alone.result(PATIENCE_S).done()
+        assert all(future.result(PATIENCE_S) for future in others)
+    assert session.batch_sizes == [1, 8]
+
+
+def test_whoever_watches_sees_whose_images_a_run_has_and_since_when(start):
+    gate = Gate(ScriptedSession(weigh, input_hw=(4, 4)).run)
+    batcher = start(gate, max_batch_size=2, max_wait_s=10)
+    before = time.monotonic()
+    futures = [batcher.submit(image(number), owner) for number, owner in enumerate(["first", "second"])]
+    assert gate.entered.wait(PATIENCE_S)
+
+    (run,) = batcher.runs()
+
+    assert run.owners == ("first", "second")
+    assert before <= run.started <= time.monotonic()
+    gate.opened.set()
+    assert all(future.result(PATIENCE_S) for future in futures)
+    assert batcher.runs() == ()
+
+
+def test_answers_stay_when_the_next_batch_is_joined(start):
+    """A model that hands its input through answers with views of the buffer that batches are joined in."""
+    batcher = start(lambda tensors: {"out": tensors["images"]}, max_batch_size=4, max_wait_s=10)
+    rounds = [[batcher.submit(image(number)) for number in range(first, first + 4)] for first in (0, 4, 8)]
+
+    answers = [[future.result(PATIENCE_S)["out"][0, 0, 0, 0] for future in futures] for futures in rounds]
+
+    assert answers == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    assert [future.result()["out"][0, 0, 0, 0] for future in rounds[0]] == [0, 1, 2, 3]

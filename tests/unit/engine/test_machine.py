@@ -122,6 +122,30 @@ def test_a_gpu_is_described(fresh, monkeypatch):
     assert (found.driver_version, found.cuda_version, found.problems) == ("570.1", "12.8", {})
 
 
+@pytest.mark.parametrize(
+    ("visible", "numbers"),
+    [(None, [0, 1, 2, 3]), ("2,0", [2, 0]), ("", []), ("1,GPU-0f3a,2", [1]), ("0,9,1", [0])],
+)
+def test_only_the_gpus_that_cuda_shows_are_there_in_its_order(fresh, monkeypatch, visible, numbers):
+    monkeypatch.setitem(sys.modules, "pynvml", nvml(nvmlDeviceGetCount=lambda: 4))
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+
+    assert [(gpu.index, gpu.nvml_index) for gpu in fresh().gpus] == list(enumerate(numbers))
+
+
+def test_a_containers_limit_is_the_memory_that_there_is(fresh, monkeypatch, tmp_path):
+    limit = tmp_path / "memory.max"
+    limit.write_text("1048576\n")
+    monkeypatch.setattr(machine, "_CGROUP_LIMITS", (str(tmp_path / "absent"), str(limit)))
+
+    assert fresh().memory_bytes == 1 << 20
+    limit.write_text("max\n")
+    assert fresh().memory_bytes > 1 << 20
+
+
 def test_a_driver_that_does_not_answer_is_a_problem_and_no_crash(fresh, monkeypatch):
     library = nvml()
     failed = library.NVMLError("GPU is lost")

@@ -39,8 +39,16 @@ def test_a_hint_survives_the_way_through_redis():
         {"v": 1, "shard": "s", "attempt": True},
         {"v": 1, "shard": 7, "attempt": 1},
         {"v": 1, "shard": "s", "attempt": 1, "more": 0},
+        {"v": True, "shard": "s", "attempt": 1},
+        {"v": [], "shard": "s", "attempt": 1},
+        {"v": 1, "shard": "s\0", "attempt": 1},
+        {"v": 1, "shard": "\ud800", "attempt": 1},
+        {"v": 1, "shard": "s" * 65, "attempt": 1},
+        {"v": 1, "shard": "", "attempt": 1},
+        {"v": 1, "shard": "s", "attempt": 0},
+        {"v": 1, "shard": "s", "attempt": 10**30},
     ],
 )
 def test_a_message_of_another_form_is_refused_with_what_was_found(message):
-    with pytest.raises(MessageInvalid, match=r"version|expected the fields"):
+    with pytest.raises(MessageInvalid, match=r"version|expected "):
         decode_hint(message, "q")

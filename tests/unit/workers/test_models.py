@@ -3,101 +3,233 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from inference_engine.errors import EngineError, ModelNotFound, ParameterInvalid
-from workers.models import ModelPool, Opener, split_wishes
+from inference_engine.memory import resident_bytes
+from jobstore.schema import ModelBuild
+from workers.figures import Figures
+from workers.models import ModelPool
+from workers.opening import Opener, split_wishes
 
 MODELS = Path(__file__).parents[3] / "models"
+PATIENCE_S = 20
 
 
 class FakeModel:
-    def __init__(self, name):
-        self.name, self.is_closed = name, False
-        self.model = self
-        self.package = self
+    """An open model of one id, which stands for its own package."""
+
+    def __init__(self, name, cost_bytes=0):
+        self.name, self.cost_bytes, self.is_closed = name, cost_bytes, False
+        self.model = self.package = self
         self.model_id = name
+
+    def figures(self):
+        return Figures(items=1, batches=1, images=3, places=4, stage_ms={"decode": 2.0})
 
     def close(self):
         self.is_closed = True
 
 
+class FakeOpener:
+    """Opens fakes; a model costs what `costs` says, and its weights are as large as that or as `weights` says."""
+
+    def __init__(self, costs=None, *, weights=None, before=lambda _: None):
+        self._costs, self._weights, self._before = costs or {}, weights, before
+        self.opened = []
+
+    def plan(self, reference, wishes, samples):
+        size = self._costs.get(reference, 0) if self._weights is None else self._weights
+        return SimpleNamespace(reference=reference, wishes=wishes, weights_bytes=size)
+
+    def open(self, plan):
+        self.opened.append(plan.reference)
+        self._before(plan.reference)
+        return FakeModel(plan.reference, self._costs.get(plan.reference, 0))
+
+
+def use(pool, reference, **wishes):
+    """Borrow a model and give it back."""
+    loan = pool.borrow(reference, wishes)
+    pool.give_back(loan)
+    return loan.loaded
+
+
 def test_a_model_is_opened_once_whoever_asks_first():
-    opened, gate = [], threading.Event()
+    gate = threading.Event()
+    opener = FakeOpener(before=lambda _: gate.wait(PATIENCE_S))
 
-    def open_slowly(reference, *_):
-        opened.append(reference)
-        gate.wait(10)
-        return FakeModel(reference)
-
-    pool = ModelPool(open_slowly)
+    pool = ModelPool(opener)
     with ThreadPoolExecutor(4) as threads:
         borrowed = [threads.submit(pool.borrow, "m", {}) for _ in range(4)]
         gate.set()
-        models = {id(future.result()[1]) for future in borrowed}
+        models = {id(future.result().loaded) for future in borrowed}
 
-    assert (len(models), opened) == (1, ["m"])
+    assert (len(models), opener.opened) == (1, ["m"])
 
 
 def test_other_wishes_are_another_model():
-    pool = ModelPool(lambda reference, wishes, _: FakeModel(f"{reference} {wishes}"))
+    pool = ModelPool(FakeOpener())
 
-    assert pool.borrow("m", {})[1] is not pool.borrow("m", {"backend": "onnx"})[1]
-
-
-def test_the_least_recently_used_model_is_closed_when_there_are_too_many():
-    pool = ModelPool(lambda reference, *_: FakeModel(reference), capacity=1)
-    first_key, first = pool.borrow("a", {})
-    pool.give_back(first_key)
-    second_key, second = pool.borrow("b", {})
-
-    pool.give_back(second_key)
-
-    assert (first.is_closed, second.is_closed, pool.names()) == (True, False, ("b",))
+    assert pool.borrow("m", {}).loaded is not pool.borrow("m", {"backend": "onnx"}).loaded
 
 
-def test_a_model_in_use_is_never_closed():
-    pool = ModelPool(lambda reference, *_: FakeModel(reference), capacity=1)
-    _, used = pool.borrow("a", {})
-    other_key, _ = pool.borrow("b", {})
+def test_the_least_recently_used_models_go_before_the_next_is_loaded():
+    held = []
+    pool = ModelPool(FakeOpener({"a": 4, "b": 4, "c": 5}, before=lambda _: held.append(pool.names())), budget_bytes=10)
+    first, second = use(pool, "a"), use(pool, "b")
+    use(pool, "a")
 
-    pool.give_back(other_key)
+    use(pool, "c")
 
-    assert not used.is_closed
+    assert (first.is_closed, second.is_closed, pool.names()) == (False, True, ("a", "c"))
+    assert held[-1] == ("a",)
+
+
+def test_models_stay_as_long_as_they_fit_together():
+    pool = ModelPool(FakeOpener(dict.fromkeys("abcdefgh", 1)), budget_bytes=8)
+
+    assert not any(use(pool, name).is_closed for name in "abcdefgh")
+    assert pool.references() == tuple("abcdefgh")
+
+
+def test_a_model_that_costs_more_than_its_weights_makes_others_go_and_is_remembered():
+    opener = FakeOpener({"a": 2, "b": 9}, weights=1)
+    pool = ModelPool(opener, budget_bytes=10)
+    first = use(pool, "a")
+    use(pool, "b")
+    assert (first.is_closed, pool.names()) == (True, ("b",))
+
+    use(pool, "a")
+
+    assert pool.names() == ("a",)
+
+
+def test_a_load_waits_until_a_model_in_use_is_given_back():
+    pool = ModelPool(FakeOpener({"a": 8, "b": 8}), budget_bytes=10)
+    used = pool.borrow("a", {})
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(pool.borrow, "b", {})
+        while not pool._is_making_room:
+            assert not waiting.done()
+
+        pool.give_back(used)
+
+        assert waiting.result(PATIENCE_S).loaded.name == "b"
+    assert used.loaded.is_closed
+
+
+def test_a_model_in_use_is_never_closed(monkeypatch):
+    monkeypatch.setattr("workers.models._ROOM_PATIENCE_S", 0.05)
+    pool = ModelPool(FakeOpener({"a": 8, "b": 8}), budget_bytes=10)
+    used = pool.borrow("a", {})
+
+    pool.borrow("b", {})
+
+    assert not used.loaded.is_closed
+
+
+def test_a_broken_model_is_opened_anew_and_closed_by_its_last_user():
+    opener = FakeOpener()
+    pool = ModelPool(opener)
+    first, same = pool.borrow("m", {}), pool.borrow("m", {})
+
+    assert (pool.discard(first), pool.discard(same)) == (1, 1)
+
+    again = pool.borrow("m", {})
+    assert (again.loaded is not first.loaded, opener.opened) == (True, ["m", "m"])
+    pool.give_back(first)
+    assert not first.loaded.is_closed
+    pool.give_back(same)
+    assert first.loaded.is_closed
+    assert pool.discard(again) == 2
 
 
 def test_a_model_that_cannot_be_opened_is_tried_again_by_the_next_borrower():
-    answers = iter([ModelNotFound("not there yet"), None])
+    errors = [ModelNotFound("not there yet")]
 
-    def open_model(reference, *_):
-        if (error := next(answers)) is not None:
-            raise error
-        return FakeModel(reference)
+    def fail_once(_):
+        if errors:
+            raise errors.pop()
 
-    pool = ModelPool(open_model)
+    pool = ModelPool(FakeOpener(before=fail_once))
     with pytest.raises(ModelNotFound):
         pool.borrow("m", {})
 
-    assert pool.borrow("m", {})[1].name == "m"
+    assert pool.borrow("m", {}).loaded.name == "m"
 
 
 def test_a_foreign_error_while_opening_becomes_one_of_ours():
-    def open_model(*_):
+    def fail(_):
         raise RuntimeError("the runtime is in a bad mood")
 
     with pytest.raises(EngineError, match="RuntimeError: the runtime is in a bad mood"):
-        ModelPool(open_model).borrow("m", {})
+        ModelPool(FakeOpener(before=fail)).borrow("m", {})
 
 
 def test_closing_the_pool_closes_every_model():
-    pool = ModelPool(lambda reference, *_: FakeModel(reference))
-    models = [pool.borrow(name, {})[1] for name in "abc"]
+    pool = ModelPool(FakeOpener())
+    models = [pool.borrow(name, {}).loaded for name in "abc"]
 
     pool.close()
 
     assert all(model.is_closed for model in models)
+
+
+def test_figures_of_one_model_id_are_added_up():
+    pool = ModelPool(FakeOpener())
+    pool.borrow("m", {})
+    pool.borrow("m", {"backend": "onnx"})
+
+    (figures,) = pool.figures().values()
+
+    assert (figures.items, figures.batch_fill, figures.stage_ms) == (2, 0.75, {"decode": 4.0})
+    assert figures.to_record()["stage_share"]["decode"] == 1.0
+
+
+def test_fifty_loads_and_unloads_keep_memory_flat():
+    """Two real models that never fit together, so that each load unloads the other."""
+    pool = ModelPool(Opener("cpu", 1, 0.01, (MODELS,)), budget_bytes=1)
+    packages = [str(MODELS / "digits" / name) for name in ("onnx-fp32", "onnx-int8")]
+    for package in packages * 5:
+        use(pool, package, backend="onnx")
+    before = resident_bytes()
+
+    for package in packages * 25:
+        use(pool, package, backend="onnx")
+
+    assert len(pool.names()) == 1
+    assert resident_bytes() - before < 0.05 * before
+    pool.close()
+
+
+def test_what_a_model_costs_is_at_least_its_weights():
+    grown = iter([100, 50])
+    opener = Opener("cpu", 1, 0.01, (MODELS,), used_bytes=lambda: next(grown))
+
+    loaded = opener.open(opener.plan(str(MODELS / "digits/onnx-fp32"), {}, tuple))
+
+    assert loaded.cost_bytes == (MODELS / "digits/onnx-fp32/model.onnx").stat().st_size
+    loaded.close()
+
+
+def test_a_model_begins_with_the_batch_size_that_the_fleet_has_learned():
+    asked = []
+
+    def learned(build):
+        asked.append(build)
+        return 3
+
+    opener = Opener("cpu", 1, 0.01, (MODELS,), learned_batch=learned)
+
+    loaded = opener.open(opener.plan(str(MODELS / "digits/onnx-fp32"), {"batch_size": 8, "backend": "onnx"}, tuple))
+
+    assert loaded.batcher.max_batch_size == 3
+    assert asked == [ModelBuild(loaded.model.package.digest, "onnx", "fp32")]
+    loaded.close()
 
 
 def test_a_jobs_wishes_are_a_strategy_and_what_negotiation_takes():
@@ -123,7 +255,7 @@ def test_a_measured_model_runs_as_it_was_fastest_and_is_remembered(tmp_path):
 
     opener = Opener("cpu", 2, 0.01, (MODELS,), resolution_dir=tmp_path)
     wishes = {"strategy": "measured", "quantization": "fp32"}
-    loaded = [opener("digits", wishes, samples) for _ in range(2)]
+    loaded = [opener.open(opener.plan("digits", wishes, samples)) for _ in range(2)]
 
     decision = loaded[0].model.decision
     tuned = decision.chosen.measurement.setting

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from inference_engine.batching import BatchPolicy, MicroBatcher
-from inference_engine.errors import ParameterInvalid
+from inference_engine.errors import NoRunnableBackend, OutOfMemory, ParameterInvalid, SessionFailed
 from inference_engine.images import Fit
 from inference_engine.opencv import import_cv2
 from inference_engine.sniff import ImageLimits
@@ -18,10 +23,16 @@ from jobstore.ids import new_id
 from jobstore.queues import queue_name
 from jobstore.schema import DecisionId, ItemRef, JobSpec, JobState, OutcomeState, WorkerId, WorkerRow
 from jobstore.store import JobStore
+from jobstore.tables import outcomes
+from tests.fixtures.fleet import wait_until
+from workers.figures import STAGES
 from workers.leases import LeaseBook
-from workers.media import FileReader
-from workers.models import LoadedModel, ModelPool
+from workers.leaving import Exit, leave
+from workers.media import FileReader, MediaError
+from workers.models import ModelPool
+from workers.opening import LoadedModel
 from workers.shards import Runtime, process_shard
+from workers.watchdog import Watchdog
 
 MARK = 200
 
@@ -35,18 +46,25 @@ class Prediction:
 
 
 class ScriptedModel:
-    """Sees the first pixel of an image; raises where it is `MARK`."""
+    """Sees the first pixel of an image; raises where it is `MARK`, or whatever it sees once it is broken."""
+
+    package = SimpleNamespace(model_id="scripted", task="object-detection")
+    decision = SimpleNamespace(chosen=None)
 
     def __init__(self):
-        self.batches = []
+        self.batches, self.is_broken, self.fails = [], False, RuntimeError("a poisoned pixel")
+        self.before = lambda _: None
 
     def preprocess(self, image):
         return {"images": image[None, :1, :1, :1].copy()}, Fit((1.0, 1.0), (0, 0), image.shape[:2])
 
     def forward(self, tensors):
-        self.batches.append(len(tensors["images"]))
+        self.batches.append(tensors["images"].ravel().tolist())
+        self.before(tensors)
+        if self.is_broken:
+            raise SessionFailed("CUDA error: an illegal memory access was encountered")
         if (tensors["images"] == MARK).any():
-            raise RuntimeError("a poisoned pixel")
+            raise self.fails
         return {"out": tensors["images"].reshape(-1, 1)}
 
     def postprocess(self, outputs, fits, params):
@@ -66,11 +84,32 @@ class FixedDecision:
 
 
 @dataclass
+class OneModel:
+    """An opener that opens the same model for every reference, or raises."""
+
+    model: object
+    policy: BatchPolicy
+    opened: int = 0
+    refuses: Exception | None = None
+
+    def plan(self, reference, wishes, samples):
+        if self.refuses:
+            raise self.refuses
+        return SimpleNamespace(weights_bytes=0)
+
+    def open(self, plan):
+        self.opened += 1
+        return LoadedModel(self.model, MicroBatcher(self.model.forward, self.policy), 0.0)
+
+
+@dataclass
 class World:
     store: JobStore
     runtime: Runtime
     model: ScriptedModel
+    opener: OneModel
     folder: object
+    exits: list
 
     def photos(self, values):
         cv2 = import_cv2()
@@ -96,13 +135,12 @@ def world(request, tmp_path):
     worker = WorkerId(new_id())
     store.heartbeat(WorkerRow(worker, "here", 1, "cpu", "cpu"))
     model = ScriptedModel()
-    batcher = MicroBatcher(model.forward, BatchPolicy(request.param, 0.005, 2))
-    loaded = LoadedModel(model, batcher, 0.0)
+    opener, exits = OneModel(model, BatchPolicy(request.param, 0.005, 2)), []
     with ThreadPoolExecutor(2) as decoders, ThreadPoolExecutor(1) as finishers:
         runtime = Runtime(
             worker_id=worker,
             store=store,
-            models=ModelPool(lambda *_: loaded),
+            models=ModelPool(opener),
             media=FileReader(),
             limits=ImageLimits(),
             leases=LeaseBook(store, worker, 30.0),
@@ -112,9 +150,10 @@ def world(request, tmp_path):
             runners=2,
             in_flight=threading.Semaphore(8),
             lease_s=30.0,
+            exit=exits.append,
         )
-        yield World(store, runtime, model, tmp_path)
-        batcher.close()
+        yield World(store, runtime, model, opener, tmp_path, exits)
+        runtime.models.close()
     store.close()
 
 
@@ -199,3 +238,281 @@ def test_a_decision_is_named_by_every_outcome(world):
     world.run_all()
 
     assert {row.decision_id for row in world.store.results(job_id)} == {"d1"}
+
+
+class FlakyReader:
+    """Fails so often for each file before it reads it."""
+
+    def __init__(self, failures, name=""):
+        self._left = Counter()
+        self._failures, self._name = failures, name
+
+    def read(self, uri):
+        self._left[uri] += 1
+        if self._name in uri and self._left[uri] <= self._failures:
+            raise MediaError("read_failed", f"{uri}: the storage is busy")
+        return FileReader().read(uri)
+
+
+def tries_of(world, job_id):
+    """Of each item, as they are stored."""
+    query = select(outcomes.c.tries).where(outcomes.c.job_id == job_id).order_by(outcomes.c.idx)
+    return world.store._db.read(lambda db: list(db.execute(query).scalars()))
+
+
+def test_an_item_that_fails_for_a_passing_reason_is_tried_again_and_its_tries_are_kept(world):
+    world.runtime = replace(world.runtime, media=FlakyReader(2, "/1.png"))
+    job_id = world.submit(world.photos([7, 8, 9]))
+
+    world.run_all()
+
+    assert [row.record["value"] for row in world.store.results(job_id)] == [7, 8, 9]
+    assert tries_of(world, job_id) == [1, 3, 1]
+
+
+def test_after_three_tries_an_item_has_failed_and_no_worker_has_died(world):
+    world.runtime = replace(world.runtime, media=FlakyReader(3))
+    job_id = world.submit(world.photos([7]))
+
+    world.run_all()
+
+    (row,) = world.store.results(job_id)
+    assert (row.error.code, row.attempt, tries_of(world, job_id)) == ("read_failed", 1, [3])
+    assert all(world.runtime.in_flight.acquire(timeout=1) for _ in range(8))
+
+
+def test_an_image_that_its_session_alone_refuses_is_tried_three_times_and_costs_only_itself(world):
+    world.model.fails = SessionFailed("the runtime does not take this shape")
+    job_id = world.submit(world.photos([1, MARK, 3, 4]))
+
+    world.run_all()
+
+    assert [row.state for row in world.store.results(job_id)] == ["ok", "failed", "ok", "ok"]
+    assert (world.opener.opened, world.exits) == (1, [])
+    assert tries_of(world, job_id)[1] == 3
+
+
+def test_an_image_for_which_there_is_no_memory_even_alone_fails_with_that_code(world):
+    world.model.fails = OutOfMemory("no room")
+    job_id = world.submit(world.photos([1, MARK, 3, 4]))
+
+    world.run_all()
+
+    assert [group.code for group in world.store.failures(job_id)] == ["out_of_memory"]
+
+
+def break_after(model, images):
+    """Let the session break when it has run so many images."""
+    seen = []
+
+    def before(tensors):
+        seen.extend(tensors["images"])
+        model.is_broken = len(seen) > images
+
+    model.before = before
+
+
+def test_a_session_that_breaks_is_opened_anew_and_no_item_is_blamed(world):
+    job_id = world.submit(world.photos(range(1, 21)))
+    break_after(world.model, 5)
+
+    assert world.run_all() == [None]
+    world.model.before, world.model.is_broken = lambda _: None, False
+    world.run_all()
+
+    status = world.store.status(job_id)
+    assert (status.ok, status.failed, world.opener.opened, world.exits) == (20, 0, 2, [])
+
+
+def test_a_session_that_breaks_again_ends_the_process_and_a_death_is_counted(world):
+    job_id = world.submit(world.photos([1, 2, 3]))
+    world.model.is_broken = True
+
+    world.run_all()
+    world.run_all()
+
+    assert world.exits == [Exit.BROKEN]
+    (hint,) = world.store.release(10)
+    lease = world.store.lease_shard(hint.shard_id, hint.attempt, world.runtime.worker_id, 30.0)
+    assert (lease.deaths, len(lease.items), world.store.status(job_id).failed) == (1, 3, 0)
+
+
+def test_a_shard_over_which_a_worker_died_is_run_one_image_at_a_time(world):
+    job_id = world.submit(world.photos(range(1, 9)))
+    (hint,) = world.store.release(1)
+    lease = world.store.lease_shard(hint.shard_id, hint.attempt, world.runtime.worker_id, 30.0)
+    assert world.store.count_death(lease, 3)
+
+    world.run_all()
+
+    assert world.model.batches == [[value] for value in range(1, 9)]
+    assert world.store.status(job_id).ok == 8
+
+
+def test_a_model_that_does_not_open_on_this_class_goes_on_with_the_next(world):
+    world.opener.refuses = NoRunnableBackend("nothing here runs it")
+    job_id = world.submit(world.photos([1]), hardware=("cpu", "gpu-any"))
+
+    assert world.run_all() == [None]
+
+    assert world.store.status(job_id).state is JobState.RUNNING
+    assert [queue.queue for queue in world.store.queues()] == ["infer.gpu-any.m"]
+    assert sum(queue.leased for queue in world.store.queues()) == 0
+
+
+def test_a_model_that_opens_on_no_class_fails_the_job(world):
+    world.opener.refuses = NoRunnableBackend("nothing here runs it")
+    job_id = world.submit(world.photos([1]))
+
+    assert world.run_all() == [job_id]
+    assert world.store.status(job_id).reason == "no_runnable_backend"
+
+
+def test_a_paused_job_gives_its_shard_back_after_what_is_in_flight(world):
+    files = world.photos(range(40))
+    job_id = world.submit(files)
+    read, paused = world.runtime.media.read, threading.Event()
+
+    class PausingReader:
+        def read(self, uri):
+            number = int(Path(uri).stem)
+            if number == 5:
+                world.store.pause(job_id)
+                world.runtime.leases.renew()
+                paused.set()
+            assert number < 5 or paused.wait(20)
+            return read(uri)
+
+    world.runtime = replace(world.runtime, media=PausingReader())
+    assert world.run_all() == [None]
+
+    status = world.store.status(job_id)
+    assert (status.state, 5 < status.ok <= 8, status.failed) == (JobState.PAUSED, True, 0)
+    assert sum(queue.leased for queue in world.store.queues()) == 0
+    world.store.resume(job_id)
+    world.run_all()
+    assert world.store.status(job_id).ok == 40
+
+
+@pytest.fixture
+def gate(world):
+    """Holds every forward that sees `MARK`, and opens at the end."""
+    opened = threading.Event()
+    world.model.before = lambda tensors: (tensors["images"] == MARK).any() and opened.wait(20)
+    world.model.fails = RuntimeError("the process should be gone")
+    yield opened
+    opened.set()
+
+
+def watch(world, **limits):
+    """A watchdog with a short limit for what is given, and none for the rest."""
+    return Watchdog(world.runtime, **{"item_timeout_s": 1e9, "forward_timeout_s": 1e9, **limits}, consumed=list)
+
+
+def test_a_forward_that_hangs_costs_its_image_alone_and_the_process(world, gate):
+    job_id = world.submit(world.photos([1, 2, 3, MARK, 5, 6]), shard_size=3)
+    hints = world.store.release(2)
+    # A worker died over the second shard, so that its images run alone whatever the batch size is.
+    lease = world.store.lease_shard(hints[1].shard_id, hints[1].attempt, world.runtime.worker_id, 30.0)
+    world.store.count_death(lease, 3)
+    process_shard(world.runtime, hints[0])
+    (hint,) = world.store.release(2)
+    with ThreadPoolExecutor(1) as shard:
+        running = shard.submit(process_shard, world.runtime, hint)
+        dog = watch(world, forward_timeout_s=0.0)
+        wait_until(lambda: world.runtime.runs.active() and any(r.flights for r in world.runtime.runs.active()))
+        wait_until(lambda: dog.hanging(time.monotonic()) is not None)
+
+        dog.look(time.monotonic())
+
+        assert world.exits == [Exit.HUNG]
+        gate.set()
+        assert running.result(20) is None
+
+    (failure,) = world.store.results(job_id, states=[OutcomeState.FAILED])
+    assert (failure.idx, failure.error.code, "the model's forward" in failure.error.message) == (
+        3,
+        "item_timeout",
+        True,
+    )
+    world.runtime.draining.clear()
+    world.run_all()
+    assert world.store.status(job_id).ok == 5
+
+
+def test_of_a_batch_that_hangs_nobody_is_blamed_and_a_death_is_counted(world, gate):
+    world.submit(world.photos([MARK, 2]))
+    (hint,) = world.store.release(1)
+    with ThreadPoolExecutor(1) as shard:
+        running = shard.submit(process_shard, world.runtime, hint)
+        wait_until(lambda: any(run.flights for run in world.runtime.runs.active()))
+        flights = world.runtime.runs.active()[0].flights
+
+        leave(world.runtime, Exit.HUNG, suspects=flights)
+
+        gate.set()
+        running.result(20)
+    (hint,) = world.store.release(1)
+    lease = world.store.lease_shard(hint.shard_id, hint.attempt, world.runtime.worker_id, 30.0)
+    assert (lease.deaths, lease.items[0].idx) == (1, 0)
+
+
+def test_a_read_that_hangs_costs_its_item_and_neighbours_of_the_shard_are_done_later(world):
+    opened, read = threading.Event(), world.runtime.media.read
+
+    class HangingReader:
+        def read(self, uri):
+            if uri.endswith("/2.png"):
+                opened.wait(20)
+            return read(uri)
+
+    world.runtime = replace(world.runtime, media=HangingReader())
+    job_id = world.submit(world.photos([1, 2, 3, 4]))
+    (hint,) = world.store.release(1)
+    with ThreadPoolExecutor(1) as shard:
+        running = shard.submit(process_shard, world.runtime, hint)
+        dog = watch(world, item_timeout_s=0.2)
+        wait_until(lambda: dog.hanging(time.monotonic()) is not None)
+
+        dog.look(time.monotonic())
+
+        opened.set()
+        running.result(20)
+    world.runtime.draining.clear()
+    world.run_all()
+    (failure,) = world.store.results(job_id, states=[OutcomeState.FAILED])
+    assert (failure.idx, failure.error.code, "fetch" in failure.error.message) == (2, "item_timeout", True)
+    assert (world.store.status(job_id).ok, world.exits) == (3, [Exit.HUNG])
+
+
+def test_an_idle_process_whose_queues_hold_old_hints_is_replaced(world, monkeypatch):
+    monkeypatch.setattr("workers.watchdog._OVERDUE_S", 0.0)
+    world.submit(world.photos([1]))
+    (hint,) = world.store.release(1)
+    dog = Watchdog(world.runtime, 60.0, 60.0, consumed=lambda: [hint.queue])
+
+    dog.look(time.monotonic())
+
+    assert world.exits == [Exit.HUNG]
+
+
+def test_an_idle_process_whose_queues_are_empty_stays(world, monkeypatch):
+    monkeypatch.setattr("workers.watchdog._OVERDUE_S", 0.0)
+    world.submit(world.photos([1]))
+
+    watch(world).look(time.monotonic())
+
+    assert world.exits == []
+
+
+def test_figures_say_where_the_time_goes(world):
+    world.submit(world.photos(range(20)))
+    loan = world.runtime.models.borrow("m", {})
+
+    world.run_all()
+
+    figures = loan.loaded.figures()
+    assert (figures.items, figures.images) == (20, 20)
+    assert 0 < figures.batch_fill <= 1
+    assert set(figures.stage_ms) == set(STAGES)
+    assert all(figures.stage_ms.values())

@@ -1,0 +1,77 @@
+"""The items that are on their way through a process, so that whoever watches can say which of them hangs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from jobstore.schema import Item
+    from workers.shard_run import ShardRun
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """One item between its shard and its outcome.
+
+    Attributes:
+        tries: how often it was begun, this time included.
+        stage: what a thread does for this item alone at this moment; empty while it waits or is in the model's forward.
+        since: when the stage began, by `time.monotonic`.
+        timings_ms: milliseconds of the stages that are over.
+    """
+
+    item: Item
+    tries: int = 1
+    stage: str = ""
+    since: float = 0.0
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    def timed(self, stage: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call, and note how long it took."""
+        self.stage, self.since = stage, time.monotonic()
+        try:
+            return call(*args, **kwargs)
+        finally:
+            self.stage = ""
+            self.timings_ms[stage] = (time.monotonic() - self.since) * 1000
+
+    def again(self) -> Flight:
+        """The same item, to be tried once more."""
+        return Flight(self.item, self.tries + 1)
+
+
+@dataclass(slots=True)
+class RunBook:
+    """The shards that this process works on, and since when it works on none."""
+
+    _runs: set[ShardRun] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _idle_since: float = field(default_factory=time.monotonic)
+
+    def add(self, run: ShardRun) -> None:
+        """A shard begins."""
+        with self._lock:
+            self._runs.add(run)
+
+    def remove(self, run: ShardRun) -> None:
+        """It ended."""
+        with self._lock:
+            self._runs.discard(run)
+            self._idle_since = time.monotonic()
+
+    def active(self) -> tuple[ShardRun, ...]:
+        """Those that are under way."""
+        with self._lock:
+            return tuple(self._runs)
+
+    def idle_s(self) -> float:
+        """Seconds without any shard; 0 while there is one."""
+        with self._lock:
+            return 0.0 if self._runs else time.monotonic() - self._idle_since

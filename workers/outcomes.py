@@ -1,0 +1,41 @@
+"""What an item's error becomes. Pure."""
+
+from __future__ import annotations
+
+import logging
+
+from inference_engine.errors import EngineError, ImageUnreadable
+from jobstore.schema import ItemError, Outcome, OutcomeState
+from workers.flights import Flight
+from workers.media import MediaError
+
+logger = logging.getLogger(__name__)
+
+#: Stored with the outcome of an item that hung.
+ITEM_TIMEOUT = "item_timeout"
+
+
+def is_retryable(error: Exception) -> bool:
+    """Whether the same item may work when it is tried again."""
+    return isinstance(error, MediaError | EngineError) and error.retryable
+
+
+def item_error(error: Exception) -> ItemError:
+    """A typed code and words; what is not ours is `internal_error`, with the class that was raised."""
+    if isinstance(error, ImageUnreadable):
+        return ItemError(error.reason, str(error))
+    if isinstance(error, MediaError | EngineError):
+        return ItemError(error.code, str(error))
+    logger.error("an item raised %s", type(error).__name__, exc_info=error, extra={"event": "internal_error"})
+    return ItemError("internal_error", f"{type(error).__name__}: {error}")
+
+
+def failed(flight: Flight, error: ItemError) -> Outcome:
+    """An item's end without a prediction."""
+    timings = rounded(flight)
+    return Outcome(flight.item.idx, OutcomeState.FAILED, error=error, timings_ms=timings, tries=flight.tries)
+
+
+def rounded(flight: Flight) -> dict[str, float]:
+    """Milliseconds by stage, as they are stored."""
+    return {stage: round(value, 2) for stage, value in flight.timings_ms.items()}
