@@ -1,7 +1,8 @@
 """The job store under everything at once; see `tests/fixtures/store_machine.py`.
 
-`pytest --hypothesis-profile nightly` runs 3,000 sequences on each database; 300 were measured not to be enough to find
-a lost guard (reference: the sensitivity table of the fault programme), 500 find each mutant tried.
+`pytest --hypothesis-profile nightly` runs 3,000 sequences on each database. Lost guards that were tried by hand showed
+after 4 to 201 sequences: the attempt in the fence, in a renewal, in a lease and in an offer, the lease's end in the
+relay's statement, the outcome's key, a pause's hold on what is given back.
 """
 
 import sqlite3
@@ -19,7 +20,7 @@ from tests.fixtures.store_machine import StoreMachine
 
 NIGHTLY = 3_000
 #: PostgreSQL answers each statement ten times as late as SQLite in memory.
-SEQUENCES = {"sqlite": 500, "postgres": 60}
+SEQUENCES = {"sqlite": 500, "postgres": 30}
 STEPS = 30
 
 

@@ -1,7 +1,10 @@
 import pytest
+from sqlalchemy import insert
+from sqlalchemy.exc import IntegrityError
 
 from jobstore.errors import LeaseLost
 from jobstore.schema import JobState, Outcome, OutcomeState, Renewal, ShardId
+from jobstore.tables import outcomes
 from tests.fixtures.jobs import (
     ALICE,
     BOB,
@@ -269,3 +272,12 @@ def test_everything_that_was_submitted_is_done_in_the_end(store):
     assert [store.status(job_id).state for job_id in ids] == [JobState.COMPLETED] * 4
     for job_id in ids:
         assert_books_balance(store, job_id)
+
+
+def test_the_database_itself_refuses_a_second_outcome_of_an_item(store):
+    job_id = add(store, 1)
+    finish(store, lease_next(store))
+    again = insert(outcomes).values(job_id=job_id, idx=0, frame=0, state=OutcomeState.OK, attempt=2, created=0.0)
+
+    with pytest.raises(IntegrityError):
+        store._db.write(lambda db: db.execute(again))

@@ -231,6 +231,16 @@ def test_after_a_resume_the_policy_counts_from_there(store):
     assert store.status(job_id).state is JobState.NEEDS_ATTENTION
 
 
+def test_failures_of_a_shard_at_work_are_forgiven_too(store):
+    job_id = add(store, 40, max_failures=1)
+    write(store, lease_next(store), [failed(0), failed(1)])
+
+    store.resume(job_id)
+
+    assert store.judge_jobs() == 0
+    assert store.status(job_id).state is JobState.RUNNING
+
+
 def test_a_pause_forgives_nothing(store):
     job_id = add(store, 40, max_failures=1)
     lease = lease_next(store)
