@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make the development environment and run a command in it: `python3 dev.py demo | test | lint | docs | bench`.
+"""Make the development environment and run a command in it: `python3 dev.py demo | test | lint | docs ...`.
 
 Needs a bare Python and nothing else. The environment is `.venv` beside this file; a stamp in it remembers what it was
 made from, so only a change of pyproject.toml, constraints.txt or this file installs anything again.
@@ -352,6 +352,11 @@ def run_demo(arguments: list[str]) -> int:
     return run(str(SCRIPTS / "nightshift"), "demo", *arguments)
 
 
+def run_faults(arguments: list[str]) -> int:
+    """Run the fault programme."""
+    return run(str(PYTHON), "-m", "tests.faults", *arguments)
+
+
 def write_constraints(_: list[str]) -> int:
     """Write the versions that are installed now, which the tests just passed with, to constraints.txt."""
     source = "import importlib.metadata as m\nfor d in m.distributions(): print(d.metadata['Name'] + '==' + d.version)"
@@ -372,6 +377,7 @@ COMMANDS = {
     "lint": Command("check style, types, import contracts and spelling", ("lint", "test", "torch"), run_lint),
     "docs": Command("write the generated parts of the documents", ("demo", "torch"), run_docs),
     "bench": Command("run benchmarks/NAME.py", ("test", "torch"), run_bench),
+    "faults": Command("break the system on purpose, and report; --minutes 30", ("test", "torch"), run_faults),
     "constraints": Command("pin what is installed now", ("lint", "test", "torch"), write_constraints),
 }
 

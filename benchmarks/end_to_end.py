@@ -16,24 +16,19 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from inference_engine.opencv import import_cv2
-from jobstore.dispatch import Doorbell
 from jobstore.schema import ItemRef, JobSpec
-from jobstore.store import JobStore
-from nightshift.embedded import EmbeddedRedis
 from nightshift.pages import write_pages
 from producer.client import Producer
-from workers.config import WorkerConfig
-from workers.launch import Launcher
 
 sys.path.insert(0, str(Path(__file__).parent))
+from _system import running_system
 from tight_loop import TightLoop
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,10 +50,10 @@ def main() -> None:
     import_cv2()
     with tempfile.TemporaryDirectory() as folder:
         files = _files(arguments, Path(folder))
-        with _system(Path(folder)) as producer:
+        with running_system(Path(folder)) as system:
             loops = {name: TightLoop(weights, cores, name) for name in ("batches", "streams")}
             sides = {name: _loop(loop, files, Path(folder)) for name, loop in loops.items()}
-            sides["nightshift"] = _job(producer, reference, files)
+            sides["nightshift"] = _job(system.producer, reference, files)
             readings: dict[str, list[Reading]] = {name: [] for name in sides}
             for _, (name, run) in itertools.product(range(arguments.rounds + 1), sides.items()):
                 readings[name].append(_measure(run))
@@ -84,20 +79,6 @@ def _files(arguments: argparse.Namespace, folder: Path) -> list[Path]:
         write_pages(pages, min(arguments.images, 200), seed=7)
         found = sorted(pages.glob("*.jpg"))
     return list(itertools.islice(itertools.cycle(found), arguments.images))
-
-
-@contextmanager
-def _system(folder: Path) -> Iterator[Producer]:
-    url = f"sqlite:///{folder}/bench.db"
-    with JobStore.open(url) as store:
-        store.create_schema()
-        with EmbeddedRedis() as redis:
-            launcher = Launcher(WorkerConfig(url, redis.url, model_dirs=(str(ROOT / "models"),), log_level="WARNING"))
-            launcher.start()
-            try:
-                yield Producer(store, Doorbell(redis.url))
-            finally:
-                launcher.stop()
 
 
 def _loop(loop: TightLoop, files: Sequence[Path], folder: Path) -> Callable[[], None]:

@@ -1,0 +1,40 @@
+"""The running system that several benchmarks measure: Redis, SQLite, one worker machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobstore.dispatch import Doorbell
+from jobstore.store import JobStore
+from nightshift.embedded import EmbeddedRedis
+from producer.client import Producer
+from workers.config import WorkerConfig
+from workers.launch import Launcher
+
+MODELS = Path(__file__).resolve().parents[1] / "models"
+DIGITS = MODELS / "digits/onnx-fp32"
+
+
+@dataclass(frozen=True)
+class RunningSystem:
+    """Who submits and waits, and who works."""
+
+    producer: Producer
+    launcher: Launcher
+
+
+@contextmanager
+def running_system(folder: Path) -> Iterator[RunningSystem]:
+    """Start everything in a folder, and end it."""
+    url = f"sqlite:///{folder}/bench.db"
+    with JobStore.open(url) as store, EmbeddedRedis() as redis:
+        store.create_schema()
+        launcher = Launcher(WorkerConfig(url, redis.url, model_dirs=(str(MODELS),), log_level="WARNING"))
+        launcher.start()
+        try:
+            yield RunningSystem(Producer(store, Doorbell(redis.url)), launcher)
+        finally:
+            launcher.stop()

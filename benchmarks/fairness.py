@@ -1,0 +1,92 @@
+"""Many small jobs beside one large one, and a small job behind a huge one: what sharing the machine costs each.
+
+    python3 dev.py bench fairness [--jobs 500] [--tenants 20] [--huge 100000] [--rounds 3]
+
+First: `--jobs` jobs of one image from `--tenants` tenants, against one job of as many images; the ratio of images/s
+says what batching and dispatch across jobs lose. Then: one tenant's huge job runs, a second tenant hands over 100
+images; the ratio says how much longer he waits than alone. Submitting is part of neither: all jobs stand in SQL first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobstore.schema import ItemRef, JobId, JobSpec
+from nightshift.pages import write_pages
+from producer.client import Producer
+
+sys.path.insert(0, str(Path(__file__).parent))
+from _system import DIGITS, running_system
+
+LATECOMER_ITEMS = 100
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A running system and some pictures."""
+
+    producer: Producer
+    files: list[Path]
+
+    def submit(self, count: int, tenant: str) -> JobId:
+        refs = (ItemRef(str(self.files[index % len(self.files)])) for index in range(count))
+        # Measured is the queue: the model is opened before, and canaries would be measured with it.
+        return self.producer.submit(JobSpec(str(DIGITS), tenant=tenant, canary_items=0), refs)
+
+    def run(self, counts: list[tuple[int, str]]) -> float:
+        """Seconds from the first job to the last one's end."""
+        started = time.perf_counter()
+        jobs = [self.submit(count, tenant) for count, tenant in counts]
+        for job_id in jobs:
+            self.producer.wait(job_id, timeout_s=600)
+        return time.perf_counter() - started
+
+
+def main() -> None:
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory() as folder, running_system(Path(folder)) as system:
+        write_pages(Path(folder) / "pages", 64, seed=5)
+        bench = Bench(system.producer, sorted((Path(folder) / "pages").glob("*.jpg")))
+        bench.run([(64, "warm-up")])
+        _many(bench, arguments)
+        _behind(bench, arguments)
+
+
+def _many(bench: Bench, arguments: argparse.Namespace) -> None:
+    ratios = []
+    for _ in range(arguments.rounds):
+        one = bench.run([(arguments.jobs, "one")])
+        many = bench.run([(1, f"tenant-{index % arguments.tenants}") for index in range(arguments.jobs)])
+        ratios.append(one / many)
+        print(f"one job of {arguments.jobs}: {one:.2f} s   {arguments.jobs} jobs of one: {many:.2f} s", flush=True)
+    print(f"images/s of many jobs over one: {statistics.median(ratios):.2f}")
+
+
+def _behind(bench: Bench, arguments: argparse.Namespace) -> None:
+    alone = statistics.median(bench.run([(LATECOMER_ITEMS, "late")]) for _ in range(arguments.rounds))
+    huge = bench.submit(arguments.huge, "huge")
+    while bench.producer.status(huge).done < 200:
+        time.sleep(0.05)
+    waited = statistics.median(bench.run([(LATECOMER_ITEMS, "late")]) for _ in range(arguments.rounds))
+    bench.producer.cancel(huge)
+    print(f"{LATECOMER_ITEMS} images alone: {alone:.2f} s   behind {arguments.huge:,}: {waited:.2f} s", flush=True)
+    print(f"wait behind over alone: {waited / alone:.2f}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=500)
+    parser.add_argument("--tenants", type=int, default=20)
+    parser.add_argument("--huge", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

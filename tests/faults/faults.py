@@ -1,0 +1,315 @@
+"""Every fault: what it is called in the programme, how it is injected, and how long it lasts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jobstore.errors import StoreUnavailable
+from jobstore.schema import JobId
+from jobstore.store import JobStore
+from tests.faults.system import LEASE_S, System
+from tests.fixtures.fleet import wait_until
+
+MODES = ("embedded", "server")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One way to break the system.
+
+    Attributes:
+        inject: runs while the job does; returns when everything works again.
+        lasts_s: seconds that the system may stand still by the fault's own doing.
+        prepare: acts before the machines start.
+        is_quick: part of the selection that every change has to pass.
+    """
+
+    name: str
+    title: str
+    inject: Callable[[System, JobId], None]
+    modes: tuple[str, ...] = MODES
+    lasts_s: float = 0.0
+    prepare: Callable[[System], None] = lambda _: None
+    is_quick: bool = True
+    items: int = 1500
+
+
+def _nothing(_: System, __: JobId) -> None:
+    """The fault was prepared."""
+
+
+def _kill_workers(times: int) -> Callable[[System, JobId], None]:
+    def inject(system: System, job_id: JobId) -> None:
+        for _ in range(times):
+            wait_until(system.worker_pids, 20, "a worker process")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(system.rng.choice(system.worker_pids()), signal.SIGKILL)
+            system.pause(system.rng.uniform(0.2, 1.5))
+            if system.store.state(job_id) not in _OPEN:
+                return
+
+    return inject
+
+
+_OPEN = ("running", "canary")
+
+
+def _kill_machines(system: System, _: JobId) -> None:
+    """The launcher goes; its workers follow by the parent-death signal."""
+    machine = system.rng.choice(system.machines)
+    workers = machine.workers()
+    machine.process.kill()
+    machine.process.wait()
+    wait_until(lambda: not any(_is_running(pid) for pid in workers), 10, "the workers' end")
+
+
+def _is_running(pid: int) -> bool:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", encoding="ascii") as file:  # noqa: PTH123
+        return file.read().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def _drain(system: System, _: JobId) -> None:
+    for machine in list(system.machines):
+        machine.process.terminate()
+        assert machine.process.wait(20) == 0, f"drained with status {machine.process.returncode}"
+        system.keep_machines()
+
+
+def _freeze(system: System, _: JobId) -> None:
+    """Longer than the lease, so that a zombie comes back; not while it holds SQLite's lock (decision 0010)."""
+    pid = system.rng.choice(system.worker_pids())
+    _stop_outside_a_transaction(system, pid)
+    system.pause(2 * LEASE_S)
+    os.kill(pid, signal.SIGCONT)
+
+
+def _stop_outside_a_transaction(system: System, pid: int) -> None:
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        with JobStore.open(system.worker_database_url, patience_s=0.5) as probe, contextlib.suppress(StoreUnavailable):
+            probe.forget_hints()
+            return
+        os.kill(pid, signal.SIGCONT)
+        system.pause(0.01)
+
+
+def _redis_empty(system: System, _: JobId) -> None:
+    for _round in range(3):
+        system.redis.kill()
+        system.redis.start()
+        system.pause(0.5)
+
+
+def _redis_away(system: System, _: JobId) -> None:
+    system.redis.kill()
+    system.pause(3)
+    system.redis.start()
+
+
+def _flush(system: System, _: JobId) -> None:
+    for _round in range(5):
+        assert system.redis.ask("FLUSHALL").startswith(b"+OK")
+        system.pause(system.rng.uniform(0.1, 0.6))
+
+
+def _drop_keys(system: System, _: JobId) -> None:
+    for key in ("unacked", "unacked_index", "unacked_mutex", "_kombu.binding.celery"):
+        system.redis.ask(f"DEL {key}")
+        system.pause(0.2)
+
+
+def _stall_redis(system: System, _: JobId) -> None:
+    system.redis.ask("CLIENT PAUSE 5000 ALL")
+    system.pause(5)
+
+
+def _cut_clients(system: System, _: JobId) -> None:
+    for _round in range(20):
+        system.redis.ask("CLIENT KILL TYPE normal")
+        system.pause(0.2)
+
+
+def _reset_redis(system: System, _: JobId) -> None:
+    for _round in range(10):
+        system.redis_proxy.reset_all()
+        system.pause(0.3)
+
+
+def _half_open_redis(system: System, _: JobId) -> None:
+    system.redis_proxy.black_hole()
+    system.pause(6)
+    system.redis_proxy.pass_on()
+
+
+def _lose_redis_replies(system: System, _: JobId) -> None:
+    for _round in range(10):
+        system.redis_proxy.lose_replies(2)
+        system.pause(0.3)
+    system.redis_proxy.lose_replies(0)
+
+
+def _replay(system: System, job_id: JobId) -> None:
+    """Every hint three times, in any order, among them those of shards that ended long ago."""
+    doorbell = system.producer._doorbell
+    hints = []
+    until = time.monotonic() + 3
+    while time.monotonic() < until and system.store.state(job_id) in _OPEN:
+        hints += system.store.release(8)
+        again = [hint for hint in hints for _ in range(3)]
+        system.rng.shuffle(again)
+        doorbell.ring(again[:60])
+        system.pause(0.2)
+
+
+def _crash_postgres(system: System, _: JobId) -> None:
+    assert system.postgres is not None
+    for _round in range(3):
+        system.postgres.crash_and_restart()
+        system.pause(1.0)
+
+
+def _kill_backends(system: System, _: JobId) -> None:
+    assert system.postgres is not None
+    statement = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'nightshift'"
+    for _round in range(15):
+        system.postgres.execute(f"{statement} ORDER BY random() LIMIT 1")
+        system.pause(0.15)
+
+
+def _lose_database_replies(system: System, _: JobId) -> None:
+    assert system.database_proxy is not None
+    for _round in range(15):
+        system.database_proxy.lose_replies(1)
+        system.pause(0.2)
+    system.database_proxy.lose_replies(0)
+
+
+def _half_open_database(system: System, _: JobId) -> None:
+    assert system.database_proxy is not None
+    system.database_proxy.black_hole()
+    system.pause(2 * LEASE_S)
+    system.database_proxy.pass_on()
+
+
+def _hold_write_lock(system: System, _: JobId) -> None:
+    """Another process writes to the same SQLite file for longer than a lease."""
+    path = system.worker_database_url.removeprefix("sqlite:///")
+    connection = sqlite3.connect(path, timeout=20, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    system.pause(2 * LEASE_S)
+    connection.execute("ROLLBACK")
+    connection.close()
+
+
+def _everything(system: System, _: JobId) -> None:
+    """A power cut: servers that remember nothing, machines and, in server mode, the database, all at once."""
+    for pid in system.worker_pids():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    for machine in system.machines:
+        machine.process.kill()
+        machine.process.wait()
+    system.redis.kill()
+    if system.postgres is not None:
+        system.postgres.crash_and_restart()
+    system.redis.start()
+
+
+def _nemesis(system: System, job_id: JobId) -> None:
+    """Anything at any time, for half a minute."""
+    chosen = [f for f in FAULTS if f.inject is not _nothing and f.inject is not _nemesis and _applies(f, system)]
+    until = time.monotonic() + 30
+    while time.monotonic() < until and system.store.state(job_id) in _OPEN:
+        system.rng.choice(chosen).inject(system, job_id)
+        system.keep_machines()
+        system.pause(system.rng.uniform(0.2, 2))
+
+
+def _applies(fault: Fault, system: System) -> bool:
+    return ("server" if system.postgres else "embedded") in fault.modes
+
+
+def _point(place: str, number: int) -> Fault:
+    """One process, whichever comes first, is killed at the n-th passing of a named point."""
+
+    def prepare(system: System) -> None:
+        system.environment = {"FAULT": f"{place}:{number}", "FAULT_ONCE": str(system.folder / "died")}
+
+    def inject(system: System, job_id: JobId) -> None:
+        mark = system.folder / "died"
+        wait_until(lambda: mark.exists() or system.store.state(job_id) not in _OPEN, 60, f"the death at {place}")
+        assert mark.exists(), f"the point {place} was never passed {number} times"
+
+    return Fault(
+        f"F03 {place} #{number}", f"kill -9 at {place}, time {number}", inject, prepare=prepare, items=500, lasts_s=8
+    )
+
+
+#: Around everything that a worker or a relay says to SQL and Redis, and inside of what it computes.
+POINTS = (
+    ("Opener.__call__.before", 1),
+    ("Opener.__call__.after", 1),
+    ("Model.preprocess.after", 40),
+    ("Model.forward.before", 60),
+    ("Model.postprocess.after", 90),
+    ("JobStore.lease_shard.before", 3),
+    ("JobStore.lease_shard.after", 3),
+    ("JobStore.add_decision.before", 1),
+    ("JobStore.add_decision.after", 1),
+    ("JobStore.record.before", 4),
+    ("JobStore.record.after", 4),
+    ("JobStore.renew.after", 1),
+    ("JobStore.release.after", 2),
+    ("JobStore.expire_leases.after", 2),
+    ("Doorbell.ring.before", 2),
+    ("Doorbell.ring.after", 2),
+    ("QoS.ack.before", 3),
+    ("QoS.ack.after", 3),
+    ("commit.before", 7),
+    ("commit.after", 7),
+    ("commit.before", 23),
+    ("commit.after", 23),
+    ("commit.before", 31),
+    ("commit.after", 31),
+)
+
+
+def _lossy(system: System) -> None:
+    system.environment = {"FAULT_LOSSY": "0.05", "FAULT_SEED": str(system.seed)}
+
+
+SERVER, EMBEDDED = ("server",), ("embedded",)
+FAULTS = (
+    Fault("F01", "kill -9 of a worker, five times", _kill_workers(5), items=2500),
+    Fault("F07", "kill -9 of a launcher", _kill_machines),
+    Fault("F08", "SIGTERM of each machine under load", _drain),
+    # The time of new machines to start is part of it.
+    Fault("F11", "power cut: everything at once", _everything, lasts_s=10),
+    Fault("F12", "SIGSTOP for two leases, then SIGCONT", _freeze),
+    Fault("F17", "Redis killed and back empty, three times", _redis_empty, lasts_s=2),
+    Fault("F17b", "Redis away for 3 s", _redis_away, lasts_s=3, is_quick=False),
+    Fault("F18", "FLUSHALL, five times", _flush),
+    Fault("F18b", "kombu's own keys deleted", _drop_keys, is_quick=False),
+    Fault("F19", "Redis stalls for 5 s", _stall_redis, lasts_s=5),
+    Fault("F20", "every Redis connection cut, 20 times", _cut_clients, lasts_s=5),
+    Fault("F22", "replies of Redis lost", _lose_redis_replies, lasts_s=4),
+    Fault("F22b", "Redis connections reset", _reset_redis, lasts_s=4, is_quick=False),
+    # socket_timeout is 10 s: a blocked command is given up then, and not before.
+    Fault("F23", "half-open connections to Redis for 6 s", _half_open_redis, lasts_s=18, is_quick=False),
+    Fault("F24", "hints three times, shuffled, and old ones", _replay),
+    Fault("F27", "PostgreSQL crashes, three times", _crash_postgres, SERVER, lasts_s=6),
+    Fault("F28", "database connections terminated", _kill_backends, SERVER, lasts_s=3),
+    Fault("F29", "replies of the database lost", _lose_database_replies, SERVER, lasts_s=4),
+    Fault("F29b", "5 % of commits lose their reply", _nothing, prepare=_lossy, lasts_s=4),
+    Fault("F30", "half-open database for two leases", _half_open_database, SERVER, lasts_s=2 * LEASE_S),
+    Fault("F31", "another process holds SQLite's lock", _hold_write_lock, EMBEDDED, lasts_s=2 * LEASE_S),
+    *(_point(place, number) for place, number in POINTS),
+    Fault("F38", "anything at any time for 30 s", _nemesis, lasts_s=25, is_quick=False, items=6000),
+)

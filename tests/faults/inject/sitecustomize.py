@@ -1,0 +1,124 @@
+"""Read by every Python that has this folder on its path: kills it at a named point, or loses replies of COMMIT.
+
+`FAULT=record.after:3` ends the process with SIGKILL after the third call of `JobStore.record`; `FAULT_ONCE` names a
+file that is made first, so that the process that comes next lives. `FAULT_LOSSY=0.05` raises after a commit that went
+through, for a share of commits, with `FAULT_SEED`.
+"""
+
+import os
+import random
+import signal
+from pathlib import Path
+
+
+def _die_once() -> None:
+    mark = os.environ["FAULT_ONCE"]
+    try:
+        os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _install_kill(point: str) -> None:
+    place, _, number = point.partition(":")
+    name, _, when = place.rpartition(".")
+    calls = [int(number)]
+
+    def counted() -> None:
+        calls[0] -= 1
+        if calls[0] == 0:
+            _die_once()
+
+    if name == "commit":
+        _around_commit(before=counted if when == "before" else None, after=counted if when == "after" else None)
+        return
+    owner = _owner(name)
+    method = name.rpartition(".")[2]
+    original = getattr(owner, method)
+
+    def wrapped(*arguments: object, **options: object) -> object:
+        if when == "before":
+            counted()
+        result = original(*arguments, **options)
+        if when == "after":
+            counted()
+        return result
+
+    setattr(owner, method, wrapped)
+
+
+def _owner(name: str) -> object:
+    kind = name.partition(".")[0]
+    if kind == "Doorbell":
+        from jobstore.dispatch import Doorbell
+
+        return Doorbell
+    if kind == "Model":
+        from inference_engine.model import VisionModel
+
+        return VisionModel
+    if kind == "Opener":
+        from workers.models import Opener
+
+        return Opener
+    if kind == "QoS":
+        from kombu.transport.redis import QoS
+
+        return QoS
+    from jobstore.store import JobStore
+
+    return JobStore
+
+
+def _around_commit(before: object = None, after: object = None) -> None:
+    from sqlalchemy.engine.default import DefaultDialect
+
+    original = DefaultDialect.do_commit
+
+    def do_commit(self: object, connection: object) -> None:
+        if before is not None:
+            before()
+        original(self, connection)
+        if after is not None:
+            after()
+
+    DefaultDialect.do_commit = do_commit
+
+
+def _install_lossy(share: float) -> None:
+    from sqlalchemy.engine.default import DefaultDialect
+
+    rng = random.Random(int(os.environ.get("FAULT_SEED", "0")) + os.getpid())
+    original = DefaultDialect.do_commit
+
+    def do_commit(self: object, connection: object) -> None:
+        original(self, connection)
+        if rng.random() < share:
+            raise lost_reply(self)
+
+    DefaultDialect.do_commit = do_commit
+
+
+def lost_reply(dialect: object) -> Exception:
+    """What the driver raises when the connection breaks after COMMIT was carried out."""
+    if dialect.name == "sqlite":
+        import sqlite3
+
+        lost = sqlite3.OperationalError("the reply to COMMIT was lost")
+        lost.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        return lost
+    import psycopg
+
+    return psycopg.OperationalError("the connection was lost after COMMIT")
+
+
+def _main() -> None:
+    # Only what runs workers: the launcher, pip and others start Pythons as well.
+    if "FAULT" in os.environ and Path(os.environ["FAULT_ONCE"]).parent.is_dir():
+        _install_kill(os.environ["FAULT"])
+    if "FAULT_LOSSY" in os.environ:
+        _install_lossy(float(os.environ["FAULT_LOSSY"]))
+
+
+_main()

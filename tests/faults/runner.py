@@ -1,0 +1,122 @@
+"""One fault from its start to its verdict, and the table over all of them."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.faults.faults import Fault
+from tests.faults.system import LEASE_S, RECOVERY_S, Verdict, judge, running
+from tests.fixtures.databases import PostgresServer
+
+MACHINES = 2
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a fault did.
+
+    Attributes:
+        stall_s: longest time without a new outcome.
+        error: why there is no verdict; empty otherwise.
+    """
+
+    fault: Fault
+    mode: str
+    seconds: float
+    stall_s: float
+    verdict: Verdict | None
+    error: str = ""
+
+    @property
+    def allowed_stall_s(self) -> float:
+        """A lease, the time to notice, and what the fault itself takes."""
+        return LEASE_S + RECOVERY_S + self.fault.lasts_s
+
+    @property
+    def is_survived(self) -> bool:
+        """Nothing lost, doubled or wrong, and the work went on in time."""
+        return self.verdict is not None and self.verdict.is_good and self.stall_s <= self.allowed_stall_s
+
+
+def run_fault(fault: Fault, mode: str, seed: int, postgres: Callable[[], PostgresServer], folder: Path) -> Result:
+    """Submit, break, wait, judge."""
+    started = time.monotonic()
+    with running(mode, folder, seed, postgres) as system:
+        fault.prepare(system)
+        for _ in range(MACHINES):
+            system.start_machine()
+        job_id = system.submit(fault.items)
+        if not system.environment:
+            system.wait_for(job_id, 30)
+            assert not system.store.status(job_id).is_ended, "the job was over before the fault"
+        with system.watching(job_id):
+            fault.inject(system, job_id)
+            system.finish(job_id)
+        verdict = judge(system, job_id, fault.items)
+        return Result(fault, mode, time.monotonic() - started, system.longest_stall_s, verdict)
+
+
+def run_all(
+    faults: Iterable[Fault], seed: int, seconds: float, tell: Callable[[str], None], modes: tuple[str, ...]
+) -> list[Result]:
+    """Every fault in every mode it has, again and again with new seeds until the time is over; each once at least."""
+    results: list[Result] = []
+    servers: list[PostgresServer] = []
+
+    def postgres() -> PostgresServer:
+        if not servers:
+            from tests.fixtures.databases import _postgres_binaries
+
+            servers.append(PostgresServer(_postgres_binaries()))
+            servers[0].start()
+        return servers[0]
+
+    deadline, rounds = time.monotonic() + seconds, 0
+    todo = [(fault, mode) for fault in faults for mode in fault.modes if mode in modes]
+    try:
+        tell(HEAD)
+        while rounds == 0 or time.monotonic() < deadline:
+            for fault, mode in todo:
+                if rounds and time.monotonic() >= deadline:
+                    break
+                results.append(_guarded(fault, mode, seed + rounds, postgres))
+                tell(row(results[-1]))
+            rounds += 1
+    finally:
+        for server in servers:
+            server.stop()
+    return results
+
+
+def _guarded(fault: Fault, mode: str, seed: int, postgres: Callable[[], PostgresServer]) -> Result:
+    """A fault that the harness itself does not survive is a row as well."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="fault-") as folder:
+        try:
+            return run_fault(fault, mode, seed, postgres, Path(folder))
+        except Exception as error:  # noqa: BLE001 (told in the table)
+            return Result(fault, mode, time.monotonic() - started, 0.0, None, f"{type(error).__name__}: {error}")
+
+
+HEAD = (
+    f"{'fault':<34} {'mode':<9} {'items':>6} {'lost':>5} {'doubled':>8} {'again':>6} {'stall s':>8} {'s':>6}  injected"
+)
+
+
+def row(result: Result) -> str:
+    """One line of the table."""
+    fault, verdict = result.fault, result.verdict
+    if verdict is None:
+        return f"{fault.name:<34} {result.mode:<9} FAILED {result.error}"
+    line = (
+        f"{fault.name:<34} {result.mode:<9} {verdict.items:>6} {verdict.lost:>5} {verdict.doubled:>8} "
+        f"{verdict.repeated:>6} {result.stall_s:>8.1f} {result.seconds:>6.1f}  {fault.title}"
+    )
+    if result.is_survived:
+        return line
+    slow = "" if result.stall_s <= result.allowed_stall_s else f" stood still, {result.allowed_stall_s:.0f} s allowed"
+    return f"{line}  FAILED {'; '.join(verdict.problems)} wrong {verdict.wrong}{slow}"

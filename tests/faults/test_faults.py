@@ -1,0 +1,38 @@
+"""A selection of the fault programme that every change has to survive; `python3 dev.py faults` runs all of it."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+from tests.faults.faults import FAULTS, Fault
+from tests.faults.runner import run_fault
+
+pytestmark = pytest.mark.acceptance
+
+#: `FAULT_SEED=... python3 dev.py test tests/faults` repeats a run.
+SEED = int(os.environ.get("FAULT_SEED") or random.SystemRandom().randrange(2**31))
+POINTS_A_RUN = 6
+
+
+def selection() -> list[tuple[Fault, str]]:
+    """Every quick fault in one of its modes, and some of the points at which a process can be killed."""
+    rng = random.Random(SEED)
+    quick = [fault for fault in FAULTS if fault.is_quick]
+    points = [fault for fault in quick if fault.name.startswith("F03")]
+    chosen = [fault for fault in quick if fault not in points] + rng.sample(points, POINTS_A_RUN)
+    return [(fault, rng.choice(fault.modes)) for fault in chosen]
+
+
+@pytest.mark.parametrize(
+    ("fault", "mode"), [pytest.param(fault, mode, id=f"{fault.name}-{mode}") for fault, mode in selection()]
+)
+def test_nothing_is_lost_or_done_twice(fault, mode, request, tmp_path) -> None:
+    print(f"FAULT_SEED={SEED}")  # noqa: T201  (shown with a failure, to repeat it)
+
+    result = run_fault(fault, mode, SEED, lambda: request.getfixturevalue("postgres_server"), tmp_path)
+
+    assert result.verdict is not None
+    assert result.verdict.is_good, result.verdict
