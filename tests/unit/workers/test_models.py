@@ -254,20 +254,25 @@ def test_trust_is_the_workers_own():
 
 def test_a_package_that_the_operator_does_not_trust_is_refused_with_what_would_admit_it():
     with pytest.raises(NoRunnableBackend, match="--allow-code, NIGHTSHIFT_ALLOW_LOCAL_CODE_PACKAGES=true"):
-        Opener("cpu", 1, 0.01)(str(EXAMPLES / "custom_package"), {}, lambda: ())
+        Opener("cpu", 1, 0.01).plan(str(EXAMPLES / "custom_package"), {}, tuple)
 
 
 def test_custom_code_that_cannot_be_called_is_refused_with_what_a_job_needs():
     opener = Opener("cpu", 1, 0.01, trust=TrustPolicy(allows_local_code=True))
 
+    plan = opener.plan(str(EXAMPLES / "custom_package"), {}, tuple)
+
     with pytest.raises(PackageInvalid, match=r"BrightnessModel cannot be called; a job needs __call__\(images"):
-        opener(str(EXAMPLES / "custom_package"), {}, lambda: ())
+        opener.open(plan)
 
 
 @pytest.mark.parametrize("strategy", ["order", "measured"])
 def test_a_custom_model_takes_its_own_parameters_and_no_others(strategy):
     opener = Opener("cpu", 1, 0.01, trust=TrustPolicy(allows_local_code=True))
-    loaded = opener(str(EXAMPLES / "custom_detector"), {"strategy": strategy}, lambda: [np.zeros((8, 8, 3), np.uint8)])
+    wishes = {"strategy": strategy}
+    loaded = opener.open(
+        opener.plan(str(EXAMPLES / "custom_detector"), wishes, lambda: [np.zeros((8, 8, 3), np.uint8)])
+    )
 
     model = loaded.model
     tensors, fit = model.preprocess(np.zeros((8, 8, 3), np.uint8))
