@@ -26,6 +26,7 @@ from workers.logs import configure_logging
 from workers.machine_numbers import ProcessFiles
 from workers.placement import Slot, plan_slots
 from workers.process import Orders, environment
+from workers.signals import obey
 
 logger = logging.getLogger(__name__)
 
@@ -244,13 +245,12 @@ def main(config: WorkerConfig) -> int:
 def _run(launcher: Launcher) -> int:
     asked = threading.Event()
 
-    def on_signal(number: int, _: object) -> None:
-        if asked.is_set() or number == signal.SIGQUIT:
+    def act(number: signal.Signals, is_first: bool) -> None:
+        if not is_first or number == signal.SIGQUIT:
             launcher.leave()
         asked.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, on_signal)
+    obey((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT), act)
     launcher.start()
     while not asked.wait(_LOOK_INTERVAL_S) and not launcher.is_retired:
         pass

@@ -11,10 +11,11 @@ from celery.worker import state
 
 from workers.leaving import Exit, leave
 from workers.shards import Runtime
+from workers.signals import obey
 
 
 def drain(runtime: Runtime) -> None:
-    """Take no more, give back what is not begun, and end; what SIGTERM does, for an order that comes through SQL."""
+    """Take no more, give back what is not begun, and end: on SIGTERM, or on an order that comes through SQL."""
     runtime.draining.set()
     state.should_stop = 0
 
@@ -41,18 +42,14 @@ class Signals(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, parent: Any) -> None:  # noqa: ARG002 (Celery's signature)
         """Set the handlers."""
-        celery_drains = signal.getsignal(signal.SIGTERM)
-        told = threading.Event()
 
-        def on_signal(number: int, frame: Any) -> None:
-            if number == signal.SIGQUIT or told.is_set():
+        def act(number: signal.Signals, is_first: bool) -> None:
+            if is_first and number != signal.SIGQUIT:
+                drain(self.runtime)
+            else:
                 leave(self.runtime, Exit.TOLD)
-            told.set()
-            if callable(celery_drains):
-                celery_drains(number, frame)
 
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
-            signal.signal(number, on_signal)
+        obey((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP), act)
 
 
 def signals_step(runtime: Runtime) -> type[Signals]:

@@ -51,9 +51,10 @@ def up(
     as_json: bool,
 ) -> None:
     """Run workers here until Ctrl-C, with Redis if no broker is configured."""
+    from workers.signals import obey
+
     asked = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked.set())
+    obey((signal.SIGTERM, signal.SIGINT), lambda *_: asked.set())
     settings = load_settings(**trust_settings(trust, allow_code))
     served = hardware_here(hardware or settings.worker.hardware)
     options = {"cpu_processes": cpu_processes, "concurrency": concurrency}
