@@ -72,6 +72,7 @@ class Launcher:
     _stopping: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
     _deadline: float = math.inf
+    _kill_level: int = logging.WARNING
 
     def start(self) -> None:
         """Start everything and return at once.
@@ -89,8 +90,13 @@ class Launcher:
             self._threads.append(thread)
 
     def stop(self, grace_s: float | None = None) -> None:
-        """Drain: SIGTERM to all, SIGKILL to what is left when the grace time is over. Nothing is lost either way."""
+        """Drain: SIGTERM to all, SIGKILL to what is left when the grace time is over. Nothing is lost either way.
+
+        Args:
+            grace_s: None: what the configuration says; 0: idle processes need none, and none is missed.
+        """
         grace_s = self.config.drain_s + 5 if grace_s is None else grace_s
+        self._kill_level = logging.WARNING if grace_s else logging.DEBUG
         self._deadline = min(self._deadline, time.monotonic() + grace_s)
         self._stopping.set()
         for thread in self._threads:
@@ -202,7 +208,8 @@ class Launcher:
             while process.poll() is None and time.monotonic() < self._deadline:
                 time.sleep(_LOOK_INTERVAL_S / 5)  # the deadline moves nearer when a second signal comes
             if process.poll() is None:
-                logger.warning("worker pid %d did not drain in time", process.pid, extra={"event": "worker_killed"})
+                words = "worker pid %d did not drain in time"
+                logger.log(self._kill_level, words, process.pid, extra={"event": "worker_killed"})
                 process.kill()
                 process.wait()
 
