@@ -1,3 +1,8 @@
 """Fixtures live in `tests/fixtures`, by what they start."""
 
-pytest_plugins = ["tests.fixtures.databases", "tests.fixtures.broker", "tests.fixtures.fleet"]
+pytest_plugins = [
+    "tests.fixtures.databases",
+    "tests.fixtures.broker",
+    "tests.fixtures.fleet",
+    "tests.fixtures.reaching",
+]
