@@ -1,7 +1,7 @@
 """How far each family is proven: family x task x backend, with the level that a test reached.
 
-`reached.json` is written from a run of the marked tests (`python3 dev.py docs --families`), never by hand; a test refuses
-a row that no marked test claims.
+`reached.json` is written from a run of the marked tests (`python3 dev.py docs --families`), never by hand; a test
+refuses a row that no marked test claims.
 """
 
 from __future__ import annotations
