@@ -201,7 +201,7 @@ def test_half_precision_is_kept_and_numbers_beyond_it_are_that_images_error_only
 def test_what_cannot_be_is_refused(made, tmp_path):
     package = read_package(made[2]["onnx"])
     with pytest.raises(
-        OutputInvalid, match="`pooling` in model_config.json says which counts: cls or mean, found None"
+        OutputInvalid, match=r"`pooling` in model_config\.json says which counts: cls or mean, found None"
     ):
         decode(package, {"tokens": np.zeros((1, 5, 4), np.float32)})
     with pytest.raises(OutputInvalid, match="expected one vector an image"):
