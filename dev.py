@@ -334,7 +334,12 @@ def run_lint(_: list[str]) -> int:
 
 
 def run_docs(arguments: list[str]) -> int:
-    """Write the generated parts of the documents."""
+    """Write the generated parts of the documents; with `--families` after a run of the tests that prove families."""
+    if "--families" in arguments:
+        arguments = [argument for argument in arguments if argument != "--families"]
+        marked = ("-m", "reaches", "--write-reached", str(ROOT / "nightshift" / "reached.json"))
+        if status := run(str(PYTHON), "-m", "pytest", "-q", *marked):
+            return status
     return run(str(PYTHON), "-m", "nightshift.docs_tables", *arguments)
 
 

@@ -37,6 +37,18 @@ ARCHITECTURES = {
     "swin": "classification",
     "dinov2": "classification",
     "dinov3": "classification",
+    "deep-lab-v3-plus": "semantic_segmentation",
+    "deeplabv3plus": "semantic_segmentation",
+    "segformer": "semantic_segmentation",
+    "depth-anything-v2": "depth",
+    "depth-anything-v3": "depth",
+    "midas": "depth",
+    "clip": "embedding",
+    "siglip": "embedding",
+    "siglip2": "embedding",
+    "perception-encoder": "embedding",
+    "db-text": "text_detection",
+    "ctc-text": "text_recognition",
 }
 _registered: dict[str, str] = {}
 

@@ -13,7 +13,7 @@ from inference_engine.network_input import NetworkInput, ResizeMode, round_up
 from inference_engine.opencv import import_cv2
 from inference_engine.pixels import Image, adjust, crop_box
 
-__all__ = ["Boxes", "Fit", "Image", "plan_fit", "points_to_original", "to_network", "to_original"]
+__all__ = ["Boxes", "Fit", "Image", "canvas_hw", "plan_fit", "points_to_original", "to_network", "to_original"]
 
 Boxes = npt.NDArray[np.float32]  # (n, 4): x_min, y_min, x_max, y_max
 Planes = npt.NDArray[np.float32]  # (3, height, width)
@@ -54,6 +54,11 @@ def plan_fit(original_hw: tuple[int, int], network: NetworkInput) -> tuple[Fit, 
     if network.crop is None:
         return Fit(scale, (pad_x, pad_y), original_hw), (new_h, new_w)
     return Fit(scale, (pad_x, pad_y), original_hw, (left, top), (height, width)), (new_h, new_w)
+
+
+def canvas_hw(original_hw: tuple[int, int], network: NetworkInput) -> tuple[int, int]:
+    """Height and width of the network's input for a picture of this size."""
+    return _canvas(plan_fit(original_hw, network)[1], network)
 
 
 def to_network(

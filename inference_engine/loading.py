@@ -123,7 +123,11 @@ def open_candidate(decision: Decision, candidate: Candidate, options: SessionOpt
     session: Session = backend(candidate.backend).open_session(package, candidate.device, wanted)
     _check_fits(session, package, is_free=options.rectangular)
     check_widths(session.outputs, package)
-    return VisionModel(shaped, session, made, decision)
+    parts = {
+        name: backend(candidate.backend).open_session(package.part(name), candidate.device, wanted)
+        for name in package.parts
+    }
+    return (made.model or VisionModel)(shaped, session, made, decision, parts)
 
 
 def switches(candidate: Candidate, package: ModelPackage) -> tuple[str, ...]:

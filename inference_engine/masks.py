@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from drawing import run_lengths
+from drawing.run_lengths import Mask
 from inference_engine.images import Boxes
 from inference_engine.opencv import import_cv2
 
-Mask = npt.NDArray[np.bool_]  # (height, width)
 Polygon = npt.NDArray[np.float32]  # (points, 2): x, y
-#: Bits of a run's length below its last letter: an image has fewer than 2^31 pixels.
-_MOST_BITS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +70,7 @@ class InstancesRLEMasks:
         Raises:
             ValueError: its counts do not fill the image; nothing is decoded beyond it.
         """
-        height, width = self.image_hw
-        runs = _runs(self.counts[index])
-        if not runs.size or runs.min() < 0 or runs.sum() != height * width:
-            raise ValueError(f"a mask of {runs.sum()} pixels in {len(runs)} runs, its image is {height} x {width}")
-        pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-        return np.ascontiguousarray(pixels.reshape(width, height).T)
+        return run_lengths.decode(self.counts[index], self.image_hw)
 
     def __iter__(self) -> Iterator[Mask]:
         """The masks one after the other, each dense for itself."""
@@ -116,7 +110,7 @@ class InstancesRLEMasks:
 
 
 def _counts(mask: Mask) -> bytes:
-    """The compressed text of one mask (rleEncode and rleToString of common/maskApi.c); `_runs` reads it back."""
+    """The compressed text of one mask (rleEncode and rleToString of maskApi.c), which `drawing.run_lengths` reads."""
     flat = mask.T.reshape(-1)
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     # Zeros come first: a mask that begins with a one begins with a run of none.
@@ -133,24 +127,3 @@ def _counts(mask: Mask) -> bytes:
         going = going & more
     text = np.stack(letters, axis=1)[np.stack(is_there, axis=1)] + 48
     return text.astype(np.uint8).tobytes()
-
-
-def _runs(counts: bytes) -> npt.NDArray[np.int64]:
-    """Lengths of the runs down the columns, zeros first (rleFrString of common/maskApi.c, without its buffer).
-
-    A letter, less 48, holds 5 bits, the lowest first, and the mark that another follows; the last one's fifth bit is
-    the sign. From the fourth on, a number is the difference to the run before the last.
-    """
-    letters = np.frombuffer(counts, dtype=np.uint8).astype(np.int64) - 48
-    ends = np.flatnonzero(letters & 32 == 0)
-    if not ends.size or ends[-1] != len(letters) - 1:
-        return np.zeros(0, dtype=np.int64)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    place = 5 * (np.arange(len(letters)) - np.repeat(starts, ends - starts + 1))
-    if place.max() > _MOST_BITS:
-        return np.zeros(0, dtype=np.int64)
-    numbers = np.add.reduceat((letters & 31) << place, starts)
-    numbers -= ((letters[ends] & 16) > 0) * (np.int64(32) << place[ends])
-    for first in (1, 2):
-        numbers[first::2] = np.cumsum(numbers[first::2])
-    return numbers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,13 @@ class Recipe:
         postprocess: outputs of one batch, the fits of its images, params -> one prediction an image; an image whose
             outputs cannot be right has an `EngineError` in its place, so that its neighbours keep theirs.
         check_params: what a caller passed -> the task's params, or ParameterInvalid.
+        model: makes the model, as `VisionModel` is made, where a task's behaviour has more methods; None: that.
     """
 
     preprocess: Callable[[Image, ModelPackage], tuple[Tensors, Fit]]
     postprocess: Callable[[Tensors, Sequence[Fit], ModelPackage, Any], list[Any]]
     check_params: Callable[[Mapping[str, Any], ModelPackage], Any]
+    model: Callable[..., VisionModel] | None = None
 
 
 def fitted(image: Image, package: ModelPackage) -> tuple[Tensors, Fit]:
@@ -41,8 +44,15 @@ def fitted(image: Image, package: ModelPackage) -> tuple[Tensors, Fit]:
 class VisionModel:
     """Behaviour shared by every task that maps an image to one prediction."""
 
-    def __init__(self, package: ModelPackage, session: Session, recipe: Recipe, decision: Decision) -> None:
-        self.package, self.session, self.decision = package, session, decision
+    def __init__(
+        self,
+        package: ModelPackage,
+        session: Session,
+        recipe: Recipe,
+        decision: Decision,
+        parts: Mapping[str, Session] = MappingProxyType({}),
+    ) -> None:
+        self.package, self.session, self.decision, self.parts = package, session, decision, parts
         self._recipe = recipe
         self._input_names = [spec.name for spec in session.inputs]
 
@@ -112,8 +122,9 @@ class VisionModel:
         return ordered
 
     def close(self) -> None:
-        """Free the session."""
-        self.session.close()
+        """Free the session, and those of the package's parts."""
+        for session in (self.session, *self.parts.values()):
+            session.close()
 
     def __repr__(self) -> str:
         chosen = self.decision.chosen

@@ -50,6 +50,22 @@ def find_weights(folder: Path, kind: str, named: str | None) -> Path:
     return found[0]
 
 
+def read_parts(folder: Path, kind: str, config: Mapping[str, Any], where: str) -> dict[str, Path]:
+    """Artefacts beside the weights, by what they are for: section `parts` of `model_config.json`.
+
+    Raises:
+        PackageInvalid: one is no file of the folder, or the kind of artefact does not say what it takes.
+    """
+    named = section(config, "parts", where)
+    if named and kind != "onnx":
+        raise PackageInvalid(f"{where}: parts are opened of kind onnx only, whose files say what they take; not {kind}")
+    parts = {name: folder / str(file) for name, file in named.items()}
+    for name, path in parts.items():
+        if path.parent != folder or not path.is_file():
+            raise PackageInvalid(f"{where}: part {name} is {named[name]!r}, which is not a file of this folder")
+    return parts
+
+
 def file_sha256(path: Path) -> str:
     """Hash a file in pieces; hexadecimal."""
     with path.open("rb") as file:
@@ -113,6 +129,21 @@ def read_class_names(path: Path) -> tuple[str, ...]:
             f"{path}: expected different class names, one a line and no line empty, found {names[:20]}"
         )
     return names
+
+
+def read_characters(path: Path) -> tuple[str, ...]:
+    """What a reader of text may read, one a line, in the order of its classes; a line of one blank is the blank.
+
+    Raises:
+        PackageInvalid: the file cannot be read, or a line is empty or there twice.
+    """
+    try:
+        found = tuple(path.read_bytes().decode("utf-8-sig").removesuffix("\n").replace("\r", "").split("\n"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PackageInvalid(f"{path}: characters cannot be read ({error})") from error
+    if not all(found) or len(set(found)) != len(found):
+        raise PackageInvalid(f"{path}: expected different characters, one a line and no line empty, found {found[:20]}")
+    return found
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -26,15 +26,25 @@ from inference_engine.package_files import (
     file_sha256,
     find_weights,
     hash_files,
+    read_characters,
     read_class_names,
     read_object,
+    read_parts,
 )
 from inference_engine.package_keys import key_warnings
 from inference_engine.recommended import Recommended, parse_recommended
 from inference_engine.requirements import Requirements, package_requirements
 from inference_engine.skeletons import FILE as SKELETONS_FILE
 from inference_engine.skeletons import read_skeletons, reported
-from inference_engine.tasks import classification, keypoints, multi_label
+from inference_engine.tasks import (
+    classification,
+    depth,
+    embedding,
+    keypoints,
+    multi_label,
+    semantic_segmentation,
+    text_ocr,
+)
 from inference_engine.tasks.keypoints import Skeleton
 from inference_engine.weights import check_finite
 
@@ -44,8 +54,16 @@ SCHEMA_VERSION = 1
 
 #: Precisions that a package may declare.
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "unknown")
-#: Tasks whose head is decoded alike whatever the network before it, YOLO's too.
-_CLASSIFIERS = (classification.TASK, multi_label.TASK)
+#: Tasks whose head is decoded alike whatever the network before it, YOLO's too; with their family.
+_BY_TASK = {
+    classification.TASK: "classification",
+    multi_label.TASK: "classification",
+    semantic_segmentation.TASK: "semantic_segmentation",
+    depth.TASK: "depth",
+    embedding.TASK: "embedding",
+}
+#: Tasks without classes: their packages need no `class_names.txt`.
+_NAMELESS = frozenset({depth.TASK, embedding.TASK})
 #: The peer library's names of kinds that are called otherwise here.
 KIND_NAMES = {"hugging-face": "hf", "tensorrt": "trt", "torchscript": "torch-script", "custom": "custom-code"}
 #: What of `inference_config.json` a family applies beyond the input; a package that asks for more is refused.
@@ -54,6 +72,11 @@ FAMILY_APPLIES = {
     "yolo": _DETECTOR_APPLIES,
     "yolo_objectness": _DETECTOR_APPLIES,
     "classification": frozenset({"softmax", "sigmoid", "fused", "class removal"}),
+    "semantic_segmentation": frozenset({"softmax", "sigmoid"}),
+    "depth": frozenset(),
+    "embedding": frozenset(),
+    "text_detection": frozenset(),
+    "text_recognition": frozenset({"softmax", "fused"}),
 }
 
 
@@ -81,6 +104,7 @@ class ModelPackage:
         recommended: thresholds that hold where a call says none.
         skeletons: names and lines of key points, by class id of results; empty where the task has none.
         key_point_places: points that the network gives each box: as many as its class with the most has.
+        parts: artefacts of the same kind beside the weights, by what they are for, such as `text`.
     """
 
     package_id: str
@@ -106,6 +130,12 @@ class ModelPackage:
     recommended: Recommended = field(default=Recommended())
     skeletons: tuple[Skeleton, ...] = ()
     key_point_places: int = 0
+    parts: Mapping[str, Path] = field(default_factory=dict)
+
+    def part(self, name: str) -> ModelPackage:
+        """The package with one of its parts in place of its weights."""
+        path = self.parts[name]
+        return replace(self, weights=path, weights_bytes=path.stat().st_size, parts={})
 
     @property
     def fused_nms(self) -> NmsDefaults | None:
@@ -154,7 +184,7 @@ def read_package(folder: str | os.PathLike[str]) -> ModelPackage:
     architecture, family = _family(config, where)
     weights = find_weights(folder, kind, config.get("weights") and text(config, "weights", where))
     inference = _inference_config(folder, kind)
-    names, network_names = _names(folder, inference)
+    names, network_names = _names_for(text(config, "task_type", where), folder, inference)
     files = _files(folder, config, where)
     package = ModelPackage(
         package_id=_package_id(folder, config),
@@ -176,6 +206,7 @@ def read_package(folder: str | os.PathLike[str]) -> ModelPackage:
         warnings=key_warnings(config, CONFIG_FILE),
         requirements=_requirements(folder, config, kind, where),
         weights_bytes=weights.stat().st_size,
+        parts=read_parts(folder, kind, config, where),
         recommended=parse_recommended(config, names, where),
     )
     _check_applied(package, where)
@@ -290,8 +321,9 @@ def _family(config: Mapping[str, Any], where: str) -> tuple[str, str]:
     named = config.get("family")
     if named is not None:
         return architecture, text(config, "family", where)
-    if config.get("task_type") in _CLASSIFIERS and architecture in ARCHITECTURES:
-        return architecture, "classification"
+    task = config.get("task_type")
+    if architecture in ARCHITECTURES and task in _BY_TASK:
+        return architecture, _BY_TASK[task]
     family = family_of(architecture)
     if family is None:
         raise PackageInvalid(
@@ -323,6 +355,13 @@ def _with_engine_batch(config: InferenceConfig, engine: Mapping[str, Any], where
         max_batch_size=config.max_batch_size
         or optional_count(engine.get("dynamic_batch_size_max"), "dynamic_batch_size_max", where),
     )
+
+
+def _names_for(task: str, folder: Path, config: InferenceConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """As `_names`; readers of text have characters for classes, and some tasks have no classes at all."""
+    if task == text_ocr.TASK:
+        return read_characters(folder / "characters.txt"), ()
+    return ((), ()) if task in _NAMELESS else _names(folder, config)
 
 
 def _names(folder: Path, config: InferenceConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -378,9 +417,9 @@ def _check_applied(package: ModelPackage, where: str) -> None:
 
 def _checked_artefact(package: ModelPackage, declared: set[str]) -> ModelPackage:
     """Look into what can be read without a runtime: its operators, its external data, its numbers."""
-    if package.kind == "onnx":
-        contents = check_onnx(package.weights, declared)
-        package = replace(package, opset=package.opset or contents.opset)
-    relative = package.weights.name
-    check_finite(package.weights, package.files.get(relative, ""))
+    for path in (*package.parts.values(), package.weights):
+        if package.kind == "onnx":
+            contents = check_onnx(path, declared)
+            package = replace(package, opset=package.opset or contents.opset)
+        check_finite(path, package.files.get(path.name, ""))
     return package

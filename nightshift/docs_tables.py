@@ -157,6 +157,29 @@ def package_keys_table() -> str:
     return _rows({**KNOWN_KEYS, **{key: f"(peer library) {said}" for key, said in PEERS_KEYS.items()}}, "key").rstrip()
 
 
+_FAMILIES_HEAD = """# Families
+
+What decodes which task, and how far the test suite proves it on each backend. This page is made from what marked tests
+reached (`python3 dev.py docs --families`); a backend that no test reached shows `-`, which does not say that it fails.
+
+- *loads*: a package opens, and a picture gives a prediction of the task's type;
+- *agrees with reference*: predictions equal those that independent code computes from the same pixels;
+- *accuracy on data*: labelled data give the accuracy that was asked for.
+"""
+
+
+def families_page() -> str:
+    """`docs/families.md`: family x task x backend."""
+    from nightshift.reached import MEANINGS, backends_shown, family_rows, read_reached
+
+    names = backends_shown()
+    lines = [f"| family | task | {' | '.join(names)} |", f"| --- | --- |{' --- |' * len(names)}"]
+    for row in family_rows(read_reached()):
+        told = (MEANINGS[row.levels[name]] if name in row.levels else "-" for name in names)
+        lines.append(f"| `{row.family}` | `{row.task}` | {' | '.join(told)} |")
+    return "\n".join((_FAMILIES_HEAD, *lines, ""))
+
+
 def _classes(module: object) -> Iterator[tuple[str, str]]:
     for _, found in inspect.getmembers(module, inspect.isclass):
         if "code" in vars(found) and issubclass(found, Exception):
@@ -190,6 +213,7 @@ def pages() -> dict[Path, str]:
         **reason_pages(),
         ROOT / "docs/settings.md": settings_page(),
         ROOT / "docs/metrics.md": metrics_page(),
+        ROOT / "docs/families.md": families_page(),
         readme: _with_section(readme.read_text(encoding="utf-8"), "backends", backends_table()),
         packages: _with_section(packages.read_text(encoding="utf-8"), "package keys", package_keys_table()),
     }

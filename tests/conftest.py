@@ -2,7 +2,12 @@
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.fixtures.databases", "tests.fixtures.broker", "tests.fixtures.fleet"]
+pytest_plugins = [
+    "tests.fixtures.databases",
+    "tests.fixtures.broker",
+    "tests.fixtures.fleet",
+    "tests.fixtures.reaching",
+]
 
 #: `pytest --hypothesis-profile nightly`: as many sequences as a night has time for.
 settings.register_profile("nightly", max_examples=3_000)

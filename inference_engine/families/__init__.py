@@ -21,6 +21,20 @@ def known_families() -> tuple[str, ...]:
     return tuple(sorted({*_own_names(), *_registered, *(point.name for point in family_points())}))
 
 
+def own_families() -> tuple[str, ...]:
+    """Names of the families that come with the engine."""
+    return tuple(sorted(_own_names()))
+
+
+def tasks_of(family: str) -> tuple[str, ...]:
+    """Tasks that a family decodes.
+
+    Raises:
+        PackageInvalid: the family is not known.
+    """
+    return tuple(_recipes(family))
+
+
 def register_family(name: str, recipes: Mapping[str, Recipe], architectures: Sequence[str] = ()) -> None:
     """Make a family known in this process.
 

@@ -125,11 +125,11 @@ class DetectThenClassify:
         if not is_number(margin) or not 0 <= margin <= 1:
             raise ParameterInvalid(f"margin must be a number from 0 to 1, found {margin!r}")
         rgb = as_rgb_images(images, input_color_format)
-        found = _checked(self.detector(rgb, input_color_format="rgb", **(detector or {})), Detections, len(rgb))
+        found = checked(self.detector(rgb, input_color_format="rgb", **(detector or {})), Detections, len(rgb))
         cuts = [cut for image, boxes in zip(rgb, found, strict=True) for cut in cut_out(image, boxes.xyxy, margin)]
         # One call for all: the classifier fills its batches across boxes and images. It is not asked about nothing.
         told = self.classifier(cuts, input_color_format="rgb", **(classifier or {})) if cuts else []
-        labels = iter(_checked(told, ClassificationPrediction, len(cuts)))
+        labels = iter(checked(told, ClassificationPrediction, len(cuts)))
         names = tuple(self.classifier.class_names)
         return [_labelled(boxes, labels, names) for boxes in found]
 
@@ -168,7 +168,12 @@ def _span(low: float, high: float, size: int) -> tuple[int, int]:
     return start, max(min(ceil(high), size), start + 1)
 
 
-def _checked(given: Any, kind: type, count: int) -> Sequence[Any]:
+def checked(given: Any, kind: type, count: int) -> Sequence[Any]:
+    """What a model gave, one prediction of its kind a picture.
+
+    Raises:
+        OutputInvalid: it gave something else.
+    """
     if not isinstance(given, list | tuple) or len(given) != count or not all(isinstance(one, kind) for one in given):
         raise OutputInvalid(f"expected {count} predictions of type {kind.__name__}, found {given!r:.200}")
     return given

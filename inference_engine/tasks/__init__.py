@@ -24,6 +24,10 @@ class Prediction(Protocol):
         """JSON-safe, with `task` and `image_hw`."""
         ...
 
+    def draw(self, image: Any) -> Any:
+        """A new picture with the prediction on it: `(H, W, 3)` uint8 RGB in, the same out."""
+        ...
+
 
 @runtime_checkable
 class _WithBlob(Protocol):

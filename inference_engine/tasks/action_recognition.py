@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from inference_engine.recommended import Recommended
 from inference_engine.tasks.parts import parameters, records
+from inference_engine.tasks.parts.drawing import Image, draw_prediction
 from inference_engine.tasks.parts.parameters import ByClass
 
 TASK = "action-recognition"
@@ -96,6 +97,10 @@ class ActionSpans:
     def seconds(self) -> npt.NDArray[np.float64]:
         """`(n, 2)`: where each span begins and ends."""
         return np.stack([self.start_frame, self.end_frame], axis=1) / self.fps
+
+    def draw(self, image: Image) -> Image:
+        """A new picture with this on it; `image` is the picture, `(H, W, 3)` uint8 RGB, or a smaller copy."""
+        return draw_prediction(image, self)
 
     def to_record(self) -> dict[str, Any]:
         """JSON-safe; `from_record` gives the same bits back."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from inference_engine.recommended import Recommended
 from inference_engine.tasks.parts import parameters, records
+from inference_engine.tasks.parts.drawing import Image, draw_prediction
 from inference_engine.tasks.parts.parameters import ByClass
 from inference_engine.tasks.parts.supervising import import_supervision
 
@@ -98,6 +99,10 @@ class ClassificationPrediction:
     def name(self) -> str | None:
         """Name of the best class; None where none is sure enough."""
         return self.class_names[self.class_id[0]] if len(self) else None
+
+    def draw(self, image: Image) -> Image:
+        """A new picture with this on it; `image` is the picture, `(H, W, 3)` uint8 RGB, or a smaller copy."""
+        return draw_prediction(image, self)
 
     def to_record(self) -> dict[str, Any]:
         """JSON-safe; `from_record` gives the same bits back."""

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from drawing.planes import read_plane
 from inference_engine.tasks.parts import blobs, records
+from inference_engine.tasks.parts.drawing import Image, draw_prediction
 from inference_engine.tasks.parts.supervising import import_supervision
 
 TASK = "depth-estimation"
@@ -58,6 +60,10 @@ class DepthMap:
     def _range(self) -> tuple[float, float]:
         return float(self.depth.min()), float(self.depth.max())
 
+    def draw(self, image: Image) -> Image:
+        """A new picture with this on it; `image` is the picture, `(H, W, 3)` uint8 RGB, or a smaller copy."""
+        return draw_prediction(image, self)
+
     def to_record(self) -> dict[str, Any]:
         """JSON-safe: what the blob's steps stand for."""
         low, high = records.numbers(np.asarray(self._range(), dtype=np.float32))
@@ -76,7 +82,7 @@ class DepthMap:
     @classmethod
     def from_record(cls, record: Mapping[str, Any], class_names: Sequence[str], blob: bytes) -> DepthMap:  # noqa: ARG003 (as every task's)
         """The prediction that `to_record` and `to_blob` wrote, to 65,536 steps."""
-        steps = blobs.decode_png(blob, records.image_hw(record))
+        steps = read_plane(blob, records.image_hw(record))
         low, high = record["low"], record["high"]
         depth = (low + steps.astype(np.float64) / _STEPS * (high - low)).astype(np.float32)
         return cls(depth, DepthUnit(record["unit"]))

@@ -13,6 +13,7 @@ from inference_engine.images import Boxes
 from inference_engine.inference_config import NmsDefaults
 from inference_engine.recommended import Recommended
 from inference_engine.tasks.parts import parameters, records
+from inference_engine.tasks.parts.drawing import Image, draw_prediction
 from inference_engine.tasks.parts.parameters import ByClass
 from inference_engine.tasks.parts.supervising import supervision_detections
 
@@ -96,6 +97,10 @@ class Detections:
     def names(self) -> list[str]:
         """The class name of each box."""
         return records.names_of(self.class_id, self.class_names)
+
+    def draw(self, image: Image) -> Image:
+        """A new picture with this on it; `image` is the picture, `(H, W, 3)` uint8 RGB, or a smaller copy."""
+        return draw_prediction(image, self)
 
     def to_record(self) -> dict[str, Any]:
         """JSON-safe; `from_record` gives the same bits back.

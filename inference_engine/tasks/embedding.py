@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from inference_engine.errors import ParameterInvalid
 from inference_engine.tasks.parts import parameters, records
+from inference_engine.tasks.parts.drawing import Image, draw_prediction
 
 TASK = "embedding"
 
@@ -69,6 +70,10 @@ class Embedding:
         return records.same(self, other)
 
     __hash__ = None  # type: ignore[assignment]
+
+    def draw(self, image: Image) -> Image:
+        """A new picture with this on it; `image` is the picture, `(H, W, 3)` uint8 RGB, or a smaller copy."""
+        return draw_prediction(image, self)
 
     def to_record(self) -> dict[str, Any]:
         """JSON-safe: how the blob is to be read."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from inference_engine.images import Boxes
 from inference_engine.masks import InstancesRLEMasks
 from inference_engine.tasks.parts import records
+from inference_engine.tasks.parts.drawing import Image, draw_prediction
 from inference_engine.tasks.parts.supervising import supervision_detections
 
 TASK = "instance-segmentation"
@@ -57,6 +58,10 @@ class InstanceDetections:
     def names(self) -> list[str]:
         """The class name of each instance."""
         return records.names_of(self.class_id, self.class_names)
+
+    def draw(self, image: Image) -> Image:
+        """A new picture with this on it; `image` is the picture, `(H, W, 3)` uint8 RGB, or a smaller copy."""
+        return draw_prediction(image, self)
 
     def to_record(self) -> dict[str, Any]:
         """JSON-safe, masks as COCO's RLE; `from_record` gives the same bits back."""

@@ -13,6 +13,7 @@ from inference_engine.images import Boxes
 from inference_engine.inference_config import NmsDefaults
 from inference_engine.recommended import Recommended
 from inference_engine.tasks.parts import parameters, records
+from inference_engine.tasks.parts.drawing import Image, draw_prediction
 from inference_engine.tasks.parts.parameters import ByClass
 from inference_engine.tasks.parts.supervising import import_supervision
 
@@ -131,6 +132,10 @@ class KeyPoints:
         """`(n, k)`: which points reach the threshold; a place without a point never does."""
         sure = self.key_points_confidence >= np.float32(self.key_points_threshold)
         return sure & (self.key_points_confidence > 0)
+
+    def draw(self, image: Image) -> Image:
+        """A new picture with this on it; `image` is the picture, `(H, W, 3)` uint8 RGB, or a smaller copy."""
+        return draw_prediction(image, self)
 
     def to_record(self) -> dict[str, Any]:
         """JSON-safe; `from_record` gives the same bits back. Names and lines of the points stand in it once."""

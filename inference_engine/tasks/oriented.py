@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from inference_engine.images import Boxes
 from inference_engine.tasks.parts import records
+from inference_engine.tasks.parts.drawing import Image, draw_prediction
 from inference_engine.tasks.parts.supervising import supervision_detections
 
 TASK = "oriented-object-detection"
@@ -69,6 +70,10 @@ class OrientedDetections:
         around = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
         clipped: Boxes = np.clip(around, 0, np.asarray((width, height) * 2, dtype=np.float32))
         return clipped
+
+    def draw(self, image: Image) -> Image:
+        """A new picture with this on it; `image` is the picture, `(H, W, 3)` uint8 RGB, or a smaller copy."""
+        return draw_prediction(image, self)
 
     def to_record(self) -> dict[str, Any]:
         """JSON-safe; `from_record` gives the same bits back. `xyxy` is there for readers of upright boxes."""

@@ -14,6 +14,7 @@ from inference_engine.config_fields import is_number
 from inference_engine.errors import ParameterInvalid
 from inference_engine.masks import InstancesRLEMasks
 from inference_engine.tasks.parts import parameters, records
+from inference_engine.tasks.parts.drawing import Image, draw_prediction
 from inference_engine.tasks.parts.supervising import import_supervision
 
 TASK = "interactive-instance-segmentation"
@@ -124,6 +125,10 @@ class PromptedMasks:
         return records.same(self, other)
 
     __hash__ = None  # type: ignore[assignment]
+
+    def draw(self, image: Image) -> Image:
+        """A new picture with this on it; `image` is the picture, `(H, W, 3)` uint8 RGB, or a smaller copy."""
+        return draw_prediction(image, self)
 
     def to_record(self) -> dict[str, Any]:
         """JSON-safe, masks as COCO's RLE; `from_record` gives the same bits back."""

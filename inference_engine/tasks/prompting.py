@@ -8,6 +8,7 @@ from typing import Any
 
 from inference_engine.errors import ParameterInvalid
 from inference_engine.tasks.parts import parameters, records
+from inference_engine.tasks.parts.drawing import Image, draw_prediction
 
 TASK = "vlm"
 
@@ -66,6 +67,10 @@ class PromptAnswer:
     prompt: str
     image_hw: tuple[int, int]
     is_complete: bool = True
+
+    def draw(self, image: Image) -> Image:
+        """A new picture with this on it; `image` is the picture, `(H, W, 3)` uint8 RGB, or a smaller copy."""
+        return draw_prediction(image, self)
 
     def to_record(self) -> dict[str, Any]:
         """JSON-safe; `from_record` gives the same back."""

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from drawing.planes import read_plane
 from inference_engine.tasks.parts import blobs, parameters, records
+from inference_engine.tasks.parts.drawing import Image, draw_prediction
 from inference_engine.tasks.parts.supervising import import_supervision
 
 TASK = "semantic-segmentation"
@@ -81,6 +83,10 @@ class SemanticSegmentationResult:
         """`(H, W)` float32 in [0, 1]; None where not asked for."""
         return None if self.confidence_255 is None else self.confidence_255.astype(np.float32) / np.float32(255)
 
+    def draw(self, image: Image) -> Image:
+        """A new picture with this on it; `image` is the picture, `(H, W, 3)` uint8 RGB, or a smaller copy."""
+        return draw_prediction(image, self)
+
     def to_record(self) -> dict[str, Any]:
         """JSON-safe: the classes that are there and their pixels; the map itself is the blob."""
         counts = np.bincount(self.segmentation_map.reshape(-1))
@@ -108,7 +114,7 @@ class SemanticSegmentationResult:
         """The prediction that `to_record` and `to_blob` wrote, every pixel the same."""
         height, width = records.image_hw(record)
         is_double = record["with_confidence"]
-        plane = blobs.decode_png(blob, (height * (1 + is_double), width))
+        plane = read_plane(blob, (height * (1 + is_double), width))
         return cls(plane[:height], tuple(class_names), plane[height:].astype(np.uint8) if is_double else None)
 
     def to_supervision(self) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inference_engine.tasks.parts import records
+from inference_engine.tasks.parts.drawing import Image, draw_prediction
 
 TASK = "text-only-ocr"
 
@@ -24,6 +25,10 @@ class RecognizedText:
     text: str
     image_hw: tuple[int, int]
     confidence: float | None = None
+
+    def draw(self, image: Image) -> Image:
+        """A new picture with this on it; `image` is the picture, `(H, W, 3)` uint8 RGB, or a smaller copy."""
+        return draw_prediction(image, self)
 
     def to_record(self) -> dict[str, Any]:
         """JSON-safe; `from_record` gives the same back."""

@@ -120,6 +120,24 @@ def verify(model: str | None, as_json: bool) -> int:
 
 
 @models.command()
+@json_option
+def families(as_json: bool) -> None:
+    """List what decodes which task, and how far tests prove it on each backend."""
+    from nightshift.reached import MEANINGS, backends_shown, family_rows, read_reached
+
+    rows = family_rows(read_reached())
+    if as_json:
+        for row in rows:
+            print_json({"family": row.family, "task": row.task, "levels": dict(row.levels)})
+        return
+    names = backends_shown()
+    cells = [[MEANINGS[row.levels[name]] if name in row.levels else "-" for name in names] for row in rows]
+    print_rows(
+        ("family", "task", *names), [(row.family, row.task, *told) for row, told in zip(rows, cells, strict=True)]
+    )
+
+
+@models.command()
 @click.argument("model")
 @json_option
 def show(model: str, as_json: bool) -> None:

@@ -52,5 +52,6 @@ class Exporter(Protocol):
 
 
 def count_objects(row: ResultRow) -> int:
-    """Boxes of a record; 0 for records without boxes."""
-    return len((row.record or {}).get("xyxy") or ())
+    """Boxes or masks of a record; 0 for records without any."""
+    record = row.record or {}
+    return len(record.get("xyxy") or record.get("masks") or ())

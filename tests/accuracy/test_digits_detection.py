@@ -89,6 +89,7 @@ def map50(model, truth):
     return float(precision.mean())
 
 
+@pytest.mark.reaches("yolo", "object-detection", ("torch", "onnx"), "accurate")
 @pytest.mark.parametrize("package", ["torch-fp32", "onnx-fp32"])
 def test_a_whole_precision_package_finds_the_digits(scores, package):
     assert scores[package] >= 0.95

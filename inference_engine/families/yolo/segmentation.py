@@ -16,8 +16,8 @@ from inference_engine.errors import EngineError, OutputInvalid
 from inference_engine.families.yolo.decoding import Kept, decode_heads
 from inference_engine.images import Boxes, Fit, to_original
 from inference_engine.masks import InstancesRLEMasks
-from inference_engine.opencv import import_cv2
 from inference_engine.packages import ModelPackage
+from inference_engine.planes import at_pixels, plane_step
 from inference_engine.sessions import Tensors
 from inference_engine.tasks.detection import DetectionParams
 from inference_engine.tasks.instance_segmentation import InstanceDetections
@@ -53,8 +53,8 @@ def _instances(
         return OutputInvalid("the model gave prototypes that are not finite numbers for this image")
     xyxy = to_original(kept.boxes, fit)
     planes = _planes(kept.extra, prototypes.astype(np.float32, copy=False))
-    step = tuple(p / n for p, n in zip(prototypes.shape[:0:-1], package.config.network_input.hw[::-1], strict=True))
-    masks = InstancesRLEMasks.from_dense(_masks(planes, xyxy, fit, (step[0], step[1])), fit.original_hw)
+    step = plane_step(prototypes.shape[1:], fit, package.config.network_input)
+    masks = InstancesRLEMasks.from_dense(_masks(planes, xyxy, fit, step), fit.original_hw)
     return InstanceDetections(xyxy, kept.confidence, kept.class_id, masks, fit.original_hw, package.class_names)
 
 
@@ -80,23 +80,6 @@ def _masks(
         # Pixels whose centre lies in the box.
         left, top, right, bottom = np.ceil(box - 0.5).astype(int).tolist()
         if right > left and bottom > top:
-            columns[left:right, top:bottom] = _sampled(plane, (left, top, right, bottom), fit, step).T > 0
+            columns[left:right, top:bottom] = at_pixels(plane, (left, top, right, bottom), fit, step).T > 0
         yield columns.T[None]
         columns[left:right, top:bottom] = False
-
-
-def _sampled(plane: _Planes, region: tuple[int, int, int, int], fit: Fit, step: tuple[float, float]) -> _Planes:
-    """The plane at every pixel of a region of the original image, bilinear between its centres."""
-    cv2 = import_cv2()
-    left, top, right, bottom = region
-    scale = [fit.scale_xy[axis] * step[axis] for axis in (0, 1)]
-    first = [
-        ((corner + 0.5 - fit.offset_xy[axis]) * fit.scale_xy[axis] + fit.pad_xy[axis]) * step[axis] - 0.5
-        for axis, corner in enumerate((left, top))
-    ]
-    back = np.asarray([[scale[0], 0, first[0]], [0, scale[1], first[1]]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    sampled: _Planes = cv2.warpAffine(
-        plane, back, (right - left, bottom - top), flags=flags, borderMode=cv2.BORDER_REPLICATE
-    )
-    return sampled

@@ -64,6 +64,12 @@ def check_names(given: Mapping[str, Any], params: type, what: str) -> None:
         raise ParameterInvalid(f"unknown parameter {unknown[0]!r}; {what} takes {', '.join(known) or 'none'}")
 
 
+def refuse_all(given: Mapping[str, Any], what: str) -> None:
+    """Refuse every parameter: a call of this task has none."""
+    if given:
+        raise ParameterInvalid(f"unknown parameter {min(given)!r}; {what} takes none")
+
+
 def score_params(
     given: Mapping[str, Any], default: float, class_names: Sequence[str], recommended: Recommended
 ) -> dict[str, Any]:

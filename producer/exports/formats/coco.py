@@ -1,4 +1,6 @@
-"""`coco/annotations.json` (COCO object detection, with scores) and `coco/results.json` (a COCO results list).
+"""`coco/annotations.json` (COCO objects, with scores) and `coco/results.json` (a COCO results list).
+
+Masks are run lengths; key points are in both files, and their names and lines in the categories.
 
 Field definitions: https://cocodataset.org/#format-data and #format-results.
 """
@@ -15,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 import msgspec
 
 from producer.errors import ExportFailed
+from producer.exports.annotations import DECIMALS, annotation_shapes, category_points
 from producer.exports.atomic import atomic_file
 from producer.exports.naming import CommonRoot
 from producer.exports.summary import RECORDED, ExportSummary
@@ -25,8 +28,6 @@ if TYPE_CHECKING:
 
     from jobstore.schema import DecisionRow, JobStatus, ResultRow
 
-# Thousandths of a pixel; float32 boxes hold no more.
-_DECIMALS = 3
 _SPOOL_BYTES = 8 << 20
 
 
@@ -66,6 +67,7 @@ class _Parts:
         self._encode = msgspec.json.Encoder().encode
         self._root = CommonRoot()
         self._categories = dict(enumerate(job.class_names or ()))
+        self._points: dict[int, dict[str, Any]] = {}
         self._states: Counter[str] = Counter()
         self.images = 0
         self.objects = 0
@@ -83,28 +85,33 @@ class _Parts:
         height, width = row.record["image_hw"]
         # The name waits for the common root.
         self._files["images"].write(self._encode((row.uri, row.frame, row.idx, width, height)) + b"\n")
-        for box in zip(*(row.record[key] for key in ("xyxy", "confidence", "class_id", "class_name")), strict=True):
-            self._add_box(*box)
+        self._points |= category_points(row.record)
+        columns = (row.record[key] for key in ("xyxy", "confidence", "class_id", "class_name"))
+        for box, shapes in zip(zip(*columns, strict=True), annotation_shapes(row.record), strict=True):
+            self._add_box(box, *shapes)
 
-    def _add_box(self, xyxy: tuple[float, ...], score: float, class_id: int, class_name: str) -> None:
+    def _add_box(self, box: tuple[Any, ...], shared: Mapping[str, Any], more: Mapping[str, Any]) -> None:
+        xyxy, score, class_id, class_name = box
         self._categories.setdefault(class_id, class_name)
-        x, y = round(xyxy[0], _DECIMALS), round(xyxy[1], _DECIMALS)
-        width, height = round(xyxy[2] - x, _DECIMALS), round(xyxy[3] - y, _DECIMALS)
+        x, y = round(xyxy[0], DECIMALS), round(xyxy[1], DECIMALS)
+        width, height = round(xyxy[2] - x, DECIMALS), round(xyxy[3] - y, DECIMALS)
         result = {
             "image_id": self.images,
             "category_id": class_id + 1,
             "bbox": (x, y, width, height),
             "score": round(score, 6),
+            **shared,
         }
-        more = {"id": self.objects + 1, "area": round(width * height, _DECIMALS), "iscrowd": 0, "segmentation": ()}
-        for name, value in (("annotations", {**result, **more}), ("results", result)):
+        annotation = {**result, "id": self.objects + 1, "area": round(width * height, DECIMALS), "iscrowd": 0, **more}
+        for name, value in (("annotations", annotation), ("results", result)):
             self._files[name].write((b",\n" if self.objects else b"") + self._encode(value))
         self.objects += 1
 
     def join(self, output: IO[bytes]) -> None:
         """Write the whole dataset; its images last read back line by line, now that their names are known."""
         categories = [
-            {"id": key + 1, "name": name, "supercategory": ""} for key, name in sorted(self._categories.items())
+            {"id": key + 1, "name": name, "supercategory": "", **self._points.get(key, {})}
+            for key, name in sorted(self._categories.items())
         ]
         output.write(b'{"info":%b,\n"licenses":[],\n' % self._encode(self._info()))
         output.write(b'"categories":%b,\n"images":[\n' % self._encode(categories))

@@ -7,10 +7,11 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 
+from drawing.colours import class_colour
 from producer.errors import ExportFailed
 from producer.exports import exporter
 from producer.exports.formats import previews
-from producer.exports.formats.previews.drawing import class_colour, draw_preview
+from producer.exports.formats.previews.drawing import draw_preview
 
 GATE, YARD = "images/gate/0000.jpg", "images/yard & <co>/0000.jpg"
 
@@ -45,7 +46,7 @@ def test_pictures_keep_their_folders_and_show_boxes(written):
 
     assert gate.shape == (480, 640, 3)
     assert gate.mean() < 100 < yard.mean()
-    assert np.abs(gate[150, 8:14].astype(int) - class_colour(0)).sum(axis=1).min() < 60
+    assert np.abs(gate[150, 8:14].astype(int) - class_colour(0)[::-1]).sum(axis=1).min() < 60
 
 
 def test_the_page_shows_every_picture_with_words_and_without_scripts(written):
@@ -131,10 +132,10 @@ def test_a_large_picture_is_shrunk_with_its_boxes(tmp_path, rows):
     _, data = cv2.imencode(".png", np.full((1500, 2560, 3), 128, np.uint8))
     record = {**rows[0].record, "image_hw": [1500, 2560], "xyxy": [[200, 1000, 2000, 1400]] * 2}
 
-    assert draw_preview(data.tobytes(), record, tmp_path / "a.png") == (750, 1280)
+    assert draw_preview(data.tobytes(), record, None, tmp_path / "a.png") == (750, 1280)
 
     line = read_pixels(tmp_path / "a.png")[600, 95:106].astype(int)
-    assert np.abs(line - class_colour(0)).sum(axis=1).min() < 60
+    assert np.abs(line - class_colour(0)[::-1]).sum(axis=1).min() < 60
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,7 @@ def test_odd_pictures_and_boxes_beyond_the_edge_are_drawn(tmp_path, rows, hw, dr
     _, data = cv2.imencode(".png", np.zeros((*hw, 3), np.uint8))
     record = {**rows[0].record, "image_hw": list(hw), "xyxy": [[-50, -50, 9000, 9000], [3, 3, 3, 3]]}
 
-    draw_preview(data.tobytes(), record, tmp_path / "a.png")
+    draw_preview(data.tobytes(), record, None, tmp_path / "a.png")
 
     assert read_pixels(tmp_path / "a.png").shape[:2] == drawn
 
@@ -157,7 +158,7 @@ def test_an_opencv_without_its_own_font_draws_labels_too(tmp_path, rows, photos,
     monkeypatch.delattr(cv2, "FontFace", raising=False)
     data = (photos / "gate" / "0000.jpg").read_bytes()
 
-    draw_preview(data, {**rows[0].record, "xyxy": [[100, 100, 300, 300]] * 2}, tmp_path / "a.png")
+    draw_preview(data, {**rows[0].record, "xyxy": [[100, 100, 300, 300]] * 2}, None, tmp_path / "a.png")
 
     plate = read_pixels(tmp_path / "a.png")[80:98, 102:180].reshape(-1, 3)
     assert len(np.unique(plate, axis=0)) > 5  # strokes on the plate, with smooth edges
@@ -170,7 +171,61 @@ def test_a_class_has_one_colour_and_neighbours_differ():
     assert all(np.abs(np.subtract(a, b)).sum() > 100 for a, b in itertools.pairwise(colours))
 
 
-def test_a_record_without_boxes_is_shown_as_it_is(tmp_path, job, rows, decisions):
-    bare = dataclasses.replace(rows[0], record={"task": "classification", "image_hw": [480, 640]})
+def test_a_record_of_an_unknown_task_is_shown_as_it_is(tmp_path, job, rows, decisions):
+    bare = dataclasses.replace(rows[0], record={"task": "prophecy", "image_hw": [480, 640]})
 
     assert exporter("previews")(job, [bare], decisions, tmp_path / "out").items == 1
+
+
+LOOKS = {
+    "classification": ({"class_id": [2], "class_name": ["Fußgänger"], "confidence": [0.9]}, (3, 3), class_colour(2)),
+    "instance-segmentation": (
+        {
+            "class_id": [1], "class_name": ["dog"], "confidence": [0.9], "xyxy": [[100, 100, 300, 300]],
+            # 100 columns of nothing; below row 100 of the next 200 columns all is mask.
+            "masks": [{"size": [480, 640], "counts": None}],
+        },
+        (200, 200),
+        None,
+    ),
+    "keypoint-detection": (
+        {
+            "class_id": [0], "class_name": ["cat"], "confidence": [0.9], "xyxy": [[100, 100, 300, 300]],
+            "xy": [[[150, 160], [250, 260]]], "key_points_confidence": [[0.9, 0.8]], "key_points": 2,
+            "key_points_threshold": 0.5, "skeletons": [{"names": ["nose", "tail"], "edges": [[0, 1]]}],
+        },
+        (260, 250),
+        class_colour(1),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task", LOOKS)
+def test_a_job_of_another_task_is_shown_too(tmp_path, job, rows, decisions, task):
+    record, (row, column), colour = LOOKS[task]
+    if "masks" in record:
+        from pycocotools import mask as coco
+
+        dense = np.zeros((480, 640), np.uint8, order="F")
+        dense[100:300, 100:300] = 1
+        record["masks"][0]["counts"] = coco.encode(dense)["counts"].decode()
+        colour = np.asarray(class_colour(1)) * 0.45 + 40 * 0.55
+    shown = dataclasses.replace(rows[0], record={"task": task, "image_hw": [480, 640], **record})
+
+    summary = exporter("previews")(job, [shown], decisions, tmp_path / "out")
+
+    assert not summary.problems
+    assert summary.objects == len(record.get("xyxy", ()))
+    (page,) = Page((summary.path / "index.html").read_text()).pictures
+    pixels = read_pixels(summary.path / unquote(page["src"]))
+    # JPEG keeps colours of small things at half the resolution.
+    assert np.abs(pixels[row, column].astype(int) - np.asarray(colour)[::-1]).max() < 70
+
+
+def test_a_damaged_record_is_listed_and_the_rest_is_shown(tmp_path, job, rows, decisions):
+    broken = dataclasses.replace(rows[0], record={"task": "semantic-segmentation", "image_hw": [480, 640]})
+
+    summary = exporter("previews")(job, [broken, rows[1]], decisions, tmp_path / "out")
+
+    assert summary.items == 1
+    assert "the record cannot be drawn" in summary.problems[0]

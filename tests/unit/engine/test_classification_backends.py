@@ -104,6 +104,7 @@ def expected(module, image):
         return module(cut[None]).softmax(1)[0].numpy()
 
 
+@pytest.mark.reaches("classification", "classification", "{backend}", "agrees")
 @pytest.mark.parametrize("backend", ["onnx", "openvino", "torch"])
 def test_a_backend_gives_the_modules_own_classes(module, packages, images, backend):
     trust = backend == "torch"

@@ -70,6 +70,7 @@ def test_pixels_are_those_of_transformers(made, model, images):
             np.testing.assert_array_equal(tensors["pixel_mask"], found["pixel_mask"].numpy())
 
 
+@pytest.mark.reaches("hf_detection", "object-detection", "hf", "agrees")
 def test_boxes_are_those_of_transformers(made, model, images):
     for image in images:
         _, expected = theirs(made, image)

@@ -42,6 +42,7 @@ def head():
     return np.concatenate([centres, sizes, rng.uniform(0, 1, (60, 3))], axis=1).astype(np.float32)
 
 
+@pytest.mark.reaches("yolo_objectness", "object-detection", "onnx", "agrees")
 @pytest.mark.parametrize("architecture", ["yolov5", "yolov7"])
 def test_boxes_are_those_of_a_decoding_written_apart(write_package, head, architecture):
     model = AutoModel.from_pretrained(write_package(head=head, model_architecture=architecture))

@@ -132,6 +132,7 @@ def write_pose(write_package):
     return write
 
 
+@pytest.mark.reaches("yolo", "keypoint-detection", "{backend}", "agrees")
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
 def test_a_package_names_its_points_and_gives_them_on_every_backend(write_pose, backend):
     model = AutoModel.from_pretrained(write_pose(), backend=backend)

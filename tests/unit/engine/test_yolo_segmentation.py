@@ -204,6 +204,7 @@ def write_segmenter(write_package, names="cat\ndog\n"):
     return folder
 
 
+@pytest.mark.reaches("yolo", "instance-segmentation", "{backend}", "loads")
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
 def test_a_segmenters_package_gives_masks_on_every_backend(write_package, backend):
     model = AutoModel.from_pretrained(

@@ -1,4 +1,4 @@
-"""`previews/`: a sample of the pictures with their boxes drawn, and a page that shows them without JavaScript."""
+"""`previews/`: a sample of the pictures with what was found in them, and a page that shows them without JavaScript."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _draw_all(chosen: _Chosen, folder: Path) -> tuple[list[Figure], list[Failure
         name = chosen.root.relative(row.uri, row.frame)
         file = _free_name(name, taken)
         try:
-            hw = draw_preview(_read(row.uri), row.record or {}, folder / file)
+            hw = draw_preview(_read(row.uri), row.record or {}, row.blob, folder / file)
         except PreviewFailed as error:
             problems.append(Failure(row.uri, "preview_failed", str(error)))
             continue

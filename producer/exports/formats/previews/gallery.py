@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from producer.exports.formats.previews.drawing import class_colour
+from drawing.colours import class_colour
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,7 +113,7 @@ def _legend(job: JobStatus, figures: Sequence[Figure]) -> str:
 def _dot(class_id: int | None) -> str:
     if class_id is None:
         return ""
-    blue, green, red = class_colour(class_id)
+    red, green, blue = class_colour(class_id)
     return f"<i style='background:#{red:02x}{green:02x}{blue:02x}'></i>"
 
 

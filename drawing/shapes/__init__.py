@@ -1,0 +1,1 @@
+"""One module a shape: `draw(canvas, record, blob)` puts it on the canvas."""
