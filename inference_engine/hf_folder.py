@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from inference_engine.errors import PackageInvalid
+from inference_engine.hf_generative import STEPS as GENERATIVE_TYPES
+from inference_engine.hf_generative import package_from_generative
 from inference_engine.inference_config import InferenceConfig, NetworkInput, ResizeMode
 from inference_engine.package_files import read_object
 from inference_engine.packages import ModelPackage, digest_of, file_sha256
@@ -40,12 +42,18 @@ def package_from_hf(folder: Path) -> ModelPackage:
     Raises:
         PackageInvalid: a file is missing, the architecture is not known, or it names code of its own.
     """
-    config, steps = read_object(folder / CONFIG), read_object(folder / PREPROCESSOR)
+    config = read_object(folder / CONFIG)
     model_type = config.get("model_type")
+    if model_type in GENERATIVE_TYPES:
+        return package_from_generative(folder)
+    steps = read_object(folder / PREPROCESSOR)
     if "auto_map" in config or "auto_map" in steps:
         raise PackageInvalid(f"{folder}: `auto_map` names code that comes with the model, which is not run")
     if model_type not in MODEL_TYPES:
-        raise PackageInvalid(f"{folder / CONFIG}: model_type {model_type!r} is not one of {', '.join(MODEL_TYPES)}")
+        raise PackageInvalid(
+            f"{folder / CONFIG}: model_type {model_type!r} is not one of "
+            f"{', '.join((*MODEL_TYPES, *GENERATIVE_TYPES))}"
+        )
     if not (folder / WEIGHTS).is_file():
         raise PackageInvalid(f"{folder}: no {WEIGHTS}; pickled and sharded weights are not read: save it again in one")
     family, task = MODEL_TYPES[model_type]

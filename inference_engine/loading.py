@@ -13,6 +13,8 @@ from inference_engine.custom import load_custom
 from inference_engine.errors import DownloadRefused, NoRunnableBackend, PackageInvalid, ProviderError, SessionFailed
 from inference_engine.families import recipe
 from inference_engine.finding import find, local_package
+from inference_engine.generation import WritingSession
+from inference_engine.generative_model import GenerativeModel
 from inference_engine.machine import Machine, probe_machine
 from inference_engine.model import VisionModel
 from inference_engine.negotiation import BACKEND_ORDER, Candidate, Decision, Offer, Reason, Wishes, negotiate
@@ -121,6 +123,8 @@ def open_candidate(decision: Decision, candidate: Candidate, options: SessionOpt
     wanted = replace(options, precision=candidate.quantization if candidate.is_lowered else None)
     shaped = _rectangular(package) if options.rectangular else package
     session: Session = backend(candidate.backend).open_session(package, candidate.device, wanted)
+    if isinstance(session, WritingSession):
+        return GenerativeModel(shaped, session, made, decision)
     _check_fits(session, package, is_free=options.rectangular)
     check_widths(session.outputs, package)
     return VisionModel(shaped, session, made, decision)

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any
 from inference_engine.backends import installed
 from inference_engine.backends.parts.batches import count_of
 from inference_engine.backends.parts.graph_runner import GraphRunner, TorchCuda
+from inference_engine.backends.parts.hf_loading import load_model
+from inference_engine.backends.parts.hf_writing import HfWritingSession
 from inference_engine.backends.parts.torch_artifacts import DTYPES
 from inference_engine.backends.parts.torch_runs import failures, run_on_cpu, threads_a_run
-from inference_engine.errors import PackageInvalid, SessionFailed
+from inference_engine.errors import SessionFailed
+from inference_engine.generation import WritingSession
 from inference_engine.hf_folder import MASKED
+from inference_engine.hf_generative import FAMILY as GENERATIVE
 from inference_engine.negotiation import Offer
-from inference_engine.sessions import Array, SessionOptions, Tensors, TensorSpec
+from inference_engine.sessions import Array, Session, SessionOptions, Tensors, TensorSpec
 
 if TYPE_CHECKING:
     from inference_engine.machine import Machine
@@ -32,13 +36,15 @@ def probe(machine: Machine) -> Offer:
     return Offer("hf", frozenset({"hf"}), machine.packages.get("transformers"), devices, missing)
 
 
-def switches(package: ModelPackage, device: str) -> tuple[str, ...]:  # noqa: ARG001 (the same for all)
-    """Runs on a GPU may be recorded."""
-    return () if device == "cpu" else ("cuda_graphs",)
+def switches(package: ModelPackage, device: str) -> tuple[str, ...]:
+    """Runs on a GPU may be recorded, but for those of models that write."""
+    return () if device == "cpu" or package.family == GENERATIVE else ("cuda_graphs",)
 
 
-def open_session(package: ModelPackage, device: str, options: SessionOptions) -> HfSession:
+def open_session(package: ModelPackage, device: str, options: SessionOptions) -> Session:
     """Build the architecture that the folder names and fill it from its safetensors file."""
+    if package.family == GENERATIVE:
+        return WritingSession(HfWritingSession(package, device, options))
     return HfSession(package, device, options)
 
 
@@ -56,7 +62,7 @@ class HfSession:
         self._max_batch_size = package.max_batch_size
         self._concurrency = options.concurrency if device == "cpu" else 1
         self._threads = threads_a_run(torch, options)
-        self._module: Any = _load(package, self._dtype).eval().to(self._device)
+        self._module: Any = load_model("AutoModelForObjectDetection", package, self._dtype).to(self._device)
         height, width = package.config.network_input.hw
         pixels = TensorSpec("pixel_values", (None, 3, height, width), "float32")
         mask = (TensorSpec("pixel_mask", (None, height, width), "int64"),) if package.architecture in MASKED else ()
@@ -102,29 +108,3 @@ class HfSession:
         dtypes = [self._dtype, *(self._torch.int64 for _ in self.inputs[1:])]
         cuda = TorchCuda(self._torch, self._device, self._torch.channels_last)
         return GraphRunner(cuda, self._call, dtypes, max_batch_size=self._max_batch_size, graphs=options.cuda_graphs)
-
-
-def _load(package: ModelPackage, dtype: Any) -> Any:
-    from transformers import AutoModelForObjectDetection
-    from transformers.utils import logging
-
-    was_shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
-    try:
-        model, told = AutoModelForObjectDetection.from_pretrained(
-            package.weights.parent,
-            dtype=dtype,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    except Exception as error:
-        raise PackageInvalid(f"{package.weights.parent} is not read by transformers: {error}") from error
-    finally:
-        if was_shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
-    # Where weights are missing, transformers draws random ones and only writes a line to its log.
-    if missing := sorted(told["missing_keys"]):
-        raise PackageInvalid(f"{package.weights} lacks {len(missing)} weights, {', '.join(missing[:3])} ...")
-    return model
