@@ -134,6 +134,8 @@ def _settings(folder: Path, config: Mapping[str, Any], defaults: Mapping[str, An
         raise PackageInvalid(
             f"{folder / PREPROCESSOR}: size is {filled['size']!r}, expected {', '.join(defaults['size'])}"
         )
+    if filled.get("do_center_crop") or filled.get("do_pan_and_scan"):
+        raise PackageInvalid(f"{folder / PREPROCESSOR}: do_center_crop and do_pan_and_scan are not done here; expected false")
     return GenerativeSettings(config, filled, {**steps, **processor})
 
 

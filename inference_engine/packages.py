@@ -254,7 +254,7 @@ def _hf_package(folder: Path, config: Mapping[str, Any], where: str) -> ModelPac
         warnings=key_warnings(config, CONFIG_FILE),
         requirements=_requirements(folder, config, "hf", where),
         recommended=parse_recommended(config, names, where),
-        weights_bytes=found.weights.stat().st_size,
+        weights_bytes=found.weights_bytes or found.weights.stat().st_size,
     )
 
 
