@@ -11,7 +11,7 @@ from typing import Any
 
 from inference_engine.errors import PackageInvalid
 from inference_engine.hf_generative import STEPS as GENERATIVE_TYPES
-from inference_engine.hf_generative import package_from_generative
+from inference_engine.hf_generative import architecture_of, package_from_generative
 from inference_engine.inference_config import InferenceConfig, NetworkInput, ResizeMode
 from inference_engine.package_files import read_object
 from inference_engine.packages import ModelPackage, digest_of, file_sha256
@@ -44,7 +44,7 @@ def package_from_hf(folder: Path) -> ModelPackage:
     """
     config = read_object(folder / CONFIG)
     model_type = config.get("model_type")
-    if model_type in GENERATIVE_TYPES:
+    if architecture_of(config) is not None:
         return package_from_generative(folder)
     steps = read_object(folder / PREPROCESSOR)
     if "auto_map" in config or "auto_map" in steps:

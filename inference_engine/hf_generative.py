@@ -15,7 +15,7 @@ from inference_engine.hf_tokens import TEMPLATES, TOKENIZER, TOKENIZER_CONFIG
 from inference_engine.inference_config import InferenceConfig, NetworkInput
 from inference_engine.package_files import digest_of, file_sha256, read_object
 from inference_engine.packages import ModelPackage
-from inference_engine.tasks import prompting
+from inference_engine.tasks import prompting, text_ocr
 
 FAMILY = "hf_generative"
 CONFIG, WEIGHTS, SHARDS = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -44,7 +44,12 @@ _SPLITS = {
     "max_image_size": {"longest_edge": 364},
     "do_image_splitting": True,
 }
-#: config.json's model_type -> the settings of its image processor; each is tested against transformers itself.
+_PAGE = {
+    "resample": _BILINEAR,
+    "size": {"height": 2560, "width": 1920},
+    "do_align_long_axis": False,
+}
+#: architecture -> the settings of its image processor; each is tested against transformers itself.
 STEPS: Mapping[str, Mapping[str, Any]] = {
     "florence2": _ALWAYS | _CLIP | {"size": {"height": 768, "width": 768}},
     "paligemma": _SIGLIP,
@@ -56,7 +61,21 @@ STEPS: Mapping[str, Mapping[str, Any]] = {
     "qwen2_5_vl": _QWEN,
     "qwen3_vl": _QWEN,
     "glm_ocr": _GLM,
+    "trocr": _ALWAYS | _HALF | {"resample": _BILINEAR, "size": {"height": 384, "width": 384}},
+    "donut": _ALWAYS | _HALF | _PAGE,
 }
+#: The encoder's model_type -> the name of a `vision-encoder-decoder` here, whose two halves have types of their own.
+_BY_ENCODER = {"vit": "trocr", "deit": "trocr", "donut-swin": "donut"}
+_TASKS = {"trocr": text_ocr.TASK}
+
+
+def architecture_of(config: Mapping[str, Any]) -> str | None:
+    """The architecture of a `config.json` by which models that write are told apart here; None for other models."""
+    name = config.get("model_type")
+    if name == "vision-encoder-decoder":
+        encoder = config.get("encoder")
+        name = _BY_ENCODER.get(str(encoder.get("model_type"))) if isinstance(encoder, Mapping) else None
+    return name if name in STEPS else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +107,10 @@ def package_from_generative(folder: Path) -> ModelPackage:
         PackageInvalid: a file is missing, or the weights are quantised in a way that is not read here.
     """
     config = read_object(folder / CONFIG)
-    model_type = config["model_type"]
-    settings = _settings(folder, config, STEPS[model_type])
+    architecture = architecture_of(config)
+    if architecture is None:
+        raise PackageInvalid(f"{folder / CONFIG}: expected one of {', '.join(STEPS)}, found {config.get('model_type')!r}")
+    settings = _settings(folder, config, STEPS[architecture])
     if "quantization_config" in config:
         raise PackageInvalid(
             f"{folder / CONFIG}: quantization_config names weights that are quantised by another library, which is not "
@@ -101,9 +122,9 @@ def package_from_generative(folder: Path) -> ModelPackage:
         package_id=folder.name,
         model_id=folder.name,
         kind="hf",
-        architecture=model_type,
+        architecture=architecture,
         family=FAMILY,
-        task=prompting.TASK,
+        task=_TASKS.get(architecture, prompting.TASK),
         weights=weights,
         quantization=_PRECISIONS.get(str(config.get("dtype") or config.get("torch_dtype")), "unknown"),
         class_names=(),
@@ -111,7 +132,7 @@ def package_from_generative(folder: Path) -> ModelPackage:
         digest=digest_of(hashes),
         files=hashes,
         module=(
-            model_type,
+            architecture,
             {"config": settings.config, "steps": settings.steps, "processor": settings.processor},
         ),
         weights_bytes=sum((folder / name).stat().st_size for name in files if name.endswith(".safetensors")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,9 +58,7 @@ class HfWritingSession:
             with self._torch.inference_mode():
                 found = self._module.generate(**values, do_sample=False, max_new_tokens=options.max_new_tokens,
                                               **self._drawing(options, count))
-            # A decoder alone repeats the prompt; one behind an encoder begins with its own first mark.
-            start = 1 if self._module.config.is_encoder_decoder else values["input_ids"].shape[1]
-            return _ended(found[:, start:].cpu().numpy(), self._ends())
+            return _ended(found[:, self._given(values) :].cpu().numpy(), self._ends())
 
     def close(self) -> None:
         """Drop the module, which frees its memory."""
@@ -79,6 +78,12 @@ class HfWritingSession:
 
         noise = GumbelNoise(self._torch, options.seed, count)
         return {"num_beams": 1, "logits_processor": LogitsProcessorList([noise])}
+
+    def _given(self, values: Mapping[str, Any]) -> int:
+        """Tokens of an answer that were there before: the prompt, or a decoder's own first mark behind an encoder."""
+        if "decoder_input_ids" in values:
+            return int(values["decoder_input_ids"].shape[1])
+        return 1 if self._module.config.is_encoder_decoder else int(values["input_ids"].shape[1])
 
     def _ends(self) -> frozenset[int]:
         found = self._module.generation_config.eos_token_id

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from inference_engine.errors import EngineError, PackageInvalid, ParameterInvalid
+from inference_engine.families.hf_generative import reading
 from inference_engine.families.hf_generative.layouts import LAYOUTS
 from inference_engine.generation import IS_COMPLETE, NONE, TOKENS, GenerationOptions, option_rows
 from inference_engine.hf_generative import settings_of
@@ -21,7 +22,7 @@ from inference_engine.images import Fit, Image
 from inference_engine.model import Recipe
 from inference_engine.packages import ModelPackage
 from inference_engine.sessions import Tensors
-from inference_engine.tasks import prompting
+from inference_engine.tasks import prompting, text_ocr
 from inference_engine.tasks.prompting import PromptAnswer, PromptParams
 
 #: What a model is asked while it is warmed up, and nobody reads.
@@ -61,20 +62,23 @@ def postprocess(
     tokenizer = tokenizer_of(package.weights.parent, package.digest)
     found: list[PromptAnswer | EngineError] = []
     for row, is_complete, fit in zip(outputs[TOKENS], outputs[IS_COMPLETE].tolist(), fits, strict=True):
-        text = tokenizer.decode(_written(row), skip_special_tokens=params.skip_special_tokens)
+        text = tokenizer.decode(reading.written(row), skip_special_tokens=params.skip_special_tokens)
         found.append(PromptAnswer(text, params.prompt, fit.original_hw, is_complete))
     return found
 
 
-def _written(row: Any) -> list[int]:
-    return [token for token in row.tolist() if token != NONE]
+def _prepare(image: Image, package: ModelPackage, params: PromptParams | None) -> tuple[Tensors, Fit]:
+    if package.architecture == reading.DONUT:
+        return reading.prepare_page(image, package, params or _WARM_UP)
+    return prepare(image, package, params)
 
 
 RECIPES = {
     prompting.TASK: Recipe(
-        lambda image, package: prepare(image, package, None),
+        lambda image, package: _prepare(image, package, None),
         postprocess,
         lambda given, _: prompting.prompt_params(given),
-        prepare,
-    )
+        _prepare,
+    ),
+    text_ocr.TASK: reading.LINES,
 }

@@ -152,6 +152,32 @@ def patch_hw(hw: tuple[int, int], steps: Steps) -> tuple[int, int]:
     return new_h, new_w
 
 
+def page(image: Image, steps: Steps) -> Pixels:
+    """A page turned as the canvas lies if the file asks for it, made to fit, in the middle (DonutImageProcessor)."""
+    height, width = _fixed_hw(steps)
+    if steps["do_align_long_axis"] and (height - width) * (image.shape[0] - image.shape[1]) < 0:
+        image = np.ascontiguousarray(np.rot90(image, 3))
+    short, long = min(image.shape[:2]), max(image.shape[:2])
+    edge = min(height, width)
+    other = int(edge * long / short)
+    hw = (edge, other) if image.shape[0] <= image.shape[1] else (other, edge)
+    image = resized(resized(image, hw, steps["resample"]), _thumbnail(hw, (height, width)), steps["resample"])
+    top, left = (height - image.shape[0]) // 2, (width - image.shape[1]) // 2
+    canvas = np.zeros((height, width, 3), dtype=np.uint8)
+    canvas[top : top + image.shape[0], left : left + image.shape[1]] = image
+    return Pixels({"pixel_values": scaled(canvas, steps)[None]})
+
+
+def _thumbnail(hw: tuple[int, int], most_hw: tuple[int, int]) -> tuple[int, int]:
+    """No side longer than allowed, the ratio kept by the longer one."""
+    height, width = min(hw[0], most_hw[0]), min(hw[1], most_hw[1])
+    if (height, width) == hw:
+        return hw
+    if hw[0] > hw[1]:
+        return height, int(hw[1] * height / hw[0])
+    return (int(hw[0] * width / hw[1]), width) if hw[1] > hw[0] else (height, width)
+
+
 def resized(image: Image, hw: tuple[int, int], resample: int) -> Image:
     """Pillow's resize, which smooths where it shrinks, as the weights were trained with."""
     if image.shape[:2] == hw:
