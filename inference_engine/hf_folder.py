@@ -12,6 +12,8 @@ from typing import Any
 from inference_engine.errors import PackageInvalid
 from inference_engine.hf_generative import STEPS as GENERATIVE_TYPES
 from inference_engine.hf_generative import architecture_of, package_from_generative
+from inference_engine.hf_promptable import STEPS as PROMPTABLE_TYPES
+from inference_engine.hf_promptable import package_from_promptable
 from inference_engine.inference_config import InferenceConfig, NetworkInput, ResizeMode
 from inference_engine.package_files import read_object
 from inference_engine.packages import ModelPackage, digest_of, file_sha256
@@ -46,13 +48,15 @@ def package_from_hf(folder: Path) -> ModelPackage:
     model_type = config.get("model_type")
     if architecture_of(config) is not None:
         return package_from_generative(folder)
+    if model_type in PROMPTABLE_TYPES:
+        return package_from_promptable(folder)
     steps = read_object(folder / PREPROCESSOR)
     if "auto_map" in config or "auto_map" in steps:
         raise PackageInvalid(f"{folder}: `auto_map` names code that comes with the model, which is not run")
     if model_type not in MODEL_TYPES:
         raise PackageInvalid(
             f"{folder / CONFIG}: model_type {model_type!r} is not one of "
-            f"{', '.join((*MODEL_TYPES, *GENERATIVE_TYPES))}"
+            f"{', '.join((*MODEL_TYPES, *GENERATIVE_TYPES, *PROMPTABLE_TYPES))}"
         )
     if not (folder / WEIGHTS).is_file():
         raise PackageInvalid(f"{folder}: no {WEIGHTS}; pickled and sharded weights are not read: save it again in one")

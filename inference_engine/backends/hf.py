@@ -9,6 +9,7 @@ from inference_engine.backends import installed
 from inference_engine.backends.parts.batches import count_of
 from inference_engine.backends.parts.graph_runner import GraphRunner, TorchCuda
 from inference_engine.backends.parts.hf_loading import load_model
+from inference_engine.backends.parts.hf_masking import HfMaskSession
 from inference_engine.backends.parts.hf_writing import HfWritingSession
 from inference_engine.backends.parts.torch_artifacts import DTYPES
 from inference_engine.backends.parts.torch_runs import failures, run_on_cpu, threads_a_run
@@ -16,6 +17,7 @@ from inference_engine.errors import SessionFailed
 from inference_engine.generation import WritingSession
 from inference_engine.hf_folder import MASKED
 from inference_engine.hf_generative import FAMILY as GENERATIVE
+from inference_engine.hf_promptable import FAMILY as PROMPTABLE
 from inference_engine.negotiation import Offer
 from inference_engine.sessions import Array, Session, SessionOptions, Tensors, TensorSpec
 
@@ -37,14 +39,16 @@ def probe(machine: Machine) -> Offer:
 
 
 def switches(package: ModelPackage, device: str) -> tuple[str, ...]:
-    """Runs on a GPU may be recorded, but for those of models that write."""
-    return () if device == "cpu" or package.family == GENERATIVE else ("cuda_graphs",)
+    """Runs on a GPU may be recorded, but for those of models that are prompted."""
+    return () if device == "cpu" or package.family in (GENERATIVE, PROMPTABLE) else ("cuda_graphs",)
 
 
 def open_session(package: ModelPackage, device: str, options: SessionOptions) -> Session:
     """Build the architecture that the folder names and fill it from its safetensors file."""
     if package.family == GENERATIVE:
         return WritingSession(HfWritingSession(package, device, options))
+    if package.family == PROMPTABLE:
+        return HfMaskSession(package, device, options)
     return HfSession(package, device, options)
 
 
