@@ -53,7 +53,9 @@ def without_called(decision: Decision) -> Decision | None:
     Models that are only called have no session, and one that is prompted takes as long as its prompt asks for.
     """
     runnable = [c for c in decision.candidates if c.verdict != "rejected"]
-    called = {c.package_id for c in runnable if c.backend == CUSTOM or decision.packages[c.package_id].task in _PROMPTED}
+    called = {
+        c.package_id for c in runnable if c.backend == CUSTOM or decision.packages[c.package_id].task in _PROMPTED
+    }
     if all(c.package_id in called for c in runnable):
         return None
     for package_id in sorted(called):

@@ -80,7 +80,10 @@ class WritingSession:
     """A `GenerativeSession` behind the steps that every model has: rows of equal options are answered together."""
 
     inputs: Sequence[TensorSpec] = ()
-    outputs: Sequence[TensorSpec] = (TensorSpec(TOKENS, (None, None), "int64"), TensorSpec(IS_COMPLETE, (None,), "bool"))
+    outputs: Sequence[TensorSpec] = (
+        TensorSpec(TOKENS, (None, None), "int64"),
+        TensorSpec(IS_COMPLETE, (None,), "bool"),
+    )
 
     def __init__(self, writer: GenerativeSession) -> None:
         self._writer = writer

@@ -109,7 +109,9 @@ def package_from_generative(folder: Path) -> ModelPackage:
     config = read_object(folder / CONFIG)
     architecture = architecture_of(config)
     if architecture is None:
-        raise PackageInvalid(f"{folder / CONFIG}: expected one of {', '.join(STEPS)}, found {config.get('model_type')!r}")
+        raise PackageInvalid(
+            f"{folder / CONFIG}: expected one of {', '.join(STEPS)}, found {config.get('model_type')!r}"
+        )
     settings = _settings(folder, config, STEPS[architecture])
     if "quantization_config" in config:
         raise PackageInvalid(
@@ -156,7 +158,9 @@ def _settings(folder: Path, config: Mapping[str, Any], defaults: Mapping[str, An
             f"{folder / PREPROCESSOR}: size is {filled['size']!r}, expected {', '.join(defaults['size'])}"
         )
     if filled.get("do_center_crop") or filled.get("do_pan_and_scan"):
-        raise PackageInvalid(f"{folder / PREPROCESSOR}: do_center_crop and do_pan_and_scan are not done here; expected false")
+        raise PackageInvalid(
+            f"{folder / PREPROCESSOR}: do_center_crop and do_pan_and_scan are not done here; expected false"
+        )
     return GenerativeSettings(config, filled, {**steps, **processor})
 
 

@@ -60,9 +60,7 @@ def chat_text(folder: Path, digest: str, prompt: str) -> str:
     content = [{"type": "image"}, {"type": "text", "text": prompt}]
     messages = [{"role": "user", "content": content}]
     try:
-        text: str = template.render(
-            messages=messages, add_generation_prompt=True, **special_texts(folder, digest)
-        )
+        text: str = template.render(messages=messages, add_generation_prompt=True, **special_texts(folder, digest))
     except Exception as error:
         raise PackageInvalid(f"{folder}: its chat template raised {type(error).__name__}: {error}") from error
     return text
@@ -76,9 +74,13 @@ def _template(folder: Path, digest: str) -> Any:  # noqa: ARG001 (as tokenizer_o
         raise PackageInvalid(f'{folder} needs `jinja2`: pip install "nightshift[hf]"') from error
     text = next(filter(None, (_template_text(folder / name) for name in TEMPLATES)), None)
     if text is None:
-        raise PackageInvalid(f"{folder}: no chat template in {', '.join(TEMPLATES)}; the model's own prompt is not known")
+        raise PackageInvalid(
+            f"{folder}: no chat template in {', '.join(TEMPLATES)}; the model's own prompt is not known"
+        )
     # Templates are written for these settings and these two names (transformers 5, utils.chat_template_utils).
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
     environment.globals["raise_exception"] = _refuse
     environment.filters["tojson"] = _as_json
     return environment.from_string(text)

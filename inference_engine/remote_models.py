@@ -122,7 +122,11 @@ class RemoteModels:
 def against_reading(package: RemotePackage) -> str:
     """Why the package could not be read once it is here, which is known before it is fetched; empty: nothing."""
     own_config = any(file.name == CONFIG_FILE for file in package.files)
-    known = [*MODEL_TYPES, *GENERATIVE_TYPES, *PROMPTABLE_TYPES, "vision-encoder-decoder"] if package.kind == "hf" else known_architectures()
+    known = (
+        [*MODEL_TYPES, *GENERATIVE_TYPES, *PROMPTABLE_TYPES, "vision-encoder-decoder"]
+        if package.kind == "hf"
+        else known_architectures()
+    )
     is_known = package.architecture in known or (package.kind != "hf" and family_of(package.architecture) is not None)
     return "" if own_config or is_known else f"architecture {package.architecture!r} is not one of {', '.join(known)}"
 

@@ -59,7 +59,9 @@ def _seed(known: Mapping[str, Any]) -> int:
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
         raise ParameterInvalid(f"seed must be a whole number from 0 to 2**63 - 1, found {seed!r}")
     if "seed" in known and known.get("do_sample") is not True:
-        raise ParameterInvalid("a seed changes nothing while the likeliest token is taken: pass do_sample=True, or no seed")
+        raise ParameterInvalid(
+            "a seed changes nothing while the likeliest token is taken: pass do_sample=True, or no seed"
+        )
     return seed
 
 

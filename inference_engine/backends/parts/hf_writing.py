@@ -56,8 +56,9 @@ class HfWritingSession:
             use_threads(self._torch, self._threads)
             values = {name: self._tensor(name, value) for name, value in inputs.items()}
             with self._torch.inference_mode():
-                found = self._module.generate(**values, do_sample=False, max_new_tokens=options.max_new_tokens,
-                                              **self._drawing(options, count))
+                found = self._module.generate(
+                    **values, do_sample=False, max_new_tokens=options.max_new_tokens, **self._drawing(options, count)
+                )
             return _ended(found[:, self._given(values) :].cpu().numpy(), self._ends())
 
     def close(self) -> None:

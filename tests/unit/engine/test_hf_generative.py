@@ -61,7 +61,9 @@ def _square(name, text, **more):
 def _internvl(image, tokenizer, steps):
     made = transformers.GotOcr2ImageProcessorPil(**steps)(image, return_tensors="np")
     parts = "<img>" + "<IMG_CONTEXT>" * 4 * len(made["pixel_values"]) + "</img>\n"
-    return {"pixel_values": made["pixel_values"]}, f"<|im_start|>user\n{parts}{PROMPT}<|im_end|>\n<|im_start|>assistant\n"
+    return {
+        "pixel_values": made["pixel_values"]
+    }, f"<|im_start|>user\n{parts}{PROMPT}<|im_end|>\n<|im_start|>assistant\n"
 
 
 def _splits(name):

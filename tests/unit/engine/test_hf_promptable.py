@@ -23,7 +23,13 @@ PROMPTS = (
     MaskPrompt(((15.0, 20.0),), (0,)),
     MaskPrompt(((9.0, 9.0),), (1,), (1.0, 1.0, 20.0, 30.0)),
 )
-_DECODER = {"hidden_size": 16, "mlp_dim": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "iou_head_hidden_dim": 16}
+_DECODER = {
+    "hidden_size": 16,
+    "mlp_dim": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "iou_head_hidden_dim": 16,
+}
 
 
 def _sam():
@@ -96,7 +102,9 @@ def expected(made, image, prompt):
         pixels = processor(image, return_tensors="pt")["pixel_values"]
     else:
         mean, std = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-        processor = transformers.ViTImageProcessorPil(size={"height": SIDE, "width": SIDE}, image_mean=mean, image_std=std)
+        processor = transformers.ViTImageProcessorPil(
+            size={"height": SIDE, "width": SIDE}, image_mean=mean, image_std=std
+        )
         pixels = processor(image, return_tensors="pt")["pixel_values"]
     ratio = torch.tensor([hw[1] / width, hw[0] / height])
     asked = {}
