@@ -1,4 +1,4 @@
-"""Transformers' SAM and SAM 2: a heavy part that looks at the picture, a light one for each thing that is asked of it."""
+"""Transformers' SAM and SAM 2: a heavy part that looks at the picture, a light one for each thing that is asked."""
 
 from __future__ import annotations
 

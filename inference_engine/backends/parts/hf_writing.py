@@ -92,10 +92,10 @@ class HfWritingSession:
 
 
 class GumbelNoise:
-    """Draws a token by its probability while the likeliest one is taken: the greatest of logit + Gumbel noise is such a
-    draw (Gumbel-max trick, arXiv 1411.0030).
+    """Draws a token by its probability while the likeliest one is taken.
 
-    Each row has a generator of its own, on the CPU, so that its draw is the same on every device and in every batch.
+    The greatest of logit and Gumbel noise together is such a draw (Gumbel-max trick, arXiv 1411.0030). Each row has a
+    generator of its own, on the CPU, so that its draw is the same on every device and in every batch.
     """
 
     def __init__(self, torch: Any, seed: int, rows: int) -> None:
@@ -111,7 +111,7 @@ class GumbelNoise:
 def _ended(tokens: Any, ends: frozenset[int]) -> dict[str, Array]:
     """Cut each row at its end; rows that ended before the longest one are padded by the library."""
     is_end = np.isin(tokens, list(ends))
-    is_complete = is_end.any(axis=1)
+    is_complete = np.asarray(is_end.any(axis=1))
     lengths = np.where(is_complete, is_end.argmax(axis=1), tokens.shape[1])
     kept = np.where(np.arange(tokens.shape[1]) < lengths[:, None], tokens, NONE)
     return {TOKENS: kept.astype(np.int64), IS_COMPLETE: is_complete}

@@ -1,6 +1,6 @@
 """Models that write about a picture, in Hugging Face format: florence2, paligemma, qwen, glm, smolvlm, internvl, gemma.
 
-`layouts.py` says by architecture how a picture and a prompt become one row of tokens, `pixels.py` how the picture is cut.
+`layouts.py` says by architecture how a picture and a prompt become one row of tokens, `pixels.py` how pictures are cut.
 A row is as long as its picture and prompt make it; only rows of equal shapes share a batch, so that nothing is padded
 and an answer is the same alone and in a batch.
 """
@@ -8,14 +8,13 @@ and an answer is the same alone and in a batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from inference_engine.errors import EngineError, PackageInvalid, ParameterInvalid
 from inference_engine.families.hf_generative import reading
 from inference_engine.families.hf_generative.layouts import LAYOUTS
-from inference_engine.generation import IS_COMPLETE, NONE, TOKENS, GenerationOptions, option_rows
+from inference_engine.generation import IS_COMPLETE, TOKENS, GenerationOptions, option_rows
 from inference_engine.hf_generative import settings_of
 from inference_engine.hf_tokens import tokenizer_of
 from inference_engine.images import Fit, Image

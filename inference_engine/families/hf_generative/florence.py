@@ -1,4 +1,4 @@
-"""Florence-2's own words: a prompt that names a task is asked in words, and answers hold places as `<loc_0>` to `<loc_999>`.
+"""Florence-2's own words: a task is asked in words, and answers hold places as `<loc_0>` to `<loc_999>`.
 
 Tasks, words and the reading of answers are those of transformers' `Florence2Processor` (transformers 5); a place is the
 middle of one of a thousand equal steps along each side of the picture.
