@@ -123,7 +123,7 @@ def open_candidate(decision: Decision, candidate: Candidate, options: SessionOpt
     session: Session = backend(candidate.backend).open_session(package, candidate.device, wanted)
     _check_fits(session, package, is_free=options.rectangular)
     check_widths(session.outputs, package)
-    return VisionModel(shaped, session, made, decision)
+    return (made.model or VisionModel)(shaped, session, made, decision)
 
 
 def switches(candidate: Candidate, package: ModelPackage) -> tuple[str, ...]:
@@ -164,8 +164,8 @@ def _check_fits(session: Session, package: ModelPackage, *, is_free: bool) -> No
         is_free: its height and width must be free, whatever the file says that the configuration promises.
     """
     wanted = (package.static_batch_size, 3, *package.config.network_input.hw)
-    # A mask beside the picture has no channels.
-    found = [spec.shape for spec in session.inputs if len(spec.shape) != 3]
+    # A mask beside the picture has no channels, and words have two axes.
+    found = [spec.shape for spec in session.inputs if len(spec.shape) == 4]
     if len(found) != 1 or len(found[0]) != 4 or not all(map(_agrees, found[0], wanted)):
         session.close()
         raise PackageInvalid(

@@ -15,7 +15,7 @@ from inference_engine.cache.packages import Fetch, PackageCache
 from inference_engine.cache.upkeep import prune
 from inference_engine.downloads import Download, download
 from inference_engine.errors import DownloadRefused, ModelNotFound, ProviderUnavailable
-from inference_engine.hf_folder import MODEL_TYPES
+from inference_engine.hf_architectures import MODEL_TYPES
 from inference_engine.packages import CONFIG_FILE, ModelPackage, read_package
 from inference_engine.providers import FoundModel, ProviderOptions, provider
 from inference_engine.remote_packages import RemoteFile, RemotePackage

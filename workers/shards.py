@@ -187,7 +187,7 @@ class ShardRun:
         try:
             data = _timed(timings, "fetch", self._runtime.media.read, item.uri)
             image = _timed(timings, "decode", decode_image, data, self._runtime.limits)
-            tensors, fit = _timed(timings, "preprocess", self._loaded.model.preprocess, image)
+            tensors, fit = _timed(timings, "preprocess", self._loaded.model.preprocess, image, self._params)
             started = time.perf_counter()
             future = self._loaded.batcher.submit(tensors)
         except Exception as error:  # noqa: BLE001 (the one place that turns what one item raises into its outcome)
