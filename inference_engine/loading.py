@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,28 +13,18 @@ from inference_engine.custom import load_custom
 from inference_engine.errors import DownloadRefused, NoRunnableBackend, PackageInvalid, ProviderError, SessionFailed
 from inference_engine.families import recipe
 from inference_engine.finding import find, local_package
-from inference_engine.generative_model import GenerativeModel
 from inference_engine.machine import Machine, probe_machine
 from inference_engine.model import VisionModel
 from inference_engine.negotiation import BACKEND_ORDER, Candidate, Decision, Offer, Reason, Wishes, negotiate
 from inference_engine.network_input import rectangular
 from inference_engine.packages import ModelPackage
-from inference_engine.promptable_model import PromptableModel
 from inference_engine.providers import ProviderOptions
 from inference_engine.remote_packages import RemotePackage
 from inference_engine.sessions import Session, SessionOptions
-from inference_engine.tasks import promptable_segmentation, prompting, text_ocr
 from inference_engine.widths import check_widths
 
 #: What opens packages with their own Python; they need no runtime that we know of.
 CUSTOM = "custom-code"
-
-#: Tasks whose sessions take what their recipe makes, whatever its size, and whose models have more than a call.
-_PROMPTED: Mapping[str, type[VisionModel]] = {
-    prompting.TASK: GenerativeModel,
-    promptable_segmentation.TASK: PromptableModel,
-    text_ocr.TASK: VisionModel,
-}
 
 logger = logging.getLogger(__name__)
 
@@ -131,11 +121,10 @@ def open_candidate(decision: Decision, candidate: Candidate, options: SessionOpt
     wanted = replace(options, precision=candidate.quantization if candidate.is_lowered else None)
     shaped = _rectangular(package) if options.rectangular else package
     session: Session = backend(candidate.backend).open_session(package, candidate.device, wanted)
-    if (kind := _PROMPTED.get(package.task)) is not None:
-        return kind(shaped, session, made, decision)
-    _check_fits(session, package, is_free=options.rectangular)
+    if session.inputs:  # none where a recipe's tensors follow each picture, as those of models that write
+        _check_fits(session, package, is_free=options.rectangular)
     check_widths(session.outputs, package)
-    return VisionModel(shaped, session, made, decision)
+    return (made.model or VisionModel)(shaped, session, made, decision)
 
 
 def switches(candidate: Candidate, package: ModelPackage) -> tuple[str, ...]:
@@ -176,8 +165,8 @@ def _check_fits(session: Session, package: ModelPackage, *, is_free: bool) -> No
         is_free: its height and width must be free, whatever the file says that the configuration promises.
     """
     wanted = (package.static_batch_size, 3, *package.config.network_input.hw)
-    # A mask beside the picture has no channels.
-    found = [spec.shape for spec in session.inputs if len(spec.shape) != 3]
+    # A mask beside the picture has no channels, and words have two axes.
+    found = [spec.shape for spec in session.inputs if len(spec.shape) == 4]
     if len(found) != 1 or len(found[0]) != 4 or not all(map(_agrees, found[0], wanted)):
         session.close()
         raise PackageInvalid(

@@ -27,12 +27,14 @@ class Recipe:
         check_params: what a caller passed -> the task's params, or ParameterInvalid.
         prepare: instead of `preprocess`, for tasks of which the parameters go into the network too, such as a prompt;
             its tensors have the session's own names. Params are None where a model is only warmed up.
+        model: makes the model, as `VisionModel` is made, where a task's behaviour has more methods; None: that.
     """
 
     preprocess: Callable[[Image, ModelPackage], tuple[Tensors, Fit]]
     postprocess: Callable[[Tensors, Sequence[Fit], ModelPackage, Any], list[Any]]
     check_params: Callable[[Mapping[str, Any], ModelPackage], Any]
     prepare: Callable[[Image, ModelPackage, Any], tuple[Tensors, Fit]] | None = None
+    model: Callable[..., VisionModel] | None = None
 
 
 def fitted(image: Image, package: ModelPackage) -> tuple[Tensors, Fit]:

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from inference_engine.errors import InputInvalid
-from inference_engine.families.hf_promptable import prompt_tensors
 from inference_engine.images import Fit
+from inference_engine.mask_prompts import prompt_tensors
 from inference_engine.model import VisionModel
 from inference_engine.sessions import Tensors
 from inference_engine.tasks.promptable_segmentation import MaskPrompt, PromptedMasks

@@ -15,7 +15,7 @@ from inference_engine.cache.packages import Fetch, PackageCache
 from inference_engine.cache.upkeep import prune
 from inference_engine.downloads import Download, download
 from inference_engine.errors import DownloadRefused, ModelNotFound, ProviderUnavailable
-from inference_engine.hf_folder import MODEL_TYPES
+from inference_engine.hf_architectures import MODEL_TYPES
 from inference_engine.hf_generative import STEPS as GENERATIVE_TYPES
 from inference_engine.hf_promptable import STEPS as PROMPTABLE_TYPES
 from inference_engine.packages import CONFIG_FILE, ModelPackage, read_package

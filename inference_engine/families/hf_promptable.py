@@ -17,24 +17,15 @@ from inference_engine.errors import EngineError, OutputInvalid
 from inference_engine.families.hf_generative.pixels import resized, scaled
 from inference_engine.hf_promptable import steps_of
 from inference_engine.images import Fit, Image
+from inference_engine.mask_prompts import MASKS, SCORES, groups, prompt_tensors
 from inference_engine.masks import InstancesRLEMasks
 from inference_engine.model import Recipe
 from inference_engine.opencv import import_cv2
 from inference_engine.packages import ModelPackage
+from inference_engine.promptable_model import PromptableModel
 from inference_engine.sessions import Tensors
 from inference_engine.tasks import promptable_segmentation
-from inference_engine.tasks.promptable_segmentation import MaskPrompt, PromptedMasks, PromptedMasksParams
-
-#: Names of tensors, by group of objects that are shown alike.
-POINTS, LABELS, BOXES, MASKS, SCORES = "points", "labels", "boxes", "masks", "scores"
-
-
-def groups(prompts: Sequence[MaskPrompt]) -> list[list[int]]:
-    """Indices of prompts by how they show their object: the number of points, and a box or none."""
-    found: dict[tuple[int, bool], list[int]] = {}
-    for index, prompt in enumerate(prompts):
-        found.setdefault((len(prompt.points), prompt.box is not None), []).append(index)
-    return list(found.values())
+from inference_engine.tasks.promptable_segmentation import PromptedMasks, PromptedMasksParams
 
 
 def canvas(image: Image, package: ModelPackage) -> tuple[Tensors, Fit]:
@@ -60,21 +51,6 @@ def prepare(image: Image, package: ModelPackage, params: PromptedMasksParams | N
     """The picture and what shows its objects; the picture alone where a model is warmed up."""
     tensors, fit = canvas(image, package)
     return {**tensors, **(prompt_tensors(params.prompts, fit) if params else {})}, fit
-
-
-def prompt_tensors(prompts: Sequence[MaskPrompt], fit: Fit) -> dict[str, npt.NDArray[Any]]:
-    """Points `(1, objects, points, 2)`, their labels, and boxes `(1, objects, 4)`, in pixels of the canvas."""
-    scale = np.asarray(fit.scale_xy, dtype=np.float32)
-    found: dict[str, npt.NDArray[Any]] = {}
-    for number, indices in enumerate(groups(prompts)):
-        chosen = [prompts[index] for index in indices]
-        if chosen[0].points:
-            found[f"{POINTS}_{number}"] = np.asarray([[p.points for p in chosen]], dtype=np.float32) * scale
-            found[f"{LABELS}_{number}"] = np.asarray([[p.labels for p in chosen]], dtype=np.int64)
-        if chosen[0].box is not None:
-            corners = np.asarray([[p.box for p in chosen]], dtype=np.float32)
-            found[f"{BOXES}_{number}"] = corners * np.tile(scale, 2)
-    return found
 
 
 def postprocess(
@@ -122,6 +98,10 @@ def _enlarged(low: npt.NDArray[Any], fit: Fit, package: ModelPackage) -> npt.NDA
 
 RECIPES = {
     promptable_segmentation.TASK: Recipe(
-        canvas, postprocess, lambda given, _: promptable_segmentation.prompted_masks_params(given), prepare
+        canvas,
+        postprocess,
+        lambda given, _: promptable_segmentation.prompted_masks_params(given),
+        prepare,
+        PromptableModel,
     )
 }

@@ -15,6 +15,7 @@ from inference_engine.errors import EngineError, PackageInvalid, ParameterInvali
 from inference_engine.families.hf_generative import reading
 from inference_engine.families.hf_generative.layouts import LAYOUTS
 from inference_engine.generation import IS_COMPLETE, TOKENS, GenerationOptions, option_rows
+from inference_engine.generative_model import GenerativeModel
 from inference_engine.hf_generative import settings_of
 from inference_engine.hf_tokens import tokenizer_of
 from inference_engine.images import Fit, Image
@@ -78,6 +79,7 @@ RECIPES = {
         postprocess,
         lambda given, _: prompting.prompt_params(given),
         _prepare,
+        GenerativeModel,
     ),
     text_ocr.TASK: reading.LINES,
 }
