@@ -19,7 +19,10 @@ from inference_engine.model import Recipe, VisionModel
 from inference_engine.negotiation import Decision, Reason
 from inference_engine.packages import ModelPackage
 from inference_engine.sessions import Array, SessionOptions, Tensors, TensorSpec
+from inference_engine.tasks import promptable_segmentation, prompting
 
+#: Tasks that do nothing without a prompt, of which a measurement has none.
+_PROMPTED = frozenset({prompting.TASK, promptable_segmentation.TASK})
 _PICTURES = TensorSpec("images", (None, None, None, 3), "uint8")
 
 
@@ -45,13 +48,18 @@ def open_vision_model(decision: Decision, options: SessionOptions) -> VisionMode
 
 
 def without_called(decision: Decision) -> Decision | None:
-    """The decision without models that are only called, which have no session to measure; None where all are such."""
+    """The decision without what cannot be measured; None where all are such.
+
+    Models that are only called have no session, and one that is prompted takes as long as its prompt asks for.
+    """
     runnable = [c for c in decision.candidates if c.verdict != "rejected"]
-    called = {c.package_id for c in runnable if c.backend == CUSTOM}
+    called = {
+        c.package_id for c in runnable if c.backend == CUSTOM or decision.packages[c.package_id].task in _PROMPTED
+    }
     if all(c.package_id in called for c in runnable):
         return None
     for package_id in sorted(called):
-        reason = Reason("not_measured", "a model that is only called has no session to measure")
+        reason = Reason("not_measured", "a model that is only called or prompted is not measured")
         decision = decision.without_package(package_id, reason)
     return decision
 

@@ -121,7 +121,8 @@ def open_candidate(decision: Decision, candidate: Candidate, options: SessionOpt
     wanted = replace(options, precision=candidate.quantization if candidate.is_lowered else None)
     shaped = _rectangular(package) if options.rectangular else package
     session: Session = backend(candidate.backend).open_session(package, candidate.device, wanted)
-    _check_fits(session, package, is_free=options.rectangular)
+    if session.inputs:  # none where a recipe's tensors follow each picture, as those of models that write
+        _check_fits(session, package, is_free=options.rectangular)
     check_widths(session.outputs, package)
     parts = {
         name: backend(candidate.backend).open_session(package.part(name), candidate.device, wanted)
@@ -168,8 +169,8 @@ def _check_fits(session: Session, package: ModelPackage, *, is_free: bool) -> No
         is_free: its height and width must be free, whatever the file says that the configuration promises.
     """
     wanted = (package.static_batch_size, 3, *package.config.network_input.hw)
-    # A mask beside the picture has no channels.
-    found = [spec.shape for spec in session.inputs if len(spec.shape) != 3]
+    # A mask beside the picture has no channels, and words have two axes.
+    found = [spec.shape for spec in session.inputs if len(spec.shape) == 4]
     if len(found) != 1 or len(found[0]) != 4 or not all(map(_agrees, found[0], wanted)):
         session.close()
         raise PackageInvalid(

@@ -26,12 +26,15 @@ class Recipe:
         postprocess: outputs of one batch, the fits of its images, params -> one prediction an image; an image whose
             outputs cannot be right has an `EngineError` in its place, so that its neighbours keep theirs.
         check_params: what a caller passed -> the task's params, or ParameterInvalid.
+        prepare: instead of `preprocess`, for tasks of which the parameters go into the network too, such as a prompt;
+            its tensors have the session's own names. Params are None where a model is only warmed up.
         model: makes the model, as `VisionModel` is made, where a task's behaviour has more methods; None: that.
     """
 
     preprocess: Callable[[Image, ModelPackage], tuple[Tensors, Fit]]
     postprocess: Callable[[Tensors, Sequence[Fit], ModelPackage, Any], list[Any]]
     check_params: Callable[[Mapping[str, Any], ModelPackage], Any]
+    prepare: Callable[[Image, ModelPackage, Any], tuple[Tensors, Fit]] | None = None
     model: Callable[..., VisionModel] | None = None
 
 
@@ -81,8 +84,14 @@ class VisionModel:
         """Check a caller's parameters once; what comes back goes into `postprocess`."""
         return self._recipe.check_params(given, self.package)
 
-    def preprocess(self, image: Image) -> tuple[Tensors, Fit]:
-        """One image `(H, W, 3)` uint8 RGB to the session's input tensors `(1, ...)`."""
+    def preprocess(self, image: Image, params: Any = None) -> tuple[Tensors, Fit]:
+        """One image `(H, W, 3)` uint8 RGB to the session's input tensors `(1, ...)`.
+
+        Args:
+            params: of `check_params`; None where the outputs are not looked at, as when a model is warmed up.
+        """
+        if self._recipe.prepare is not None:
+            return self._recipe.prepare(image, self.package, params)
         tensors, fit = self._recipe.preprocess(image, self.package)
         return dict(zip(self._input_names, tensors.values(), strict=True)), fit
 
@@ -111,7 +120,7 @@ class VisionModel:
         checked = self.check_params(params)
         rgb = as_rgb_images(images, input_color_format)
         predictions: dict[int, Any] = {}
-        for batch in _batches(map(self.preprocess, rgb), self.batch_size):
+        for batch in _batches((self.preprocess(image, checked) for image in rgb), self.batch_size):
             outputs = self.forward(join_tensors([tensors for _, tensors, _ in batch]))
             found = self.postprocess(outputs, [fit for _, _, fit in batch], checked)
             predictions |= zip((index for index, _, _ in batch), found, strict=True)

@@ -257,8 +257,8 @@ def _hf_package(folder: Path, config: Mapping[str, Any], where: str) -> ModelPac
     """A folder in Hugging Face format with our configuration beside: that names it, and may rename its classes."""
     from inference_engine.hf_folder import package_from_hf
 
-    found = package_from_hf(folder)
     declared = text(config, "model_architecture", where), text(config, "task_type", where)
+    found = package_from_hf(folder, declared[1])
     if declared != (found.architecture, found.task):
         raise PackageInvalid(
             f"{where}: model_architecture and task_type are {declared}, config.json says "
@@ -285,7 +285,7 @@ def _hf_package(folder: Path, config: Mapping[str, Any], where: str) -> ModelPac
         warnings=key_warnings(config, CONFIG_FILE),
         requirements=_requirements(folder, config, "hf", where),
         recommended=parse_recommended(config, names, where),
-        weights_bytes=found.weights.stat().st_size,
+        weights_bytes=found.weights_bytes or found.weights.stat().st_size,
     )
 
 

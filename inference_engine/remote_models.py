@@ -15,7 +15,9 @@ from inference_engine.cache.packages import Fetch, PackageCache
 from inference_engine.cache.upkeep import prune
 from inference_engine.downloads import Download, download
 from inference_engine.errors import DownloadRefused, ModelNotFound, ProviderUnavailable
-from inference_engine.hf_folder import MODEL_TYPES
+from inference_engine.hf_architectures import MODEL_TYPES
+from inference_engine.hf_generative import STEPS as GENERATIVE_TYPES
+from inference_engine.hf_promptable import STEPS as PROMPTABLE_TYPES
 from inference_engine.packages import CONFIG_FILE, ModelPackage, read_package
 from inference_engine.providers import FoundModel, ProviderOptions, provider
 from inference_engine.remote_packages import RemoteFile, RemotePackage
@@ -120,7 +122,11 @@ class RemoteModels:
 def against_reading(package: RemotePackage) -> str:
     """Why the package could not be read once it is here, which is known before it is fetched; empty: nothing."""
     own_config = any(file.name == CONFIG_FILE for file in package.files)
-    known = list(MODEL_TYPES) if package.kind == "hf" else known_architectures()
+    known = (
+        [*MODEL_TYPES, *GENERATIVE_TYPES, *PROMPTABLE_TYPES, "vision-encoder-decoder"]
+        if package.kind == "hf"
+        else known_architectures()
+    )
     is_known = package.architecture in known or (package.kind != "hf" and family_of(package.architecture) is not None)
     return "" if own_config or is_known else f"architecture {package.architecture!r} is not one of {', '.join(known)}"
 

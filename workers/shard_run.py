@@ -152,7 +152,7 @@ class ShardRun:
         try:
             data = flight.timed("fetch", self._runtime.media.read, flight.item.uri)
             image = flight.timed("decode", decode_image, data, self._runtime.limits)
-            tensors, fit = flight.timed("preprocess", self._loaded.model.preprocess, image)
+            tensors, fit = flight.timed("preprocess", self._loaded.model.preprocess, image, self._params)
             started = time.monotonic()
             future = self._loaded.batcher.submit(tensors, flight, alone=self._is_suspect)
         except Exception as error:  # noqa: BLE001 (the one place that turns what one item raises into its outcome)

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from inference_engine.backends import installed
 from inference_engine.backends.parts.batches import count_of
 from inference_engine.backends.parts.graph_runner import GraphRunner, TorchCuda
+from inference_engine.backends.parts.hf_loading import load_model
+from inference_engine.backends.parts.hf_masking import HfMaskSession
+from inference_engine.backends.parts.hf_texts import TextSide
+from inference_engine.backends.parts.hf_writing import HfWritingSession
 from inference_engine.backends.parts.torch_artifacts import DTYPES
 from inference_engine.backends.parts.torch_runs import failures, run_on_cpu, threads_a_run
-from inference_engine.errors import PackageInvalid, SessionFailed
-from inference_engine.hf_folder import MASKED
+from inference_engine.errors import SessionFailed
+from inference_engine.generation import WritingSession
+from inference_engine.hf_architectures import MASK, PIXELS, TEXTS
+from inference_engine.hf_folder import settings_of
+from inference_engine.hf_generative import FAMILY as GENERATIVE
+from inference_engine.hf_promptable import FAMILY as PROMPTABLE
 from inference_engine.negotiation import Offer
-from inference_engine.sessions import Array, SessionOptions, Tensors, TensorSpec
+from inference_engine.sessions import Array, Session, SessionOptions, Tensors, TensorSpec
 
 if TYPE_CHECKING:
     from inference_engine.machine import Machine
     from inference_engine.packages import ModelPackage
 
 _HINT = 'pip install "nightshift[hf]"'
-#: What a detector of this library gives; the family decodes them by name.
-OUTPUTS = ("logits", "pred_boxes")
 
 
 def probe(machine: Machine) -> Offer:
@@ -32,13 +42,17 @@ def probe(machine: Machine) -> Offer:
     return Offer("hf", frozenset({"hf"}), machine.packages.get("transformers"), devices, missing)
 
 
-def switches(package: ModelPackage, device: str) -> tuple[str, ...]:  # noqa: ARG001 (the same for all)
-    """Runs on a GPU may be recorded."""
-    return () if device == "cpu" else ("cuda_graphs",)
+def switches(package: ModelPackage, device: str) -> tuple[str, ...]:
+    """Runs on a GPU may be recorded, but for those of models that are prompted."""
+    return () if device == "cpu" or package.family in (GENERATIVE, PROMPTABLE) else ("cuda_graphs",)
 
 
-def open_session(package: ModelPackage, device: str, options: SessionOptions) -> HfSession:
+def open_session(package: ModelPackage, device: str, options: SessionOptions) -> Session:
     """Build the architecture that the folder names and fill it from its safetensors file."""
+    if package.family == GENERATIVE:
+        return WritingSession(HfWritingSession(package, device, options))
+    if package.family == PROMPTABLE:
+        return HfMaskSession(package, device, options)
     return HfSession(package, device, options)
 
 
@@ -56,13 +70,19 @@ class HfSession:
         self._max_batch_size = package.max_batch_size
         self._concurrency = options.concurrency if device == "cpu" else 1
         self._threads = threads_a_run(torch, options)
-        self._module: Any = _load(package, self._dtype).eval().to(self._device)
-        height, width = package.config.network_input.hw
-        pixels = TensorSpec("pixel_values", (None, 3, height, width), "float32")
-        mask = (TensorSpec("pixel_mask", (None, height, width), "int64"),) if package.architecture in MASKED else ()
-        self.inputs = (pixels, *mask)
-        self.outputs = tuple(TensorSpec(name, (None, None, None), "float32") for name in OUTPUTS)
-        self._runner = self._graph_runner(options) if device != "cpu" else None
+        self._row = settings_of(package).row
+        self._module: Any = load_model(self._row.auto_class, package, self._dtype).to(self._device)
+        self._texts = TextSide(package, self._row.texts, self._module.config) if self._row.texts else None
+        network = package.config.network_input
+        height, width = (None, None) if network.is_dynamic else network.hw
+        self.inputs = [TensorSpec(PIXELS, (None, 3, height, width), "float32")]
+        if self._row.is_masked:
+            self.inputs.append(TensorSpec(MASK, (None, height, width), "int64"))
+        self._seeking = self._texts if self._row.family == "hf_zero_shot" else None
+        if self._seeking:
+            self.inputs.append(TensorSpec(TEXTS, (None, None), "str"))
+        self.outputs = tuple(TensorSpec(name, (None, None, None), "float32") for name in self._row.outputs)
+        self._runner = self._graph_runner(options) if device != "cpu" and not self._seeking else None
 
     @property
     def max_batch_size(self) -> int:
@@ -80,13 +100,27 @@ class HfSession:
             raise SessionFailed("the session is closed; open the model again")
         count = count_of(inputs)
         with failures(self._torch, f"transformers on {self._device}, batch of {count}"):
-            values = [self._torch.from_numpy(inputs[spec.name]) for spec in self.inputs]
+            values = [self._torch.from_numpy(inputs[spec.name]) for spec in self.inputs if spec.name != TEXTS]
             if self._runner:
                 arrays = self._runner.run(values)
             else:
                 cast = [values[0].to(self._dtype), *values[1:]]
-                arrays = run_on_cpu(self._torch, self._threads, self._call, cast)
-        return dict(zip(OUTPUTS, arrays, strict=True))
+                call = partial(self._call_with_texts, self._seeking, inputs[TEXTS]) if self._seeking else self._call
+                arrays = run_on_cpu(self._torch, self._threads, call, cast)
+        return dict(zip(self._row.outputs, arrays, strict=True))
+
+    def embed_texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """One vector a text `(m, d)`, of an architecture that has a part for texts.
+
+        Raises:
+            OutOfMemory, SessionFailed: as `run`, or the architecture has no such part.
+        """
+        if self._module is None or self._texts is None:
+            raise SessionFailed("the session is closed, or its architecture takes no texts")
+        with failures(self._torch, f"transformers on {self._device}, {len(texts)} texts"):
+            encoded = self._texts.encode(np.asarray([texts])).tensors
+            (found,) = run_on_cpu(self._torch, self._threads, self._call_texts, list(encoded.values()))
+        return found.astype(np.float32, copy=False)
 
     def close(self) -> None:
         """Drop the module, which frees its memory."""
@@ -95,36 +129,24 @@ class HfSession:
             self._runner.close()
 
     def _call(self, values: Sequence[Any]) -> list[Any]:
-        found = self._module(**{spec.name: value for spec, value in zip(self.inputs, values, strict=True)})
-        return [found[name] for name in OUTPUTS]
+        named = dict(zip((PIXELS, MASK), values, strict=False))
+        found = getattr(self._module, self._row.method)(**named)
+        return [found[name] for name in self._row.outputs]
+
+    def _call_with_texts(self, side: TextSide, texts: Array, values: Sequence[Any]) -> list[Any]:
+        """As `_call`, with words that are looked for; what depends on them comes back by class."""
+        encoded = side.encode(texts)
+        on_device = [value.to(self._device) for value in values]
+        named = dict(zip((PIXELS, MASK), on_device, strict=False))
+        found = self._module(**named, **{name: value.to(self._device) for name, value in encoded.tensors.items()})
+        logits, boxes = (found[name] for name in self._row.outputs)
+        return [encoded.by_class(logits).cpu(), boxes.cpu()]
+
+    def _call_texts(self, values: Sequence[Any]) -> list[Any]:
+        on_device = (value.to(self._device) for value in values)
+        return [self._module.get_text_features(*on_device)["pooler_output"].cpu()]
 
     def _graph_runner(self, options: SessionOptions) -> GraphRunner:
         dtypes = [self._dtype, *(self._torch.int64 for _ in self.inputs[1:])]
         cuda = TorchCuda(self._torch, self._device, self._torch.channels_last)
         return GraphRunner(cuda, self._call, dtypes, max_batch_size=self._max_batch_size, graphs=options.cuda_graphs)
-
-
-def _load(package: ModelPackage, dtype: Any) -> Any:
-    from transformers import AutoModelForObjectDetection
-    from transformers.utils import logging
-
-    was_shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
-    try:
-        model, told = AutoModelForObjectDetection.from_pretrained(
-            package.weights.parent,
-            dtype=dtype,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
-    except Exception as error:
-        raise PackageInvalid(f"{package.weights.parent} is not read by transformers: {error}") from error
-    finally:
-        if was_shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call, unused-ignore]
-    # Where weights are missing, transformers draws random ones and only writes a line to its log.
-    if missing := sorted(told["missing_keys"]):
-        raise PackageInvalid(f"{package.weights} lacks {len(missing)} weights, {', '.join(missing[:3])} ...")
-    return model

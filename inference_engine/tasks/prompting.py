@@ -23,7 +23,8 @@ class PromptParams:
     Attributes:
         prompt: the text that goes with every image.
         max_new_tokens: of an answer at most.
-        do_sample: draw tokens by their probability; otherwise the likeliest is taken and answers repeat exactly.
+        do_sample: draw tokens by their probability; otherwise the likeliest is taken.
+        seed: of the draw, the same for every image; a draw repeats exactly with it.
         skip_special_tokens: leave the model's own marks out of the answer.
     """
 
@@ -31,6 +32,7 @@ class PromptParams:
     max_new_tokens: int = _MAX_NEW_TOKENS
     do_sample: bool = False
     skip_special_tokens: bool = True
+    seed: int = 0
 
 
 def prompt_params(given: Mapping[str, Any]) -> PromptParams:
@@ -49,7 +51,19 @@ def prompt_params(given: Mapping[str, Any]) -> PromptParams:
         parameters.count(known.get("max_new_tokens", _MAX_NEW_TOKENS), "max_new_tokens"),
         parameters.flag(known.get("do_sample", False), "do_sample"),
         parameters.flag(known.get("skip_special_tokens", True), "skip_special_tokens"),
+        _seed(known),
     )
+
+
+def _seed(known: Mapping[str, Any]) -> int:
+    seed = known.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise ParameterInvalid(f"seed must be a whole number from 0 to 2**63 - 1, found {seed!r}")
+    if "seed" in known and known.get("do_sample") is not True:
+        raise ParameterInvalid(
+            "a seed changes nothing while the likeliest token is taken: pass do_sample=True, or no seed"
+        )
+    return seed
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from inference_engine import AutoModel
 from inference_engine.backends import backend
 from inference_engine.errors import ModelNotFound, OutputInvalid, PackageInvalid, SessionFailed
 from inference_engine.families import hf_detection
-from inference_engine.families.hf_detection import resized_hw
 from inference_engine.hf_folder import package_from_hf
+from inference_engine.hf_pixels import with_aspect_ratio
 from inference_engine.images import Fit
 from inference_engine.sessions import SessionOptions
 from tests.fixtures.hf_models import MAKERS, write_hf_model
@@ -146,11 +146,15 @@ def change(path, **changes):
 @pytest.mark.parametrize(
     ("file", "changes", "words"),
     [
-        ("config.json", {"model_type": "llama"}, "'llama' is not one of detr"),
+        ("config.json", {"model_type": "llama"}, "'llama' of class 'DetrForObjectDetection' is not one of detr"),
         ("config.json", {"auto_map": {"AutoModel": "code.Model"}}, "which is not run"),
         ("config.json", {"id2label": {"1": "cat"}}, "0, 1, 2"),
-        ("config.json", {"model_type": "yolos"}, "it has no mask"),
-        ("preprocessor_config.json", {"size": 800}, "size is 800"),
+        ("preprocessor_config.json", {"size": 800}, "expected height and width, or shortest_edge and longest_edge"),
+        ("preprocessor_config.json", {"size": {"shortest_edge": "800"}}, "expected whole numbers"),
+        ("preprocessor_config.json", {"image_processor_type": "PerceiverImageProcessor"}, "'Perceiver' is not one of"),
+        ("preprocessor_config.json", {"do_thumbnail": True}, "do_thumbnail is asked for"),
+        ("preprocessor_config.json", {"image_std": [0.2, 0.0, 0.2]}, "a 0, by which"),
+        ("preprocessor_config.json", {"image_mean": 0.5}, "expected three numbers"),
         ("preprocessor_config.json", {"auto_map": {}}, "which is not run"),
     ],
 )
@@ -195,7 +199,7 @@ def test_a_folder_without_a_model_is_still_none(tmp_path):
     [((480, 640), (800, 1066)), ((640, 480), (1066, 800)), ((800, 900), (800, 900)), ((300, 1200), (333, 1333))],
 )
 def test_the_shortest_edge_is_as_asked_unless_the_longest_grows_too_long(hw, resized):
-    assert resized_hw(hw, {"shortest_edge": 800, "longest_edge": 1333}) == resized
+    assert with_aspect_ratio(hw, 800, 1333) == resized
 
 
 def test_numbers_that_are_not_finite_are_this_images_own_error(folder):

@@ -57,7 +57,7 @@ class ScriptedModel:
         self.batches, self.is_broken, self.fails = [], False, RuntimeError("a poisoned pixel")
         self.before = lambda _: None
 
-    def preprocess(self, image):
+    def preprocess(self, image, params=None):
         return {"images": image[None, :1, :1, :1].copy()}, Fit((1.0, 1.0), (0, 0), image.shape[:2])
 
     def forward(self, tensors):

@@ -1,0 +1,136 @@
+"""Mask classifiers in Hugging Face format: each query has a class and a mask over the whole picture.
+
+Outputs are `class_queries_logits (n, queries, classes + 1)`, the last class "no object", and `masks_queries_logits
+(n, queries, h, w)` (MaskFormer, arXiv 2107.06278, section 3; Mask2Former, arXiv 2112.01527; EoMT, arXiv 2503.19108).
+An instance's score is that of its class times the mean of its mask's sigmoid where that is above one half
+(`post_process_instance_segmentation` of each in transformers 5). Instances may overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from inference_engine.boxes import top_k
+from inference_engine.errors import EngineError, OutputInvalid
+from inference_engine.families import hf_detection, hf_semantic
+from inference_engine.hf_inputs import prepared
+from inference_engine.images import Fit
+from inference_engine.maps import Between, Maps, resized
+from inference_engine.masks import InstancesRLEMasks
+from inference_engine.model import Recipe
+from inference_engine.packages import ModelPackage
+from inference_engine.scores import sigmoid, softmax
+from inference_engine.sessions import Tensors
+from inference_engine.tasks import instance_segmentation, semantic_segmentation
+from inference_engine.tasks.detection import DetectionParams
+from inference_engine.tasks.instance_segmentation import InstanceDetections
+from inference_engine.tasks.parts.parameters import class_thresholds
+from inference_engine.tasks.semantic_segmentation import SemanticSegmentationParams, SemanticSegmentationResult
+
+#: Height and width that masks are brought to first (transformers 5, Mask2FormerImageProcessor), whatever the input's.
+_GRIDS = {"mask2former": (384, 384)}
+#: Architectures that see the picture in the upper left of a canvas, and give one class a query.
+_ON_CANVAS = frozenset({"eomt"})
+_EPSILON = np.float32(1e-6)  # as transformers has it, against a mask without a pixel
+
+
+def instances(
+    outputs: Tensors, fits: Sequence[Fit], package: ModelPackage, params: DetectionParams
+) -> list[InstanceDetections | EngineError]:
+    """Find the instances of a batch, image by image."""
+    return [_instances(*item, package, params) for item in _items(outputs, fits, package)]
+
+
+def semantic(
+    outputs: Tensors, fits: Sequence[Fit], package: ModelPackage, params: SemanticSegmentationParams
+) -> list[SemanticSegmentationResult | EngineError]:
+    """Label the pixels of a batch, image by image: a class has the sum of its queries' masks."""
+    return [_semantic(*item, package, params) for item in _items(outputs, fits, package)]
+
+
+_Item = tuple[npt.NDArray[Any], npt.NDArray[Any], Fit]
+
+
+def _items(outputs: Tensors, fits: Sequence[Fit], package: ModelPackage) -> Iterator[_Item]:
+    logits, masks = outputs.values()
+    expected = len(fits), len(package.class_names) + 1
+    if logits.ndim != 3 or masks.ndim != 4 or logits.shape[::2] != expected or masks.shape[:2] != logits.shape[:2]:
+        raise OutputInvalid(
+            f"classes {logits.shape} and masks {masks.shape}, expected ({expected[0]}, queries, {expected[1]}) and "
+            f"({expected[0]}, queries, h, w)"
+        )
+    return zip(logits, masks, fits, strict=True)
+
+
+def _instances(
+    logits: npt.NDArray[Any], masks: npt.NDArray[Any], fit: Fit, package: ModelPackage, params: DetectionParams
+) -> InstanceDetections | EngineError:
+    if not (np.isfinite(logits).all() and np.isfinite(masks).all()):
+        return OutputInvalid("the model gave numbers that are not finite for this image")
+    planes = _planes(masks, fit, package)
+    shares = softmax(logits)[:, :-1]
+    if package.architecture in _ON_CANVAS:
+        query, class_id, scores = np.arange(len(shares)), shares.argmax(axis=1), shares.max(axis=1)
+    else:
+        best = top_k(shares.reshape(-1), len(shares))
+        query, class_id, scores = best // shares.shape[1], best % shares.shape[1], shares.reshape(-1)[best]
+    confidence = scores * _mean_inside(planes)[query]
+    sure = np.flatnonzero(confidence >= class_thresholds(params, package.class_names)[class_id])
+    shown = [number for number in sure[top_k(confidence[sure], None)] if (planes[query[number]] > 0).any()]
+    found = InstancesRLEMasks.from_dense(_dense(planes, query[shown], fit.original_hw), fit.original_hw)
+    # A mask of a few pixels may have none left at the picture's size.
+    kept = np.flatnonzero(found.areas() > 0)[: params.max_detections]
+    encoded = InstancesRLEMasks(fit.original_hw, tuple(found.counts[index] for index in kept))
+    chosen = np.asarray(shown, dtype=np.int64)[kept]
+    return InstanceDetections(
+        encoded.xyxy(), confidence[chosen], class_id[chosen], encoded, fit.original_hw, package.class_names
+    )
+
+
+def _planes(masks: npt.NDArray[Any], fit: Fit, package: ModelPackage) -> Maps:
+    """The masks of one image's queries `(queries, h, w)` at the size at which they are scored, without the canvas."""
+    if package.architecture not in _ON_CANVAS:
+        return resized(masks, _GRIDS.get(package.architecture, (masks.shape[1], masks.shape[2])))
+    canvas = resized(masks, package.config.network_input.hw)
+    height, width = (round(side * scale) for side, scale in zip(fit.original_hw, fit.scale_xy[::-1], strict=True))
+    return resized(canvas[:, :height, :width], fit.original_hw)
+
+
+def _mean_inside(planes: Maps) -> npt.NDArray[np.float32]:
+    """The mean sigmoid of each mask's own pixels, `(queries,)`."""
+    inside = planes > 0
+    total: npt.NDArray[np.float32] = np.where(inside, sigmoid(planes), np.float32(0)).sum(axis=(1, 2))
+    mean: npt.NDArray[np.float32] = total / (inside.sum(axis=(1, 2)).astype(np.float32) + _EPSILON)
+    return mean
+
+
+def _dense(planes: Maps, queries: npt.NDArray[np.int64], hw: tuple[int, int]) -> Iterator[npt.NDArray[np.bool_]]:
+    """Each mask `(1, height, width)` of the original image, one in memory at a time."""
+    for query in queries:
+        yield resized((planes[query] > 0)[None], hw, Between.NEAREST) > 0
+
+
+def _semantic(
+    logits: npt.NDArray[Any],
+    masks: npt.NDArray[Any],
+    fit: Fit,
+    package: ModelPackage,
+    params: SemanticSegmentationParams,
+) -> SemanticSegmentationResult | EngineError:
+    if not (np.isfinite(logits).all() and np.isfinite(masks).all()):
+        return OutputInvalid("the model gave numbers that are not finite for this image")
+    planes = sigmoid(_planes(masks, fit, package))
+    by_class = (softmax(logits)[:, :-1].T @ planes.reshape(len(planes), -1)).reshape(-1, *planes.shape[1:])
+    scores = resized(by_class, fit.original_hw)
+    # Several queries of one class may add up to more than 1.
+    return hf_semantic.labelled(scores, np.clip(scores.max(axis=0), 0, 1), package.class_names, params)
+
+
+RECIPES = {
+    instance_segmentation.TASK: Recipe(prepared, instances, hf_detection.check_params),
+    semantic_segmentation.TASK: Recipe(prepared, semantic, hf_semantic.check_params),
+}
