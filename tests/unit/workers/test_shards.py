@@ -42,7 +42,7 @@ class ScriptedModel:
     def __init__(self):
         self.batches = []
 
-    def preprocess(self, image):
+    def preprocess(self, image, params=None):
         return {"images": image[None, :1, :1, :1].copy()}, Fit((1.0, 1.0), (0, 0), image.shape[:2])
 
     def forward(self, tensors):
