@@ -138,6 +138,6 @@ def row_of(config: Mapping[str, Any], where: str) -> Row:
     if len(rows) == 1:
         return rows[0]
     raise PackageInvalid(
-        f"{where}: model_type {model_type!r} of class {name!r} is not one of {', '.join(MODEL_TYPES)}, "
-        "nor a classifier of images"
+        f"{where}: model_type {model_type!r} is not one of {', '.join(MODEL_TYPES)} with a head that runs here, nor a "
+        f"classifier of images; its class is {name!r}"
     )

@@ -21,9 +21,13 @@ from inference_engine.hf_promptable import STEPS as PROMPTABLE_TYPES
 from inference_engine.packages import CONFIG_FILE, ModelPackage, read_package
 from inference_engine.providers import FoundModel, ProviderOptions, provider
 from inference_engine.remote_packages import RemoteFile, RemotePackage
+from inference_engine.tasks import classification, multi_label
 from inference_engine.transport import Limits, check_url, make_client
 
 logger = logging.getLogger(__name__)
+
+#: Tasks of which every Hugging Face architecture runs.
+_CLASSIFIERS = frozenset({classification.TASK, multi_label.TASK})
 
 #: Endings by which the artefact of a kind is known; the first file that has one is the weights.
 WEIGHTS = {
@@ -127,7 +131,9 @@ def against_reading(package: RemotePackage) -> str:
         if package.kind == "hf"
         else known_architectures()
     )
-    is_known = package.architecture in known or (package.kind != "hf" and family_of(package.architecture) is not None)
+    is_known = package.architecture in known or (
+        package.task in _CLASSIFIERS if package.kind == "hf" else family_of(package.architecture) is not None
+    )
     return "" if own_config or is_known else f"architecture {package.architecture!r} is not one of {', '.join(known)}"
 
 

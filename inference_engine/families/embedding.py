@@ -113,4 +113,4 @@ def check_params(given: Mapping[str, Any], package: ModelPackage) -> EmbeddingPa
     return embedding.embedding_params(given)
 
 
-RECIPES = {embedding.TASK: Recipe(preprocess, postprocess, check_params, make_embedder)}
+RECIPES = {embedding.TASK: Recipe(preprocess, postprocess, check_params, model=make_embedder)}

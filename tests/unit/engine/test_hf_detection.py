@@ -146,7 +146,7 @@ def change(path, **changes):
 @pytest.mark.parametrize(
     ("file", "changes", "words"),
     [
-        ("config.json", {"model_type": "llama"}, "'llama' of class 'DetrForObjectDetection' is not one of detr"),
+        ("config.json", {"model_type": "llama"}, "'llama' is not one of detr"),
         ("config.json", {"auto_map": {"AutoModel": "code.Model"}}, "which is not run"),
         ("config.json", {"id2label": {"1": "cat"}}, "0, 1, 2"),
         ("preprocessor_config.json", {"size": 800}, "expected height and width, or shortest_edge and longest_edge"),
