@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from inference_engine.candidates import Kept
 from inference_engine.errors import EngineError
-from inference_engine.families.yolo.decoding import Kept, decode_heads
+from inference_engine.families.yolo.decoding import decode_heads
 from inference_engine.images import Fit, to_original
 from inference_engine.packages import ModelPackage
 from inference_engine.sessions import Tensors
@@ -17,10 +18,11 @@ def postprocess(
 ) -> list[Detections | EngineError]:
     """Decode a batch, image by image."""
     found = decode_heads(next(iter(outputs.values())), len(fits), package, params)
-    return [_detections(kept, fit, package) for kept, fit in zip(found, fits, strict=True)]
+    return [detections(kept, fit, package) for kept, fit in zip(found, fits, strict=True)]
 
 
-def _detections(kept: Kept | EngineError, fit: Fit, package: ModelPackage) -> Detections | EngineError:
+def detections(kept: Kept | EngineError, fit: Fit, package: ModelPackage) -> Detections | EngineError:
+    """The boxes that were kept, in pixels of the original image."""
     if isinstance(kept, EngineError):
         return kept
     return Detections(
