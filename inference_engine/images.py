@@ -13,7 +13,7 @@ from inference_engine.network_input import NetworkInput, ResizeMode, round_up
 from inference_engine.opencv import import_cv2
 from inference_engine.pixels import Image, adjust, crop_box
 
-__all__ = ["Boxes", "Fit", "Image", "plan_fit", "points_to_original", "to_network", "to_original"]
+__all__ = ["Boxes", "Fit", "Image", "network_hw", "plan_fit", "points_to_original", "to_network", "to_original"]
 
 Boxes = npt.NDArray[np.float32]  # (n, 4): x_min, y_min, x_max, y_max
 Planes = npt.NDArray[np.float32]  # (3, height, width)
@@ -85,13 +85,20 @@ def to_network(
     return planes, fit
 
 
+def network_hw(fit: Fit, network: NetworkInput) -> tuple[int, int]:
+    """Height and width of the network's input that one picture was fitted into."""
+    height, width = fit.crop_hw or fit.original_hw
+    return _canvas((round(height * fit.scale_xy[1]), round(width * fit.scale_xy[0])), network)
+
+
 def to_original(xyxy: Boxes, fit: Fit) -> Boxes:
     """Map boxes from network pixels to pixels of the original image, clipped to it.
 
     Args:
         xyxy: `(n, 4)`.
     """
-    return points_to_original(xyxy.reshape(-1, 2), fit).reshape(-1, 4)
+    # A head may give a negative size, whose corners come the other way round.
+    return np.sort(points_to_original(xyxy.reshape(-1, 2, 2), fit), axis=1).reshape(-1, 4)
 
 
 def points_to_original(xy: npt.NDArray[np.float32], fit: Fit) -> npt.NDArray[np.float32]:

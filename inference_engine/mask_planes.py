@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from inference_engine.images import Boxes, Fit
+from inference_engine.images import Boxes, Fit, network_hw
 from inference_engine.masks import InstancesRLEMasks
+from inference_engine.network_input import NetworkInput
 from inference_engine.opencv import import_cv2
 
 Plane = npt.NDArray[np.float32]  # (h, w), of the grid
@@ -31,10 +32,15 @@ def draw_masks(
     return InstancesRLEMasks.from_dense(_masks(planes, regions, fit, step_xy), fit.original_hw)
 
 
+def grid_step(grid_hw: tuple[int, ...], fit: Fit, network: NetworkInput) -> tuple[float, float]:
+    """Pixels of a grid `(h, w)` over the whole input a network pixel, along x and y."""
+    height, width = network_hw(fit, network)
+    return grid_hw[1] / width, grid_hw[0] / height
+
+
 def box_regions(xyxy: Boxes) -> Iterator[Region]:
     """The pixels whose centre lies in each box `(n, 4)` of the original."""
-    for left, top, right, bottom in np.ceil(xyxy - 0.5).astype(int).tolist():
-        yield left, top, right, bottom
+    yield from np.ceil(xyxy - 0.5).astype(int).tolist()
 
 
 def positive_region(plane: Plane, fit: Fit, step_xy: tuple[float, float]) -> Region:

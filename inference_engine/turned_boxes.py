@@ -5,6 +5,8 @@ A box is centre x, centre y, width, height, and the angle from the x axis to its
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -33,16 +35,16 @@ def probabilistic_overlaps(one: Turned, other: Turned) -> npt.NDArray[np.float32
     return shared
 
 
-def _covariances(boxes: Turned) -> tuple[npt.NDArray[np.float32], ...]:
+def _covariances(boxes: Turned) -> tuple[npt.NDArray[Any], ...]:
     """Of x with itself, of y with itself, of x with y, `(n,)` each."""
     along, across = boxes[:, 2] ** 2 / 12, boxes[:, 3] ** 2 / 12
     cos, sin = np.cos(boxes[:, 4]), np.sin(boxes[:, 4])
     return along * cos**2 + across * sin**2, along * sin**2 + across * cos**2, (along - across) * cos * sin
 
 
-def _determinants(boxes: Turned) -> npt.NDArray[np.float32]:
+def _determinants(boxes: Turned) -> npt.NDArray[Any]:
     # Turning changes no determinant, so it comes of the sides: the covariances' difference could be below 0.
-    found: npt.NDArray[np.float32] = (boxes[:, 2] * boxes[:, 3]) ** 2 / 144
+    found: npt.NDArray[Any] = (boxes[:, 2] * boxes[:, 3]) ** 2 / 144
     return found
 
 

@@ -1,4 +1,4 @@
-"""YOLOv8-style networks and their successors: one head `(n, rows, anchors)`, or `(n, boxes, columns)` with NMS fused in.
+"""YOLOv8-style networks and later ones: a head `(n, rows, anchors)`, or `(n, boxes, columns)` with NMS fused in.
 
 `decoding` reads the head, which all tasks share; each task is a module of its own.
 """
