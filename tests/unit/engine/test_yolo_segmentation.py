@@ -219,5 +219,7 @@ def test_a_segmenters_package_gives_masks_on_every_backend(write_package, backen
 
 
 def test_names_that_do_not_belong_to_a_segmenters_head_are_refused(write_package):
-    with pytest.raises(NoRunnableBackend, match=r"expected 8 on axis 1 of 3 \(a box, 3\s+classes and 1 numbers of masks"):
+    with pytest.raises(
+        NoRunnableBackend, match=r"expected 8 on axis 1 of 3 \(a box, 3\s+classes and 1 numbers of masks"
+    ):
         AutoModel.from_pretrained(write_segmenter(write_package, names="cat\ndog\nbird\n"))
