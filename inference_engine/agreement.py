@@ -1,8 +1,8 @@
 """Whether two candidates give the same predictions, within what their precision may cost. Pure.
 
-Detections are compared decoded, as boxes, masks, key points or turned boxes: greedy matching by score within a class, as
-evaluation on COCO does it. Boxes near the confidence threshold would flicker, so both sides are decoded a little below
-it, and only those above it count.
+Detections are compared decoded, as boxes, masks, key points or turned boxes: greedy matching by score within a class,
+as evaluation on COCO does it. Boxes near the confidence threshold would flicker, so both sides are decoded a little
+below it, and only those above it count.
 Classifiers are compared as scores of all classes: the best class of an image, or the classes above one half, must be
 the same, unless the reference itself is undecided. Other tasks are judged by the distance of their raw outputs.
 """

@@ -75,7 +75,7 @@ def _config(header: OnnxHeader, task: str, path: Path) -> InferenceConfig:
     hw, batch = input_hw(header, path), header.inputs[0].shape[0]
     if task == classification.TASK:
         # `classify_transforms` of ultralytics/data/augment.py; the softmax is in the head of an export.
-        network = NetworkInput(hw, ResizeMode.SHORT_EDGE_CROP, scaling_factor=_SCALE, antialias=True)
+        network = NetworkInput(hw, ResizeMode.SHORT_EDGE_CROP, padding_value=0, scaling_factor=_SCALE, antialias=True)
         return InferenceConfig(network, static_batch_size=batch, post_processing="softmax", is_fused=True)
     network = NetworkInput(hw, padding_value=_GREY, scaling_factor=_SCALE)
     return InferenceConfig(network, static_batch_size=batch, post_processing="nms", is_fused=is_suppressed(header))

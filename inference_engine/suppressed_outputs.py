@@ -24,7 +24,7 @@ def suppressed_rows(outputs: Tensors, images: int) -> npt.NDArray[np.float32]:
     """
     boxes = [array for array in outputs.values() if array.ndim == 3]
     others = [array for array in outputs.values() if array.ndim == 2]
-    numbers = others.pop(0) if len(others) == _WITH_NUMBER else None
+    numbers: npt.NDArray[Any] | None = others.pop(0) if len(others) == _WITH_NUMBER else None
     if len(boxes) != 1 or len(others) != 2 or len(outputs) != 3 + (numbers is not None):
         raise _not_known(outputs, images)
     scores, classes = _scores_first(others, is_counted=numbers is not None)

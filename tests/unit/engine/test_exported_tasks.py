@@ -102,7 +102,7 @@ def test_a_classifier_gives_its_scores_as_they_are(tmp_path):
     added = AutoModel.from_pretrained(add_package(path, tmp_path / "models", NewPackage("m")).weights.parent)
 
     (found,) = bare(picture, max_classes=3, confidence=0)
-    assert (found.class_id.tolist(), found.confidence.tolist()[0]) == ([1, 0, 2], np.float32(0.7))
+    assert (found.class_id.tolist(), float(found.confidence[0])) == ([1, 0, 2], np.float32(0.7))
     assert added(picture, max_classes=3, confidence=0) == [found]
     assert added.package.config == bare.package.config
 
