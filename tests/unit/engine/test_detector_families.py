@@ -9,8 +9,9 @@ import pytest
 from inference_engine.boxes import PRE_NMS_TOP_K
 from inference_engine.errors import OutputInvalid, ParameterInvalid
 from inference_engine.families import recipe
-from inference_engine.images import Fit
+from inference_engine.images import Fit, plan_fit
 from inference_engine.inference_config import InferenceConfig, NetworkInput, NmsDefaults
+from inference_engine.network_input import ResizeMode
 from inference_engine.tasks.keypoints import Skeleton
 from tests.fixtures.detector_heads import ANCHORS, CLASSES, HEADS, POINTS, SIDE, batch_of
 
@@ -248,3 +249,18 @@ def test_a_query_may_stand_for_two_classes_and_no_object_is_not_reported(package
 
     assert found.names == ["cat", "dog"]
     assert found.xyxy[0].tolist() == found.xyxy[1].tolist()
+
+
+def test_masks_of_an_input_that_follows_the_picture_lie_on_its_own_grid(package):
+    network = NetworkInput((SIDE, SIDE), ResizeMode.FIT_LONGER_EDGE, is_dynamic=True, divisor=32)
+    made = package("yolo11 seg")
+    made = replace(made, config=replace(made.config, network_input=network))
+    fit, _ = plan_fit((64, 30), network)  # in an input of 64 x 32, whose grid is 16 x 8
+    image = encode("yolo11 seg", [(0, 0, 30, 64, 0, 0.9)])
+    image["protos"] = np.where(np.arange(8) < 4, 1.0, -1.0) * np.ones((1, 16, 8))
+
+    (found,) = decode("yolo11 seg", made, [image], [fit])
+
+    (mask,) = found.masks
+    assert mask[:, :15].all()  # a column of padding stands before the picture
+    assert not mask[:, 15:].any()
