@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from inference_engine.errors import SessionFailed
 from inference_engine.images import Fit, Image, to_network
 from inference_engine.inputs import as_rgb_images
 from inference_engine.negotiation import Decision
@@ -78,8 +79,17 @@ class VisionModel:
         return self._recipe.check_params(given, self.package)
 
     def preprocess(self, image: Image) -> tuple[Tensors, Fit]:
-        """One image `(H, W, 3)` uint8 RGB to the session's input tensors `(1, ...)`."""
+        """One image `(H, W, 3)` uint8 RGB to the session's input tensors `(1, ...)`.
+
+        Raises:
+            SessionFailed: the network has more or fewer inputs than its family makes.
+        """
         tensors, fit = self._recipe.preprocess(image, self.package)
+        if len(tensors) != len(self._input_names):
+            raise SessionFailed(
+                f"{self.package.weights}: inputs {', '.join(self._input_names)}; family {self.package.family} makes "
+                f"{', '.join(tensors)}: the file is of another exporter, or of another family"
+            )
         return dict(zip(self._input_names, tensors.values(), strict=True)), fit
 
     def forward(self, batch: Tensors) -> dict[str, Array]:

@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from inference_engine import AutoModel
+from inference_engine.errors import SessionFailed
 from inference_engine.sessions import SessionOptions
 from tests.fixtures.detector_heads import CLASSES, HEADS, POINTS, SIDE
 
@@ -134,3 +135,10 @@ def test_an_archive_of_torch_finds_what_the_onnx_file_does(write, name):
     found = predictions(write(name, "torch-script"), "torch")
 
     assert found == predictions(write(name, "onnx"), "onnx")
+
+
+def test_a_network_without_the_input_for_sizes_is_refused_with_both_lists(write):
+    model = AutoModel.from_pretrained(write("rt-detr", "torch-script"), backend="torch", trust=True)
+
+    with pytest.raises(SessionFailed, match="inputs images; family detr_exports makes images, orig_target_sizes"):
+        model(PICTURES[0])
