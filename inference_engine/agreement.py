@@ -1,7 +1,8 @@
 """Whether two candidates give the same predictions, within what their precision may cost. Pure.
 
-Detections are compared as decoded boxes: greedy matching by score within a class, as evaluation on COCO does it. Boxes
-near the confidence threshold would flicker, so both sides are decoded a little below it, and only those above it count.
+Detections are compared decoded, as boxes, masks, key points or turned boxes: greedy matching by score within a class,
+as evaluation on COCO does it. Boxes near the confidence threshold would flicker, so both sides are decoded a little
+below it, and only those above it count.
 Classifiers are compared as scores of all classes: the best class of an image, or the classes above one half, must be
 the same, unless the reference itself is undecided. Other tasks are judged by the distance of their raw outputs.
 """
@@ -14,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from inference_engine.boxes import overlaps
+from inference_engine.likeness import LIKENESSES, Instances, Likeness
 from inference_engine.measurements import Agreement
 from inference_engine.sessions import Tensors
+from inference_engine.tasks import detection
 from inference_engine.tasks.classification import ClassificationPrediction
-from inference_engine.tasks.detection import Detections
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +56,26 @@ def tolerance_of(precision: str) -> Tolerance:
 
 
 def compare_detections(
-    reference: Sequence[Detections], found: Sequence[Detections], threshold: float, tolerance: Tolerance
+    reference: Sequence[Instances],
+    found: Sequence[Instances],
+    threshold: float,
+    tolerance: Tolerance,
+    task: str = detection.TASK,
 ) -> Agreement:
-    """Compare boxes image by image, in both directions: one that is missing counts as much as one that is too many.
+    """Compare instances image by image, in both directions: one that is missing counts as much as one too many.
 
     Args:
         reference: decoded from a confidence below `threshold`, at best by `tolerance.max_score`; so is `found`.
         threshold: confidence from which a box on either side must have its like on the other.
     """
+    what, likeness = LIKENESSES[task]
     compared, alike = 0, 0
     overlap: list[float] = []
     difference: list[float] = []
     for one, other in zip(reference, found, strict=True):
         sure_one, sure_other = one.confidence >= threshold, other.confidence >= threshold
         compared += int(sure_one.sum() + sure_other.sum())
-        for left, right, iou in match_boxes(one, other, tolerance.min_iou):
+        for left, right, iou in match_instances(one, other, likeness(one, other), tolerance.min_iou):
             alike += int(sure_one[left]) + int(sure_other[right])
             if sure_one[left] or sure_other[right]:
                 overlap.append(iou)
@@ -77,18 +83,20 @@ def compare_detections(
     share = alike / compared if compared else 0.0
     off = float(np.mean(difference)) if difference else 0.0
     agrees = compared > 0 and share >= tolerance.min_share and off <= tolerance.max_score
-    return Agreement("boxes", compared, share, float(np.mean(overlap)) if overlap else None, off, agrees)
+    return Agreement(what, compared, share, float(np.mean(overlap)) if overlap else None, off, agrees)
 
 
-def match_boxes(one: Detections, other: Detections, min_iou: float) -> list[tuple[int, int, float]]:
-    """Pair boxes of one class greedily, the highest score of `one` first with what overlaps it most.
+def match_instances(
+    one: Instances, other: Instances, likeness: Likeness, min_iou: float
+) -> list[tuple[int, int, float]]:
+    """Pair instances of one class greedily, the highest score of `one` first with what is most like it.
 
     Returns:
-        Index in `one`, index in `other`, intersection over union; each index at most once.
+        Index in `one`, index in `other`, likeness; each index at most once.
     """
     if not len(one) or not len(other):
         return []
-    iou = overlaps(one.xyxy, other.xyxy)
+    iou = likeness.copy()
     iou[one.class_id[:, None] != other.class_id[None, :]] = 0
     pairs = []
     for left in np.argsort(-one.confidence, kind="stable"):

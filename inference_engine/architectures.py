@@ -49,7 +49,22 @@ ARCHITECTURES = {
     "perception-encoder": "embedding",
     "db-text": "text_detection",
     "ctc-text": "text_recognition",
+    "yolo26": "yolo",
+    "yolonas": "yolo_nas",
+    "yolo_nas": "yolo_nas",
+    "yolox": "yolox",
+    "rfdetr": "rf_detr",
+    "rf-detr": "rf_detr",
+    "rtdetr": "detr_exports",
+    "rt-detr": "detr_exports",
+    "rtdetrv2": "detr_exports",
+    "dfine": "detr_exports",
+    "d-fine": "detr_exports",
+    "deim": "detr_exports",
+    "deimv2": "detr_exports",
 }
+#: Architectures whose head needs no suppression of boxes; a package of another export of them says `fused: false`.
+END_TO_END = frozenset({"yolov10", "yolo26"})
 _registered: dict[str, str] = {}
 
 

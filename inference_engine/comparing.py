@@ -15,11 +15,12 @@ from inference_engine.agreement import (
     tolerance_of,
 )
 from inference_engine.images import Fit
+from inference_engine.likeness import LIKENESSES
 from inference_engine.measurements import Agreement
 from inference_engine.model import VisionModel
 from inference_engine.negotiation import Candidate, Reason, is_reduced
 from inference_engine.sessions import Tensors
-from inference_engine.tasks import classification, detection, multi_label
+from inference_engine.tasks import classification, multi_label
 
 #: How predictions of all classes are compared, by task.
 _OF_CLASSES = {classification.TASK: compare_best_class, multi_label.TASK: compare_labels}
@@ -50,7 +51,7 @@ def reference_of(
     Raises:
         EngineError: an image's outputs cannot be right.
     """
-    threshold = _threshold(model, outputs, fits) if model.package.task == detection.TASK else None
+    threshold = _threshold(model, outputs, fits) if model.package.task in LIKENESSES else None
     return Reference(candidate, model, outputs, fits, threshold)
 
 
@@ -67,14 +68,14 @@ def agreement_with(
         every = {"confidence": 0, "max_classes": max(1, len(model.class_names))}
         expected = _decode(reference.model, reference.outputs, reference.fits, every)
         return of_classes(expected, _decode(model, outputs, fits, every), tolerance)
-    if task != detection.TASK:
+    if task not in LIKENESSES:
         return compare_outputs(reference.outputs, outputs, tolerance)
     if reference.threshold is None:
         return None
     low = max(reference.threshold - tolerance.max_score, reference.threshold / 10)
     sure = {"confidence": low}
     expected = _decode(reference.model, reference.outputs, reference.fits, sure)
-    return compare_detections(expected, _decode(model, outputs, fits, sure), reference.threshold, tolerance)
+    return compare_detections(expected, _decode(model, outputs, fits, sure), reference.threshold, tolerance, task)
 
 
 def against(
@@ -104,7 +105,7 @@ def _wanted(by: str, tolerance: Tolerance) -> str:
     share = f"{tolerance.min_share:.0%}"
     if by == "outputs":
         return f"{share} off by {tolerance.max_distance}"
-    overlap = f" at IoU {tolerance.min_iou} or more" if by == "boxes" else ""
+    overlap = "" if by == "classes" else f" at IoU {tolerance.min_iou} or more"
     return f"{share}{overlap}, scores off by {tolerance.max_score}"
 
 

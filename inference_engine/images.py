@@ -13,7 +13,17 @@ from inference_engine.network_input import NetworkInput, ResizeMode, round_up
 from inference_engine.opencv import import_cv2
 from inference_engine.pixels import Image, adjust, crop_box
 
-__all__ = ["Boxes", "Fit", "Image", "canvas_hw", "plan_fit", "points_to_original", "to_network", "to_original"]
+__all__ = [
+    "Boxes",
+    "Fit",
+    "Image",
+    "canvas_hw",
+    "network_hw",
+    "plan_fit",
+    "points_to_original",
+    "to_network",
+    "to_original",
+]
 
 Boxes = npt.NDArray[np.float32]  # (n, 4): x_min, y_min, x_max, y_max
 Planes = npt.NDArray[np.float32]  # (3, height, width)
@@ -48,7 +58,7 @@ def plan_fit(original_hw: tuple[int, int], network: NetworkInput) -> tuple[Fit, 
     height, width = bottom - top, right - left
     new_h, new_w = _resized(network.dataset_hw or (height, width), network)
     net_h, net_w = _canvas((new_h, new_w), network)
-    pad_x, pad_y = _margin(net_w, new_w), _margin(net_h, new_h)
+    pad_x, pad_y = _margin(net_w, new_w, network), _margin(net_h, new_h, network)
     # The ratio of the rounded sides is what the resize really did; the exact one is up to half a network pixel off.
     scale = new_w / width, new_h / height
     if network.crop is None:
@@ -76,8 +86,8 @@ def to_network(
     fit, (new_h, new_w) = plan_fit((image.shape[0], image.shape[1]), network)
     image = adjust(image, network)
     if network.dataset_hw is not None:
-        image = _resize(image, network.dataset_hw)
-    image = _resize(image, (new_h, new_w))
+        image = _resize(image, network.dataset_hw, network)
+    image = _resize(image, (new_h, new_w), network)
     net_h, net_w = _canvas((new_h, new_w), network)
     left, top = fit.pad_xy
     if left < 0 or top < 0:
@@ -90,13 +100,20 @@ def to_network(
     return planes, fit
 
 
+def network_hw(fit: Fit, network: NetworkInput) -> tuple[int, int]:
+    """Height and width of the network's input that one picture was fitted into."""
+    height, width = fit.crop_hw or fit.original_hw
+    return _canvas((round(height * fit.scale_xy[1]), round(width * fit.scale_xy[0])), network)
+
+
 def to_original(xyxy: Boxes, fit: Fit) -> Boxes:
     """Map boxes from network pixels to pixels of the original image, clipped to it.
 
     Args:
         xyxy: `(n, 4)`.
     """
-    return points_to_original(xyxy.reshape(-1, 2), fit).reshape(-1, 4)
+    # A head may give a negative size, whose corners come the other way round.
+    return np.sort(points_to_original(xyxy.reshape(-1, 2, 2), fit), axis=1).reshape(-1, 4)
 
 
 def points_to_original(xy: npt.NDArray[np.float32], fit: Fit) -> npt.NDArray[np.float32]:
@@ -117,8 +134,22 @@ def _resized(hw: tuple[int, int], network: NetworkInput) -> tuple[int, int]:
         return network.hw
     if network.resize_mode is ResizeMode.CENTER_CROP:
         return hw
+    if network.resize_mode is ResizeMode.SHORT_EDGE_CROP:
+        return _covering(hw, network.hw)
     scale = min(network.hw[0] / hw[0], network.hw[1] / hw[1])
     return max(1, round(hw[0] * scale)), max(1, round(hw[1] * scale))
+
+
+def _covering(hw: tuple[int, int], network_hw: tuple[int, int]) -> tuple[int, int]:
+    """The smallest size of the same aspect ratio that fills the input; the longer side is cut to whole pixels.
+
+    That is what `Resize` of a number does in the transforms that classifiers are trained with (torchvision 0.x,
+    `_compute_resized_output_size`).
+    """
+    by_height, by_width = network_hw[0] / hw[0], network_hw[1] / hw[1]
+    if by_height >= by_width:
+        return network_hw[0], max(network_hw[1], int(network_hw[0] * hw[1] / hw[0]))
+    return max(network_hw[0], int(network_hw[1] * hw[0] / hw[1])), network_hw[1]
 
 
 def _canvas(new_hw: tuple[int, int], network: NetworkInput) -> tuple[int, int]:
@@ -127,14 +158,24 @@ def _canvas(new_hw: tuple[int, int], network: NetworkInput) -> tuple[int, int]:
     return round_up(new_hw, network.divisor) if follows else network.hw
 
 
-def _margin(space: int, size: int) -> int:
-    """Space before the picture, or, negative, what is cut from it; an odd pixel goes to the far side in both."""
+def _margin(space: int, size: int, network: NetworkInput) -> int:
+    """Space before the picture, or, negative, what is cut from it.
+
+    An odd pixel goes to the far side in both, but in the crop after a resize to the nearer even half, as torchvision's
+    `CenterCrop` rounds it.
+    """
+    if network.resize_mode is ResizeMode.SHORT_EDGE_CROP:
+        return -round((size - space) / 2)
     return (space - size) // 2 if size <= space else -((size - space) // 2)
 
 
-def _resize(image: Image, hw: tuple[int, int]) -> Image:
+def _resize(image: Image, hw: tuple[int, int], network: NetworkInput) -> Image:
     if image.shape[:2] == hw:
         return image
+    if network.antialias:
+        from PIL import Image as Pictures
+
+        return np.asarray(Pictures.fromarray(image).resize((hw[1], hw[0]), Pictures.Resampling.BILINEAR))
     cv2 = import_cv2()
     resized: Image = cv2.resize(image, (hw[1], hw[0]), interpolation=cv2.INTER_LINEAR)
     return resized

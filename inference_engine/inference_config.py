@@ -71,12 +71,13 @@ _KEYS = {
 }
 
 
-def parse_inference_config(data: Mapping[str, Any], where: str) -> InferenceConfig:
+def parse_inference_config(data: Mapping[str, Any], where: str, *, is_fused: bool = False) -> InferenceConfig:
     """Check and apply the defaults of `inference_config.json`.
 
     Args:
         data: the parsed JSON object.
         where: the file's name, for messages.
+        is_fused: of the architecture, where the file says nothing of it.
 
     Raises:
         PackageInvalid: a key is unknown, has a wrong value, or asks for what is not implemented.
@@ -92,7 +93,7 @@ def parse_inference_config(data: Mapping[str, Any], where: str) -> InferenceConf
         static_batch_size=optional_count(forward.get("static_batch_size"), "static_batch_size", where),
         max_batch_size=optional_count(forward.get("max_dynamic_batch_size"), "max_dynamic_batch_size", where),
         post_processing=_kind(post, where),
-        is_fused=flag(post.get("fused"), "post_processing.fused", where),
+        is_fused=flag(post.get("fused"), "post_processing.fused", where, default=is_fused),
         removed_classes=_removed_classes(data.get("class_names_operations"), where),
         initialization=dict(section(data, "model_initialization", where)),
     )

@@ -169,8 +169,8 @@ def _check_fits(session: Session, package: ModelPackage, *, is_free: bool) -> No
         is_free: its height and width must be free, whatever the file says that the configuration promises.
     """
     wanted = (package.static_batch_size, 3, *package.config.network_input.hw)
-    # A mask beside the picture has no channels, and words have two axes.
-    found = [spec.shape for spec in session.inputs if len(spec.shape) == 4]
+    # Beside the picture there may be a mask, which has no channels, words, or the sizes that boxes are scaled to.
+    found = [spec.shape for spec in session.inputs if len(spec.shape) not in (2, 3)]
     if len(found) != 1 or len(found[0]) != 4 or not all(map(_agrees, found[0], wanted)):
         session.close()
         raise PackageInvalid(

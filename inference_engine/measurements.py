@@ -82,11 +82,11 @@ class Agreement:
     """How near predictions come to those of the reference candidate.
 
     Attributes:
-        by: `boxes` where decoded detections were compared, `classes` where scores of classes were, `outputs` where raw
-            tensors were.
+        by: `boxes`, `masks`, `key points` or `turned boxes` where decoded detections were compared, `classes` where
+            scores of classes were, `outputs` where raw tensors were.
         compared: boxes, or images, that were compared.
         share: of them, those that have their like on the other side, 0 to 1.
-        mean_iou: overlap of the matched boxes; None where something else was compared.
+        mean_iou: overlap or likeness of the matched instances; None where something else was compared.
         difference: mean absolute difference of scores, or relative distance of tensors.
         agrees: within the tolerance of the precision.
     """

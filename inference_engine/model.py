@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from inference_engine.errors import SessionFailed
 from inference_engine.images import Fit, Image, to_network
 from inference_engine.inputs import as_rgb_images
 from inference_engine.negotiation import Decision
@@ -41,6 +42,12 @@ class Recipe:
 def fitted(image: Image, package: ModelPackage) -> tuple[Tensors, Fit]:
     """Fit the picture into the network's input as the package's configuration says; what most families do."""
     pixels, fit = to_network(image, package.config.network_input)
+    return {"images": pixels}, fit
+
+
+def smoothly_fitted(image: Image, package: ModelPackage) -> tuple[Tensors, Fit]:
+    """The same, smoothing while shrinking whatever the configuration says: what detectors of the DETR kind saw."""
+    pixels, fit = to_network(image, replace(package.config.network_input, antialias=True))
     return {"images": pixels}, fit
 
 
@@ -89,10 +96,18 @@ class VisionModel:
 
         Args:
             params: of `check_params`; None where the outputs are not looked at, as when a model is warmed up.
+
+        Raises:
+            SessionFailed: the network has more or fewer inputs than its family makes.
         """
         if self._recipe.prepare is not None:
             return self._recipe.prepare(image, self.package, params)
         tensors, fit = self._recipe.preprocess(image, self.package)
+        if len(tensors) != len(self._input_names):
+            raise SessionFailed(
+                f"{self.package.weights}: inputs {', '.join(self._input_names)}; family {self.package.family} makes "
+                f"{', '.join(tensors)}: the file is of another exporter, or of another family"
+            )
         return dict(zip(self._input_names, tensors.values(), strict=True)), fit
 
     def forward(self, batch: Tensors) -> dict[str, Array]:

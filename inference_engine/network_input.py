@@ -19,6 +19,7 @@ class ResizeMode(StrEnum):
     LETTERBOX_REFLECT = "letterbox-reflect-edges"  # the same, the rest mirrors the picture at its edges
     STRETCH = "stretch"  # fill the input, change the aspect ratio
     CENTER_CROP = "center-crop"  # no scaling: the middle of the picture, padded where it is smaller
+    SHORT_EDGE_CROP = "short-edge-center-crop"  # keep the aspect ratio, fill the input, cut what stands out
     FIT_LONGER_EDGE = "fit-longer-edge"  # keep the aspect ratio, pad nothing: the input's size follows the picture
 
 
@@ -58,6 +59,8 @@ class NetworkInput:
             training data were; None: they are not.
         is_dynamic: the network takes other heights and widths too.
         divisor: both are multiples of it where `is_dynamic`.
+        antialias: smooth while shrinking, as Pillow's bilinear filter does; OpenCV's, the usual one, takes four pixels
+            however many there are.
     """
 
     hw: tuple[int, int]
@@ -73,6 +76,7 @@ class NetworkInput:
     dataset_hw: tuple[int, int] | None = None
     is_dynamic: bool = False
     divisor: int = 1
+    antialias: bool = False
 
 
 def with_size(network: NetworkInput, hw: tuple[int, int]) -> NetworkInput:
@@ -124,6 +128,7 @@ _INPUT_KEYS = {
     "input_channels",
     "scaling_factor",
     "normalization",
+    "antialias",
 }
 
 
@@ -156,6 +161,7 @@ def parse_network_input(steps: Mapping[str, Any], data: Mapping[str, Any], where
         dataset_hw=None if dataset is None else size(dataset, "dataset_version_resize_dimensions", where),
         is_dynamic=is_dynamic,
         divisor=divisor,
+        antialias=flag(data.get("antialias"), "network_input.antialias", where),
     )
 
 

@@ -21,6 +21,10 @@ from inference_engine.onnx_contents import external_files
 from inference_engine.onnx_file import read_onnx_header
 from inference_engine.package_files import CONFIG_FILE, hash_files, read_object
 from inference_engine.packages import KIND_NAMES, SCHEMA_VERSION, ModelPackage, read_package
+from inference_engine.skeletons import FILE as SKELETONS_FILE
+from inference_engine.skeletons import skeleton_entries
+from inference_engine.tasks import classification
+from inference_engine.tasks.keypoints import Skeleton
 
 #: Suffix of a file -> kind of package, and the name that it gets.
 ARTEFACTS = {
@@ -68,6 +72,7 @@ class _Draft:
     config: dict[str, Any]
     class_names: Sequence[str]
     inference: Mapping[str, Any]
+    skeletons: Sequence[Skeleton] = ()
 
 
 def add_package(source: Path, dest: Path, new: NewPackage) -> ModelPackage:
@@ -118,13 +123,15 @@ def _write(draft: _Draft, folder: Path) -> None:
     (folder / "class_names.txt").write_text("".join(f"{name}\n" for name in draft.class_names), encoding="utf-8")
     if draft.inference:
         _dump(folder / "inference_config.json", draft.inference)
+    if draft.skeletons:
+        _dump(folder / SKELETONS_FILE, skeleton_entries(draft.skeletons))
     files = {
         name: {"sha256": sha256, "bytes": (folder / name).stat().st_size} for name, sha256 in hash_files(folder).items()
     }
     _dump(folder / CONFIG_FILE, {"schema_version": SCHEMA_VERSION, **draft.config, "files": files})
 
 
-def _dump(path: Path, data: Mapping[str, Any]) -> None:
+def _dump(path: Path, data: Any) -> None:
     path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -155,22 +162,40 @@ def _from_onnx(source: Path, new: NewPackage) -> _Draft:
         draft.config["family"] = package.family  # YOLOv5 as newer exporters write it has the head of YOLOv8
     draft.config["onnx"] = {"opset": header.opset}
     static = {"forward_pass": {"static_batch_size": shape[0], "max_dynamic_batch_size": None}} if shape[0] else {}
-    return _Draft(files, draft.config, draft.class_names, {**draft.inference, **static, **new.inference})
+    inference = {**draft.inference, **static, **new.inference}
+    return _Draft(files, draft.config, draft.class_names, inference, package.skeletons if package else ())
 
 
 _FLOATS = {"float32": "fp32", "float16": "fp16"}
 
 
 def _filled_up(new: NewPackage, package: ModelPackage) -> NewPackage:
-    fused = {"post_processing": {"type": "nms", "fused": True}} if package.config.is_fused else {}
+    config = package.config
+    fused = {"post_processing": {"type": config.post_processing, "fused": True}} if config.is_fused else {}
     return replace(
         new,
         class_names=new.class_names or package.class_names,
         size=new.size or package.config.network_input.hw,
         architecture=new.architecture or package.architecture,
         task=new.task or package.task,
-        inference={**fused, **new.inference},
+        inference={**fused, **_classifier_input(package, new), **new.inference},
     )
+
+
+def _classifier_input(package: ModelPackage, new: NewPackage) -> dict[str, Any]:
+    """The network's input where it is not as detectors have it."""
+    if package.task != classification.TASK:
+        return {}
+    network = package.config.network_input
+    height, width = new.size or network.hw
+    return {
+        "network_input": {
+            "training_input_size": {"height": height, "width": width},
+            "resize_mode": network.resize_mode.value,
+            "scaling_factor": network.scaling_factor,
+            "antialias": network.antialias,
+        }
+    }
 
 
 def _from_flags(source: Path, new: NewPackage) -> _Draft:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from inference_engine.architectures import ARCHITECTURES, family_of, known_architectures
+from inference_engine.architectures import ARCHITECTURES, END_TO_END, family_of, known_architectures
 from inference_engine.config_fields import check_known, optional_count, section, text
 from inference_engine.errors import PackageInvalid
 from inference_engine.inference_config import InferenceConfig, NmsDefaults, parse_inference_config
@@ -71,6 +71,10 @@ _DETECTOR_APPLIES = frozenset({"nms", "fused", "class removal"})
 FAMILY_APPLIES = {
     "yolo": _DETECTOR_APPLIES,
     "yolo_objectness": _DETECTOR_APPLIES,
+    "yolo_nas": _DETECTOR_APPLIES,
+    "yolox": _DETECTOR_APPLIES,
+    "rf_detr": frozenset({"nms", "class removal"}),
+    "detr_exports": _DETECTOR_APPLIES,
     "classification": frozenset({"softmax", "sigmoid", "fused", "class removal"}),
     "semantic_segmentation": frozenset({"softmax", "sigmoid"}),
     "depth": frozenset(),
@@ -183,7 +187,7 @@ def read_package(folder: str | os.PathLike[str]) -> ModelPackage:
         return _hf_package(folder, config, where)
     architecture, family = _family(config, where)
     weights = find_weights(folder, kind, config.get("weights") and text(config, "weights", where))
-    inference = _inference_config(folder, kind)
+    inference = _inference_config(folder, kind, is_fused=architecture in END_TO_END)
     names, network_names = _names_for(text(config, "task_type", where), folder, inference)
     files = _files(folder, config, where)
     package = ModelPackage(
@@ -338,9 +342,9 @@ def _kind(config: Mapping[str, Any], where: str) -> str:
     return KIND_NAMES.get(kind, kind)
 
 
-def _inference_config(folder: Path, kind: str) -> InferenceConfig:
+def _inference_config(folder: Path, kind: str, *, is_fused: bool = False) -> InferenceConfig:
     path = folder / "inference_config.json"
-    parsed = parse_inference_config(read_object(path), str(path))
+    parsed = parse_inference_config(read_object(path), str(path), is_fused=is_fused)
     if kind != "trt" or not (folder / "trt_config.json").is_file():
         return parsed
     return _with_engine_batch(parsed, read_object(folder / "trt_config.json"), str(folder / "trt_config.json"))

@@ -44,6 +44,18 @@ def reported(skeletons: Sequence[Skeleton], reported_ids: Sequence[int]) -> tupl
     return tuple(skeleton for skeleton, class_id in zip(skeletons, reported_ids, strict=True) if class_id >= 0)
 
 
+def skeleton_entries(skeletons: Sequence[Skeleton]) -> list[dict[str, Any]]:
+    """The file's list, one object a class; `read_skeletons` reads it back."""
+    return [
+        {
+            "object_class_id": class_id,
+            "keypoints": {str(number): name for number, name in enumerate(skeleton.names)},
+            "edges": [{"from": first, "to": last} for first, last in skeleton.edges],
+        }
+        for class_id, skeleton in enumerate(skeletons)
+    ]
+
+
 def _entries(data: Any) -> list[Any]:
     if not isinstance(data, list) or not data:
         raise ValueError(f"found {data!r}")

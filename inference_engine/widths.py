@@ -2,54 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from inference_engine.errors import PackageInvalid
 from inference_engine.packages import ModelPackage
 from inference_engine.sessions import TensorSpec
-from inference_engine.tasks import detection, instance_segmentation
+from inference_engine.tasks import depth, detection, instance_segmentation, oriented, semantic_segmentation
+
+
+@dataclass(frozen=True, slots=True)
+class _Width:
+    """What one axis of one output must have.
+
+    Attributes:
+        axes: of the output.
+        axis: the one that counts.
+        sizes: those that it may have.
+        why: what they are the sum of.
+        output: number of the output.
+    """
+
+    axes: int
+    axis: int
+    sizes: tuple[int, ...]
+    why: str
+    output: int = 0
 
 
 def check_widths(outputs: Sequence[TensorSpec], package: ModelPackage) -> None:
-    """Refuse an artefact whose first output has another width than the package's class names; a free one passes.
+    """Refuse an artefact whose head has another width than the package's class names; a free one passes.
 
     Raises:
         PackageInvalid: with both numbers.
     """
     expected = _expected(package, outputs)
-    if expected is None or not outputs:
+    if expected is None or expected.output >= len(outputs):
         return
-    axes, width, what = expected
-    shape = outputs[0].shape
-    if len(shape) != axes[0] or shape[axes[1]] not in (None, width):
+    found = outputs[expected.output]
+    if len(found.shape) != expected.axes or found.shape[expected.axis] not in (None, *expected.sizes):
         raise PackageInvalid(
-            f"{package.weights}: output {outputs[0].name} is {shape}, expected {width} on axis {axes[1]} "
-            f"of {axes[0]} ({what}); class_names.txt does not belong to these weights"
+            f"{package.weights}: output {found.name} is {found.shape}, expected "
+            f"{' or '.join(map(str, expected.sizes))} on axis {expected.axis} of {expected.axes} ({expected.why}); "
+            "class_names.txt does not belong to these weights"
         )
 
 
-def _expected(package: ModelPackage, outputs: Sequence[TensorSpec]) -> tuple[tuple[int, int], int, str] | None:
-    """Axes of the output and the one that counts, its size, and why; None where the family is not known here."""
+def _expected(package: ModelPackage, outputs: Sequence[TensorSpec]) -> _Width | None:
+    """The width that the classes make; None where the family is not known here, or its classes have no width."""
     count = package.network_class_count
-    if package.family == "classification":
-        return (2, 1), count, f"{count} classes"
-    if package.family == "yolo_objectness" and package.task == detection.TASK:
-        return ((3, 2), 6, "box, score, class") if package.config.is_fused else _objectness(count)
-    if package.family != "yolo":
+    if package.family in _FIXED:
+        return _FIXED[package.family](count)
+    if package.task in _MAPS:
+        is_labelled = package.task == semantic_segmentation.TASK
+        return _Width(4, 1, (count,), f"{count} classes") if is_labelled else None
+    extra = _extra(package, outputs)
+    if package.family not in _ROWS or extra is None:
         return None
-    extra = _coefficients(outputs) if package.task == instance_segmentation.TASK else 3 * package.key_point_places
-    if extra is None:
-        return None
-    beside = f" and {extra} numbers of masks or points" if extra else ""
     if package.config.is_fused:
-        return (3, 2), 6 + extra, f"box, score, class{beside}"
-    return (3, 1), 4 + count + extra, f"a box, {count} classes{beside}"
+        # Boxes, scores and classes apart do not say how many classes there are.
+        is_apart = package.task == detection.TASK and len(outputs) > 1
+        return None if is_apart else _Width(3, 2, (6 + extra,), f"box, score, class{_beside(extra)}")
+    axis, before, why = _ROWS[package.family]
+    found = _Width(3, axis, (before + count + extra,), f"{why}{count} classes{_beside(extra)}")
+    return replace(found, output=1) if package.family == "yolo_nas" else found
 
 
-def _objectness(count: int) -> tuple[tuple[int, int], int, str]:
-    return (3, 2), 5 + count, f"a box, objectness, {count} classes"
+#: Families of one head each: the width that a number of classes makes.
+_FIXED: Mapping[str, Callable[[int], _Width]] = {
+    "classification": lambda count: _Width(2, 1, (count,), f"{count} classes"),
+    "rf_detr": lambda count: _Width(3, 2, (count, count + 1), f"{count} classes, and no object", output=1),
+}
+#: Tasks that have maps and no boxes.
+_MAPS = (semantic_segmentation.TASK, depth.TASK)
+#: Families that also suppress boxes inside: axis of the classes, numbers before them, and what these are.
+_ROWS = {
+    "yolo": (1, 4, "a box, "),
+    "yolo_objectness": (2, 5, "a box, objectness, "),
+    "yolox": (2, 5, "a box, objectness, "),
+    "yolo_nas": (2, 0, ""),
+}
 
 
-def _coefficients(outputs: Sequence[TensorSpec]) -> int | None:
-    """How many prototypes there are; None where their number is free."""
-    return next((spec.shape[1] for spec in outputs if len(spec.shape) == 4), None)
+def _extra(package: ModelPackage, outputs: Sequence[TensorSpec]) -> int | None:
+    """Numbers that the task has for each box; None where the number of prototypes is free."""
+    if package.task == instance_segmentation.TASK:
+        return next((spec.shape[1] for spec in outputs if len(spec.shape) == 4), None)
+    return 1 if package.task == oriented.TASK else 3 * package.key_point_places
+
+
+def _beside(extra: int) -> str:
+    return f" and {extra} numbers of masks, points or angles" if extra else ""

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from inference_engine.candidates import Kept, check_fused
 from inference_engine.errors import EngineError
-from inference_engine.families.yolo.decoding import Kept, check_fused, decode_heads
+from inference_engine.families.yolo.decoding import decode_heads
 from inference_engine.images import Fit, points_to_original, to_original
 from inference_engine.packages import ModelPackage
 from inference_engine.sessions import Tensors

@@ -12,19 +12,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from inference_engine.candidates import Kept
 from inference_engine.errors import EngineError, OutputInvalid
-from inference_engine.families.yolo.decoding import Kept, decode_heads
-from inference_engine.images import Boxes, Fit, to_original
-from inference_engine.masks import InstancesRLEMasks
+from inference_engine.families.yolo.decoding import decode_heads
+from inference_engine.images import Fit, to_original
+from inference_engine.mask_planes import Plane, box_regions, draw_masks, grid_step
 from inference_engine.packages import ModelPackage
-from inference_engine.planes import at_pixels, plane_step
 from inference_engine.sessions import Tensors
 from inference_engine.tasks.detection import DetectionParams
 from inference_engine.tasks.instance_segmentation import InstanceDetections
 
 #: Masks that are computed at once in the prototypes' size: 1.6 MB for the usual 160 x 160.
 _CHUNK = 16
-_Planes = npt.NDArray[np.float32]
 
 
 def postprocess(
@@ -35,51 +34,43 @@ def postprocess(
     Raises:
         OutputInvalid: there is not one head of three axes and one set of prototypes of four.
     """
-    by_axes = {array.ndim: array for array in outputs.values()}
-    if sorted(array.ndim for array in outputs.values()) != [3, 4] or len(by_axes[4]) != len(fits):
+    head, prototypes = head_and_prototypes(outputs, len(fits))
+    found = decode_heads(head, len(fits), package, params, extra=prototypes.shape[1])
+    return [instances(*each, package) for each in zip(found, prototypes, fits, strict=True)]
+
+
+def head_and_prototypes(outputs: Tensors, images: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """The head `(n, ., .)` and the prototypes `(n, coefficients, h, w)`, whatever their order.
+
+    Maps of five axes, which some exporters of YOLOv5 and YOLOv7 leave among the outputs, are passed over.
+
+    Raises:
+        OutputInvalid: there is not one of each.
+    """
+    heads, prototypes = ([array for array in outputs.values() if array.ndim == axes] for axes in (3, 4))
+    if len(heads) != 1 or len(prototypes) != 1 or len(prototypes[0]) != images:
         shapes = [array.shape for array in outputs.values()]
-        raise OutputInvalid(f"outputs of shape {shapes}, expected a head and prototypes ({len(fits)}, n, h, w)")
-    prototypes: npt.NDArray[Any] = by_axes[4]
-    found = decode_heads(by_axes[3], len(fits), package, params, extra=prototypes.shape[1])
-    return [_instances(*each, package) for each in zip(found, prototypes, fits, strict=True)]
+        raise OutputInvalid(f"outputs of shape {shapes}, expected a head and prototypes ({images}, n, h, w)")
+    return heads[0], prototypes[0]
 
 
-def _instances(
+def instances(
     kept: Kept | EngineError, prototypes: npt.NDArray[Any], fit: Fit, package: ModelPackage
 ) -> InstanceDetections | EngineError:
+    """The boxes that were kept, and the masks that their coefficients make of the prototypes of one image."""
     if isinstance(kept, EngineError):
         return kept
     if not np.isfinite(prototypes).all():
         return OutputInvalid("the model gave prototypes that are not finite numbers for this image")
     xyxy = to_original(kept.boxes, fit)
     planes = _planes(kept.extra, prototypes.astype(np.float32, copy=False))
-    step = plane_step(prototypes.shape[1:], fit, package.config.network_input)
-    masks = InstancesRLEMasks.from_dense(_masks(planes, xyxy, fit, step), fit.original_hw)
+    step = grid_step(prototypes.shape[1:], fit, package.config.network_input)
+    masks = draw_masks(planes, box_regions(xyxy), fit, step)
     return InstanceDetections(xyxy, kept.confidence, kept.class_id, masks, fit.original_hw, package.class_names)
 
 
-def _planes(coefficients: npt.NDArray[np.float32], prototypes: _Planes) -> Iterator[_Planes]:
+def _planes(coefficients: npt.NDArray[np.float32], prototypes: npt.NDArray[np.float32]) -> Iterator[Plane]:
     """The weighted sum of each instance `(h, w)`, a chunk of them computed at a time."""
     flat = prototypes.reshape(len(prototypes), -1)
     for start in range(0, len(coefficients), _CHUNK):
         yield from (coefficients[start : start + _CHUNK] @ flat).reshape(-1, *prototypes.shape[1:])
-
-
-def _masks(
-    planes: Iterator[_Planes], xyxy: Boxes, fit: Fit, step: tuple[float, float]
-) -> Iterator[npt.NDArray[np.bool_]]:
-    """Each mask `(1, height, width)` of the original image, all in one buffer: it holds until the next is asked for.
-
-    Args:
-        step: prototype pixels a network pixel, along x and y.
-    """
-    height, width = fit.original_hw
-    # The encoder reads columns, so the buffer lies column by column.
-    columns = np.zeros((width, height), dtype=np.bool_)
-    for plane, box in zip(planes, xyxy, strict=True):
-        # Pixels whose centre lies in the box.
-        left, top, right, bottom = np.ceil(box - 0.5).astype(int).tolist()
-        if right > left and bottom > top:
-            columns[left:right, top:bottom] = at_pixels(plane, (left, top, right, bottom), fit, step).T > 0
-        yield columns.T[None]
-        columns[left:right, top:bottom] = False

@@ -9,9 +9,10 @@ from inference_engine.agreement import (
     compare_detections,
     compare_labels,
     compare_outputs,
-    match_boxes,
+    match_instances,
     tolerance_of,
 )
+from inference_engine.boxes import overlaps
 from inference_engine.tasks.classification import ClassificationPrediction
 from inference_engine.tasks.detection import Detections
 
@@ -84,7 +85,7 @@ def test_matching_gives_each_box_to_one_and_the_surest_chooses_first():
     one = boxes([0, 0, 10, 10, 0.6, 0], [1, 0, 11, 10, 0.9, 0])
     other = boxes([1, 0, 11, 10, 0.9, 0])
 
-    assert match_boxes(one, other, 0.5) == [(1, 0, 1.0)]
+    assert match_instances(one, other, overlaps(one.xyxy, other.xyxy), 0.5) == [(1, 0, 1.0)]
 
 
 @pytest.mark.parametrize(

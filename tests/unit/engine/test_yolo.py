@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inference_engine.candidates import check_params
 from inference_engine.errors import OutputInvalid, ParameterInvalid
 from inference_engine.families import known_families, recipe
-from inference_engine.families.yolo.decoding import check_params
 from inference_engine.families.yolo.detection import postprocess
 from inference_engine.images import Fit, plan_fit
 from inference_engine.inference_config import InferenceConfig, NetworkInput, NmsDefaults
