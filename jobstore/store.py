@@ -30,29 +30,24 @@ from jobstore.errors import InvalidJob
 from jobstore.events import events_of
 from jobstore.ids import new_id
 from jobstore.schema import (
-    AutoscaleFigures,
     DecisionId,
     DecisionRow,
-    FailureGroup,
     Hint,
     ItemRef,
-    JobEvent,
     JobId,
     JobSpec,
     JobState,
-    JobStatus,
     Lease,
     ModelBuild,
     Outcome,
     OutcomeState,
     QuarantinedMessage,
-    QueueRow,
     Renewal,
-    ResultRow,
     ShardId,
     WorkerId,
     WorkerRow,
 )
+from jobstore.views import AutoscaleFigures, FailureGroup, JobEvent, JobStatus, QueueRow, ResultRow
 from jobstore.window import release as release_window
 
 if TYPE_CHECKING:
