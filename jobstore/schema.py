@@ -130,7 +130,7 @@ class JobSpec:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """One entry of a Redis queue: look at this shard. Losing it delays, doubling it does nothing."""
+    """One entry of a Redis queue: while this shard waits, take one of its queue. Losing it delays, doubling does nothing."""
 
     queue: str
     shard_id: ShardId
@@ -151,6 +151,7 @@ class Lease:
 
     shard_id: ShardId
     job_id: JobId
+    tenant: str
     attempt: int
     owner: WorkerId
     model: str

@@ -116,7 +116,7 @@ def _work(orders: Orders) -> int:
         stopped.set()
         for thread in threads:
             thread.join()
-        runtime.decoders.shutdown()
+        runtime.turns.decoders.shutdown()
         runtime.finishers.shutdown()
         runtime.models.close()
         runtime.store.worker_stopped(runtime.worker_id)
