@@ -130,7 +130,7 @@ class JobSpec:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """One entry of a Redis queue: while this shard waits, take one of its queue. Losing it delays, doubling does nothing."""
+    """One entry of a Redis queue: while this shard waits, take one of its queue. Lost it delays, doubled it is void."""
 
     queue: str
     shard_id: ShardId

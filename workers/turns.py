@@ -32,7 +32,7 @@ class Shares:
     """Items that were taken, by who they belong to; nobody counts as served more than `HEAD_START` before a newcomer.
 
     A newcomer is who was not served while `HEAD_START` items were taken, so that one who sends a small job after the
-    other does not keep the others waiting for ever.
+    other does not keep the others waiting for ever. Who begins while nobody is at work owes nobody anything.
     """
 
     _taken: dict[str, int] = field(default_factory=dict)
@@ -41,7 +41,8 @@ class Shares:
 
     def join(self, key: str, active: set[str]) -> None:
         """Somebody begins, or is there already; `active` are all who are at work."""
-        known = {k for k in self._taken if k in active or self._served_at[k] > self._total - HEAD_START}
+        recent = self._total - HEAD_START
+        known = {k for k in self._taken if active and (k in active or self._served_at[k] > recent)}
         self._taken = {k: min(self._taken[k], HEAD_START) for k in known} | {
             key: min(self._taken[key], HEAD_START) if key in known else 0
         }
