@@ -1,12 +1,13 @@
 """Who is served next by the decoders of a process."""
 
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import pytest
 
-from tests.fixtures.fleet import wait_until
 from workers.turns import HEAD_START, Shares, Turns
 
 
@@ -18,7 +19,8 @@ class Work:
     job: str
     items: int
     served: list
-    begun: threading.Event = field(default_factory=threading.Event)
+    holds_at: int = -1
+    is_holding: threading.Event = field(default_factory=threading.Event)
     go_on: threading.Event = field(default_factory=threading.Event)
     permits: threading.Semaphore | None = None
 
@@ -34,8 +36,9 @@ class Work:
 
     def _carry_on(self):
         self.served.append(self.job)
-        self.begun.set()
-        self.go_on.wait(30)
+        if self.items == self.holds_at:
+            self.is_holding.set()
+            self.go_on.wait(30)
         self.permits.release()
 
 
@@ -46,35 +49,31 @@ def turns():
 
 
 def run_beside(turns, first, *later):
-    """Let the others come while the first is at its first item; give the order in which items were served."""
-    everyone = (first, *later)
-    for work in everyone:
-        work.permits = turns.permits
-    with turns.joined_by(first):
-        first.begun.wait(30)
-        with turns.joined_by(later[0]), turns.joined_by(later[-1]) if later[1:] else turns.joined_by(later[0]):
-            for work in everyone:
-                work.go_on.set()
-            wait_until(lambda: not any(work.items for work in everyone))
-    turns.decoders.shutdown()
-    return first.served
+    """Let the others come while the first is at its sixth item; give the order in which items were served from then."""
+    first.holds_at = first.items - 6
+    for work in (first, *later):
+        work.permits, work.served = turns.permits, first.served
+    with ExitStack() as at_work:
+        at_work.enter_context(turns.joined_by(first))
+        first.is_holding.wait(30)
+        for work in later:
+            at_work.enter_context(turns.joined_by(work))
+        first.go_on.set()
+        turns.decoders.shutdown()
+    return first.served[6:]
 
 
 def test_a_small_job_that_comes_later_goes_before_a_large_one(turns):
-    served = []
+    served = run_beside(turns, Work("a", "large", 12, []), Work("b", "small", 3, []))
 
-    run_beside(turns, Work("a", "large", 9, served), Work("b", "small", 3, served))
-
-    assert served[:5] == ["large", "small", "small", "large", "small"]
+    assert served == ["small"] * 3 + ["large"] * 6
 
 
 def test_a_tenants_jobs_share_what_is_the_tenants(turns):
-    served = []
+    served = run_beside(turns, Work("a", "a1", 20, []), Work("a", "a2", 20, []), Work("b", "b1", 12, []))
 
-    run_beside(turns, Work("a", "a1", 6, served), Work("a", "a2", 6, served), Work("b", "b1", 6, served))
-
-    assert served.count("b1") == 6
-    assert served[:9].count("b1") >= 4
+    assert served[:6] == ["b1"] * 6
+    assert Counter(served[6:18]) == {"b1": 6, "a2": 6}
 
 
 def test_who_comes_later_is_ahead_by_no_more_than_a_small_job():
