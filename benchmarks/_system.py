@@ -24,17 +24,24 @@ class RunningSystem:
 
     producer: Producer
     launcher: Launcher
+    store: JobStore
+    doorbell: Doorbell
 
 
 @contextmanager
-def running_system(folder: Path) -> Iterator[RunningSystem]:
+def running_system(folder: Path, relay_interval_s: float = 1.0) -> Iterator[RunningSystem]:
     """Start everything in a folder, and end it."""
     url = f"sqlite:///{folder}/bench.db"
     with JobStore.open(url) as store, EmbeddedRedis() as redis:
         store.create_schema()
-        launcher = Launcher(WorkerConfig(url, redis.url, model_dirs=(str(MODELS),), log_level="WARNING"))
+        launcher = Launcher(
+            WorkerConfig(
+                url, redis.url, model_dirs=(str(MODELS),), log_level="WARNING", relay_interval_s=relay_interval_s
+            )
+        )
         launcher.start()
         try:
-            yield RunningSystem(Producer(store, Doorbell(redis.url)), launcher)
+            doorbell = Doorbell(redis.url)
+            yield RunningSystem(Producer(store, doorbell), launcher, store, doorbell)
         finally:
             launcher.stop()

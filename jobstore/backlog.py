@@ -11,17 +11,10 @@ from sqlalchemy import Connection, Row, case, func, select, update
 from jobstore.clock import db_now
 from jobstore.fleet import live_workers
 from jobstore.queues import hardware_of
-from jobstore.schema import (
-    OPEN_SHARDS,
-    RUNNABLE_STATES,
-    WAITING_SHARDS,
-    AutoscaleFigures,
-    JobState,
-    QueueRow,
-    ShardState,
-)
+from jobstore.schema import OPEN_SHARDS, RUNNABLE_STATES, WAITING_SHARDS, JobState, ShardState
 from jobstore.tables import class_refusals, jobs, queue_speeds, shards
 from jobstore.upsert import insert_or_ignore
+from jobstore.views import AutoscaleFigures, QueueRow
 from jobstore.waiting import QueueFacts, explain
 
 if TYPE_CHECKING:

@@ -112,10 +112,11 @@ class Doorbell:
             pipeline.set(_EPOCH_KEY, uuid.uuid4().hex, nx=True)
             return bool(self._execute(pipeline)[0])
 
-    def announce_end(self, job_id: JobId) -> None:
-        """Tell those who wait for a job that it ended. Nobody depends on it: who misses it looks once a second."""
+    def announce_end(self, *job_ids: JobId) -> None:
+        """Tell those who wait for jobs that they ended. Nobody depends on it: who misses it looks once a second."""
         with contextlib.suppress(BrokerUnavailable), self._pipeline() as pipeline:
-            pipeline.publish(_ended_channel(job_id), "")
+            for job_id in job_ids:
+                pipeline.publish(_ended_channel(job_id), "")
             self._execute(pipeline)
 
     @contextlib.contextmanager

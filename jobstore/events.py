@@ -9,8 +9,8 @@ from sqlalchemy import Connection, insert, select
 from jobstore.clock import db_now
 from jobstore.encoding import from_json, storable, to_json
 from jobstore.ids import new_id
-from jobstore.schema import JobEvent
 from jobstore.tables import job_events
+from jobstore.views import JobEvent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, exists, select, tuple_, update
 
 from jobstore.clock import db_now
 from jobstore.counters import counters_of
+from jobstore.deserving import most_deserving
 from jobstore.encoding import from_json
 from jobstore.endings import finish_shard
 from jobstore.events import add_event
@@ -35,7 +36,23 @@ UNOWNED = {"owner": None, "lease_until": None, "leased_at": None, "enqueued_at":
 
 
 def lease_shard(db: Connection, shard_id: ShardId, attempt: int, owner: WorkerId, lease_s: float) -> Lease | None:
-    """Take the shard, or None: the hint was late, doubled, or the job is stopped or has ended."""
+    """Take the most deserving shard of the hinted one's queue, or None: the hint was late, doubled, or the job stopped.
+
+    A hint is a doorbell: while its shard waits it is worth one shard, and which one is decided now. The hinted shard
+    waits for another hint when it was not the one; the taken shard's own hint is worth nothing any more.
+    """
+    chosen = most_deserving(db, shard_id, attempt)
+    if chosen is None or chosen.id == shard_id:
+        return _take(db, shard_id, attempt, owner, lease_s)
+    lease = _take(db, ShardId(chosen.id), chosen.attempt, owner, lease_s)
+    # Who holds the row at this moment is leasing, moving or holding it, and waiting for him could be a deadlock.
+    mine = select(shards.c.id).where(shards.c.id == shard_id, shards.c.attempt == attempt)
+    mine = mine.where(shards.c.state == ShardState.QUEUED).with_for_update(skip_locked=True)
+    db.execute(update(shards).where(shards.c.id.in_(mine)).values(state=ShardState.PENDING, enqueued_at=None))
+    return lease
+
+
+def _take(db: Connection, shard_id: ShardId, attempt: int, owner: WorkerId, lease_s: float) -> Lease | None:
     is_running = exists().where(jobs.c.id == shards.c.job_id, jobs.c.state.in_(RUNNABLE_STATES))
     taken = db.execute(
         update(shards)
@@ -110,10 +127,11 @@ def _lease(db: Connection, shard: Row[Any], left: tuple[Item, ...]) -> Lease:
     started = update(jobs).where(jobs.c.id == job_id, jobs.c.started.is_(None)).values(started=db_now())
     if db.execute(started).rowcount:
         add_event(db, job_id, "started", {"worker": shard.owner})
-    job = db.execute(select(jobs.c.model, jobs.c.params, jobs.c.wishes).where(jobs.c.id == job_id)).one()
+    job = db.execute(select(jobs.c.tenant, jobs.c.model, jobs.c.params, jobs.c.wishes).where(jobs.c.id == job_id)).one()
     return Lease(
         shard_id=ShardId(shard.id),
         job_id=job_id,
+        tenant=job.tenant,
         attempt=shard.attempt,
         owner=WorkerId(shard.owner),
         model=job.model,

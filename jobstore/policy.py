@@ -20,7 +20,7 @@ from jobstore.tables import jobs, shards
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobstore.schema import FailureGroup
+    from jobstore.views import FailureGroup
 
 TOO_MANY_FAILURES = "too_many_failures"
 FAILURE_RATE_EXCEEDED = "failure_rate_exceeded"

@@ -10,18 +10,9 @@ from jobstore.clock import db_now
 from jobstore.counters import NAMES, counters_of
 from jobstore.encoding import from_json
 from jobstore.errors import JobNotFound
-from jobstore.schema import (
-    OPEN_SHARDS,
-    DecisionId,
-    FailureGroup,
-    ItemError,
-    JobId,
-    JobState,
-    JobStatus,
-    OutcomeState,
-    ResultRow,
-)
+from jobstore.schema import OPEN_SHARDS, DecisionId, ItemError, JobId, JobState, OutcomeState
 from jobstore.tables import items, jobs, outcomes, shards
+from jobstore.views import FailureGroup, JobStatus, ResultRow
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -30,29 +30,24 @@ from jobstore.errors import InvalidJob
 from jobstore.events import events_of
 from jobstore.ids import new_id
 from jobstore.schema import (
-    AutoscaleFigures,
     DecisionId,
     DecisionRow,
-    FailureGroup,
     Hint,
     ItemRef,
-    JobEvent,
     JobId,
     JobSpec,
     JobState,
-    JobStatus,
     Lease,
     ModelBuild,
     Outcome,
     OutcomeState,
     QuarantinedMessage,
-    QueueRow,
     Renewal,
-    ResultRow,
     ShardId,
     WorkerId,
     WorkerRow,
 )
+from jobstore.views import AutoscaleFigures, FailureGroup, JobEvent, JobStatus, QueueRow, ResultRow
 from jobstore.window import release as release_window
 
 if TYPE_CHECKING:
@@ -127,7 +122,10 @@ class JobStore:
         return self._db.write(lambda db: release_window(db, window, queue))
 
     def lease_shard(self, shard_id: ShardId, attempt: int, owner: WorkerId, lease_s: float) -> Lease | None:
-        """Take a shard, or None: the hint is late or doubled, the job is stopped or over, or nothing was left to do."""
+        """Take the most deserving shard of the hinted one's queue, or None.
+
+        None: the hint is late or doubled, its job is stopped or over, or nothing was left to do.
+        """
         return self._db.write(lambda db: leases.lease_shard(db, shard_id, attempt, owner, lease_s))
 
     def renew(self, owner: WorkerId, held: Sequence[tuple[ShardId, int]], lease_s: float) -> Renewal:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from jobstore.schema import JobState, Waiting, WorkerRow
+from jobstore.schema import JobState, WorkerRow
+from jobstore.views import Waiting
 
 #: Seconds after which a hint that idle workers did not take counts as not reaching them: the relay sends one that left
 #: Redis again after five.

@@ -1,6 +1,8 @@
 """Which shards go to Redis next: one statement, the same for submit, for a finished shard and for the relay's tick.
 
 Only a window of hints stands in a queue, so a cancel, a priority and a small job behind a big one take effect at once.
+A job that has nothing in its queue's window yet gets its first place there even when the window is full, as long as no
+more than two windows stand in it: hints are doorbells (`jobstore.deserving`), so the next one that rings serves it.
 Order within a queue: priority, then fair shares of tenants by their weights; a tenant's own jobs by deadline, then in
 turns, then by age. A share counts what is already queued or leased, divided by the tenant's weight (stride scheduling,
 Waldspurger and Weihl 1995); otherwise the oldest job would win every single place that becomes free.
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
 SUSPECT_DEATHS = 2
 _NO_STOP = 2**31 - 1
 #: Seconds since the epoch that no deadline reaches; NULLs sort differently in the two databases.
-_NO_DEADLINE = 1e18
+NO_DEADLINE = 1e18
 
 
 def release(db: Connection, window: int, queue: str | None) -> list[Hint]:
@@ -56,10 +58,12 @@ def release_statement(window: int, queue: str | None) -> Update:
     load = _load()
     ranked = _ranked(_heads(window, queue), load, queue)
     room = select(load.c.queue, func.sum(load.c.queued).label("queued")).group_by(load.c.queue).cte("room")
+    left = window - func.coalesce(room.c.queued, 0)
+    is_newcomer = and_(left <= 0, ranked.c.turn == 1, ranked.c.place <= left + window)
     chosen = (
         select(ranked.c.id)
         .outerjoin_from(ranked, room, room.c.queue == ranked.c.queue)
-        .where(ranked.c.place <= window - func.coalesce(room.c.queued, 0))
+        .where(or_(ranked.c.place <= left, is_newcomer))
     )
     return (
         update(shards)
@@ -115,7 +119,7 @@ def _heads(window: int, queue: str | None) -> CTE:
             jobs.c.tenant,
             jobs.c.priority,
             jobs.c.created,
-            func.coalesce(jobs.c.deadline, _NO_DEADLINE).label("deadline"),
+            func.coalesce(jobs.c.deadline, NO_DEADLINE).label("deadline"),
             func.coalesce(tenants.c.weight, 1.0).label("weight"),
             func.coalesce(stop, _NO_STOP).label("stop"),
         )
@@ -154,7 +158,7 @@ def _ranked(heads: CTE, load: CTE, queue: str | None) -> CTE:
         partition_by=fair.c.queue,
         order_by=(fair.c.priority.desc(), fair.c.tenant_turn, fair.c.deadline, fair.c.turn, fair.c.created, fair.c.seq),
     )
-    return select(fair.c.id, fair.c.queue, place.label("place")).cte("ranked")
+    return select(fair.c.id, fair.c.queue, fair.c.turn, place.label("place")).cte("ranked")
 
 
 def _turns(heads: CTE, load: CTE, queue: str | None) -> CTE:
@@ -195,7 +199,7 @@ def _in_turn(rows: Sequence[Row[tuple[object, ...]]]) -> list[Row[tuple[object, 
     within_tenant = []
     for row in sorted(rows, key=lambda row: row.seq):
         job_turns[row.job_id] += 1
-        deadline = _NO_DEADLINE if row.deadline is None else row.deadline
+        deadline = NO_DEADLINE if row.deadline is None else row.deadline
         within_tenant.append(((-row.priority, deadline, job_turns[row.job_id], row.job_id), row))
     tenant_turns: Counter[str] = Counter()
     keyed = []

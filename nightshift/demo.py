@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from jobstore.schema import ResultRow
+    from jobstore.views import ResultRow
 
 #: The seed of the demo's pages; none of their digits was seen in training, whatever the seed.
 SEED = 2026

@@ -137,7 +137,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
 
 
 def _fleet(store: JobStore, *, is_embedded: bool) -> Iterator[Finding]:
-    from jobstore.schema import Waiting
+    from jobstore.views import Waiting
 
     running = [worker for worker in store.workers() if worker.state == "running"]
     if running:

@@ -11,19 +11,9 @@ from typing import Self
 from jobstore.dispatch import Doorbell
 from jobstore.errors import BrokerUnavailable
 from jobstore.queues import queue_name
-from jobstore.schema import (
-    SETTLED_STATES,
-    DecisionRow,
-    FailureGroup,
-    ItemRef,
-    JobId,
-    JobSpec,
-    JobState,
-    JobStatus,
-    OutcomeState,
-    ResultRow,
-)
+from jobstore.schema import SETTLED_STATES, DecisionRow, ItemRef, JobId, JobSpec, JobState, OutcomeState
 from jobstore.store import JobStore
+from jobstore.views import FailureGroup, JobStatus, ResultRow
 from producer.errors import ProducerError
 from producer.exports import ExportSummary, exporter, write_manifest
 

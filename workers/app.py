@@ -11,12 +11,12 @@ from celery import bootsteps
 from celery.signals import worker_shutting_down
 from kombu.transport import virtual
 
-from jobstore.dispatch import Doorbell, celery_app
-from jobstore.errors import BrokerUnavailable, StoreUnavailable
+from jobstore.dispatch import celery_app
+from jobstore.errors import StoreUnavailable
 from jobstore.queues import TASK_NAME, decode_hint, idle_queue
 from workers.demand import Demand
 from workers.gate import gate_step
-from workers.relay import release_and_ring
+from workers.refill import Refill
 from workers.shards import Runtime, process_shard
 
 logger = logging.getLogger(__name__)
@@ -25,16 +25,13 @@ logger = logging.getLogger(__name__)
 DEMAND_INTERVAL_S = 0.25
 
 
-def build_app(runtime: Runtime, doorbell: Doorbell, broker_url: str, demand: Demand, window: int) -> Any:
+def build_app(runtime: Runtime, refill: Refill, broker_url: str, demand: Demand) -> Any:
     """A Celery application whose one task works on this runtime."""
     app = celery_app(broker_url)
 
     def run_shard(self: Any, **message: Any) -> None:
         queue = self.request.delivery_info["routing_key"]
-        if (ended := process_shard(runtime, decode_hint(message, queue))) is not None:
-            doorbell.announce_end(ended)
-        if not runtime.draining.is_set():
-            _refill(runtime, doorbell, window, queue)
+        refill.shard_ended(queue, process_shard(runtime, decode_hint(message, queue)))
 
     app.task(run_shard, name=TASK_NAME, bind=True)
     app.steps["consumer"].add(gate_step(runtime.store, runtime.worker_id, runtime.meter))
@@ -46,14 +43,6 @@ def build_app(runtime: Runtime, doorbell: Doorbell, broker_url: str, demand: Dem
 
     worker_shutting_down.connect(drain, weak=False)
     return app
-
-
-def _refill(runtime: Runtime, doorbell: Doorbell, window: int, queue: str) -> None:
-    """Put the next shards into the window at once; the relay would do it within its tick."""
-    try:
-        release_and_ring(runtime.store, doorbell, window, queue)
-    except (BrokerUnavailable, StoreUnavailable) as error:
-        logger.warning("window not refilled: %s", error, extra={"event": "refill_failed"})
 
 
 class AckGuard(bootsteps.StartStopStep):  # type: ignore[misc]

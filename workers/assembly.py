@@ -26,6 +26,7 @@ from workers.models import ModelPool
 from workers.opening import Opener
 from workers.placement import Slot
 from workers.shards import Runtime
+from workers.turns import Turns
 
 #: Images between reading and outcome, for each core: enough that no core waits, few enough that memory stays small.
 _IN_FLIGHT_PER_CORE, _IN_FLIGHT_ON_GPU = 8, 256
@@ -61,10 +62,10 @@ def build_runtime(config: WorkerConfig, slot: Slot) -> Runtime:
         limits=ImageLimits(max_pixels=config.max_image_pixels),
         leases=LeaseBook(store, worker_id, config.lease_s),
         decisions=DecisionBook(store, worker_id, WorkerFacts(machine, versions(machine)), meter),
-        decoders=ThreadPoolExecutor(max_workers=cores, thread_name_prefix="decode"),
+        turns=Turns(
+            ThreadPoolExecutor(max_workers=cores, thread_name_prefix="decode"), cores, threading.Semaphore(in_flight)
+        ),
         finishers=ThreadPoolExecutor(max_workers=1, thread_name_prefix="finish"),
-        runners=cores,
-        in_flight=threading.Semaphore(in_flight),
         lease_s=config.lease_s,
         item_attempts=config.item_attempts,
         max_deaths=config.max_deaths,

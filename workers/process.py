@@ -85,6 +85,7 @@ def _work(orders: Orders) -> int:
     from workers.demand import Demand
     from workers.logs import configure_logging
     from workers.pulse import INTERVAL_S, Pulse
+    from workers.refill import Refill
     from workers.stopping import drain, leave_after_drain, signals_step
     from workers.watchdog import Watchdog
 
@@ -92,7 +93,8 @@ def _work(orders: Orders) -> int:
     runtime = build_runtime(config, slot)
     configure_logging(config.log_level, config.log_format, {"worker": runtime.worker_id, "hardware": slot.hardware})
     doorbell = Doorbell(config.broker_url)
-    app = build_app(runtime, doorbell, config.broker_url, Demand(slot.serves, config.models), config.window)
+    refill = Refill(runtime.store, doorbell, config.window, runtime.draining)
+    app = build_app(runtime, refill, config.broker_url, Demand(slot.serves, config.models))
     app.steps["worker"].add(signals_step(runtime))
     own_queue = idle_queue(slot.hardware)
 
@@ -103,6 +105,7 @@ def _work(orders: Orders) -> int:
     watchers = (
         Pulse(runtime, slot, min(INTERVAL_S, config.lease_s / 4), consumed, lambda: drain(runtime), orders.lifeline),
         Watchdog(runtime, config.item_timeout_s, config.forward_timeout_s, consumed),
+        refill,
     )
     threads = [
         threading.Thread(target=each.run, args=(stopped,), name=type(each).__name__, daemon=True) for each in watchers
@@ -116,7 +119,7 @@ def _work(orders: Orders) -> int:
         stopped.set()
         for thread in threads:
             thread.join()
-        runtime.decoders.shutdown()
+        runtime.turns.decoders.shutdown()
         runtime.finishers.shutdown()
         runtime.models.close()
         runtime.store.worker_stopped(runtime.worker_id)

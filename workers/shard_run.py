@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from inference_engine.decoding import decode_image
@@ -36,10 +37,10 @@ class SessionBroken(Exception):
 class ShardRun:
     """Takes a shard's items to their outcomes.
 
-    Runners on the decoders' threads take its items one by one; whoever has an item's outputs turns them into its
-    outcome; the shard's own thread only writes. On a CPU one thread carries an item from its bytes to its outcome,
-    because each hand-over costs a wait for the interpreter's lock; with a batcher of several images the batcher's
-    future comes back on the finishers' threads.
+    The decoders' threads take its items one by one, in turn with those of other shards (`workers.turns`); whoever has
+    an item's outputs turns them into its outcome; the shard's own thread only writes. On a CPU one thread carries an
+    item from its bytes to its outcome, because each hand-over costs a wait for the interpreter's lock; with a batcher
+    of several images the batcher's future comes back on the finishers' threads.
 
     A shard over which workers died is taken with care: one item after the other, none in a batch with others, each
     outcome written at once, so that the next death leaves no doubt about the item.
@@ -55,7 +56,8 @@ class ShardRun:
         self._flush_items = 1 if self._is_suspect else FLUSH_ITEMS
         self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._open = 0  # runners at work, and images on their way
+        self._open = 0  # images on their way
+        self._context = copy_context()  # what its log lines belong to
         self._flights: set[Flight] = set()
         self._outcomes: list[Outcome] = []
         self._last_flush = time.monotonic()
@@ -68,12 +70,12 @@ class ShardRun:
             LeaseLost: the shard is not ours any more; nothing is left in flight.
             SessionBroken: the outcomes so far are written, the rest is still ours to give back.
         """
-        self._start_runners(1 if self._is_suspect else self._runtime.runners)
         try:
-            while self._open:
-                self._wake.wait(FLUSH_S)
-                self._wake.clear()
-                self._flush_if_due()
+            with self._runtime.turns.joined_by(self):
+                while not self._is_over():
+                    self._wake.wait(FLUSH_S)
+                    self._wake.clear()
+                    self._flush_if_due()
             if self._held.lost.is_set():
                 raise LeaseLost(f"shard {self._held.lease.shard_id} was given to another worker, or its job ended")
             job_ended = self._flush(finished=not self._waiting)
@@ -117,30 +119,24 @@ class ShardRun:
         else:
             self._runtime.store.release_shard(self._held.lease)
 
-    def _start_runners(self, most: int) -> None:
-        runners = min(most, len(self._waiting))
+    @property
+    def owner_keys(self) -> tuple[str, str]:
+        """The tenant and the job, by which shards take turns."""
+        return self._held.lease.tenant, self._held.lease.job_id
+
+    def begin_one(self) -> Callable[[], None] | None:
+        """Take the next item for a decoder; the caller holds the permit that its outcome gives back."""
         with self._lock:
-            self._open += runners
-        for _ in range(runners):
-            self._runtime.decoders.submit(copy_context().run, self._run)
+            if not self._waiting or self._should_stop() or (self._is_suspect and self._open):
+                return None
+            flight = self._waiting.popleft()
+            self._open += 1
+            self._flights.add(flight)
+        return partial(self._context.copy().run, self._begin, flight)
 
-    def _run(self) -> None:
-        """On a decoder's thread: item after item, until there is none left or the shard should stop."""
-        while (flight := self._next()) is not None:
-            self._runtime.in_flight.acquire()
-            with self._lock:
-                self._open += 1
-                self._flights.add(flight)
-            self._begin(flight)
-        self._close_one()
-
-    def _next(self) -> Flight | None:
-        if self._should_stop():
-            return None
-        try:
-            return self._waiting.popleft()
-        except IndexError:
-            return None
+    def _is_over(self) -> bool:
+        with self._lock:
+            return not self._open and (not self._waiting or self._should_stop())
 
     def _should_stop(self) -> bool:
         held = self._held
@@ -161,7 +157,7 @@ class ShardRun:
         if future.done():
             self._finish(flight, fit, future, started)
         else:
-            context = copy_context()  # what its log lines belong to
+            context = self._context.copy()
             future.add_done_callback(
                 lambda done: self._runtime.finishers.submit(context.run, self._finish, flight, fit, done, started)
             )
@@ -190,22 +186,22 @@ class ShardRun:
             self._put_back(flight, flight)
         elif is_retryable(error) and flight.tries < self._runtime.item_attempts:
             self._put_back(flight, flight.again())
-            self._start_runners(1)
         else:
             self._end(flight, failed(flight, item_error(error)))
             return
         self._close_one()
+        self._runtime.turns.wake()
 
     def _put_back(self, flight: Flight, later: Flight) -> None:
         """Behind the others: what failed for a moment's reason has a moment."""
-        self._runtime.in_flight.release()
+        self._runtime.turns.permits.release()
         with self._lock:
             self._flights.discard(flight)
             self._waiting.append(later)
 
     def _end(self, flight: Flight, outcome: Outcome) -> None:
         """An item has its outcome. The writer is woken for a whole flush, not for each item."""
-        self._runtime.in_flight.release()
+        self._runtime.turns.permits.release()
         self._loaded.tally.add(flight.timings_ms)
         with self._lock:
             self._flights.discard(flight)
@@ -218,14 +214,15 @@ class ShardRun:
     def _close_one(self) -> None:
         with self._lock:
             self._open -= 1
-            is_last = self._open == 0
+            is_last = self._open == 0 and (not self._waiting or self._should_stop())
         if is_last:
             self._wake.set()
 
     def _flush_if_due(self) -> None:
         """Write what is there; the very last outcomes go with the shard's end, in one transaction."""
         waited = time.monotonic() - self._last_flush
-        if self._open and (len(self._outcomes) >= self._flush_items or (self._outcomes and waited > FLUSH_S)):
+        is_due = len(self._outcomes) >= self._flush_items or (self._outcomes and waited > FLUSH_S)
+        if is_due and not self._is_over():
             self._flush(finished=False)
 
     def _flush(self, *, finished: bool) -> bool:

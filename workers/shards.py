@@ -29,6 +29,7 @@ from workers.models import ModelPool
 from workers.opening import LoadedModel
 from workers.shard_run import SessionBroken, ShardRun
 from workers.speeds import Speedometer
+from workers.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -54,10 +55,9 @@ class Runtime:
     """What one worker process owns; built once, tests build it with fakes.
 
     Attributes:
-        decoders: threads that read, decode and preprocess, and without a batch to wait for also infer.
+        turns: gives items to the threads that read, decode and preprocess, and without a batch to wait for also infer;
+            holds one permit for each image between its reading and its outcome, which bounds memory.
         finishers: threads that turn a batch's outputs into outcomes.
-        runners: threads that a shard may use of the decoders.
-        in_flight: one permit for each image between its reading and its outcome; bounds memory whatever shards hold.
         item_attempts: tries of an item that fails for a reason that may pass.
         max_deaths: lost workers after which a shard is split.
         draining: set when the process should give back what it has not begun.
@@ -75,10 +75,8 @@ class Runtime:
     limits: ImageLimits
     leases: LeaseBook
     decisions: DecisionBook
-    decoders: ThreadPoolExecutor
+    turns: Turns
     finishers: ThreadPoolExecutor
-    runners: int
-    in_flight: threading.Semaphore
     lease_s: float
     item_attempts: int = 3
     max_deaths: int = 3

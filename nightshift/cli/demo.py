@@ -16,7 +16,8 @@ from nightshift.settings import Settings, load_settings
 from workers.logs import configure_logging
 
 if TYPE_CHECKING:
-    from jobstore.schema import DecisionRow, JobStatus
+    from jobstore.schema import DecisionRow
+    from jobstore.views import JobStatus
     from nightshift.demo import Judgement
 
 #: A little below the model's own threshold: the metric rewards boxes that are found with less certainty.

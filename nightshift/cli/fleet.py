@@ -18,8 +18,9 @@ from nightshift.stack import open_stack, open_store
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jobstore.schema import QuarantinedMessage, QueueRow, WorkerRow
+    from jobstore.schema import QuarantinedMessage, WorkerRow
     from jobstore.store import JobStore
+    from jobstore.views import QueueRow
 
 #: Characters of a worker's id that tell it from others, and bytes of a refused message that a row of the table shows.
 ID_TAIL, SHOWN = 8, 40

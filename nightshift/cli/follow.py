@@ -11,8 +11,9 @@ from nightshift.cli.progress import View, open_view
 from nightshift.cli.summary import canary_line, done_line, ending_lines, failure_lines, model_line, short
 
 if TYPE_CHECKING:
-    from jobstore.schema import JobId, JobStatus
+    from jobstore.schema import JobId
     from jobstore.store import JobStore
+    from jobstore.views import JobStatus
     from nightshift.stack import Stack
 
 #: Failure causes that are listed; the rest is in `nightshift status`.

@@ -17,7 +17,7 @@ from nightshift.cli.summary import short
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobstore.schema import JobStatus
+    from jobstore.views import JobStatus
 
 #: Seconds of the past that the shown rate is taken over.
 WINDOW_S = 15.0

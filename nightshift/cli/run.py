@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import contextlib
     from collections.abc import Iterator
 
-    from jobstore.schema import ItemRef, JobId, JobStatus
+    from jobstore.schema import ItemRef, JobId
+    from jobstore.views import JobStatus
     from nightshift.stack import Stack
     from producer.exports import ExportSummary
     from producer.sources import SourceReport

@@ -14,7 +14,8 @@ from nightshift.stack import open_client
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobstore.schema import JobId, JobStatus
+    from jobstore.schema import JobId
+    from jobstore.views import JobStatus
     from producer.client import Producer
 
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from jobstore.schema import DecisionRow, FailureGroup, JobEvent, JobId, JobStatus
+    from jobstore.schema import DecisionRow, JobId
+    from jobstore.views import FailureGroup, JobEvent, JobStatus
     from producer.exports import ExportSummary
 
 #: Hexadecimal digits of a job's id that people see; the store finds a job by its tail.

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from jobstore.schema import DecisionRow, JobStatus
+    from jobstore.schema import DecisionRow
+    from jobstore.views import JobStatus
     from producer.exports.summary import ExportSummary
 
 _VERSION = 1

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from jobstore.schema import DecisionRow, JobStatus, ResultRow
+    from jobstore.schema import DecisionRow
+    from jobstore.views import JobStatus, ResultRow
 
 #: Outcomes that carry a record.
 RECORDED = frozenset({OutcomeState.OK, OutcomeState.CACHED})

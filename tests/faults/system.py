@@ -19,8 +19,9 @@ import msgspec
 
 from jobstore.dispatch import Doorbell
 from jobstore.errors import StoreUnavailable
-from jobstore.schema import ItemRef, JobId, JobSpec, JobState, JobStatus, OutcomeState
+from jobstore.schema import ItemRef, JobId, JobSpec, JobState, OutcomeState
 from jobstore.store import JobStore
+from jobstore.views import JobStatus
 from producer.client import Producer
 from tests.faults.model import expected_record, write_model, write_pictures
 from tests.faults.proxy import FaultProxy

@@ -18,7 +18,7 @@ import jsonschema
 import pytest
 import yaml
 
-from jobstore.schema import AutoscaleFigures
+from jobstore.views import AutoscaleFigures
 from nightshift.cli import cli
 from nightshift.settings import Settings, known_variables
 from workers.exporter import AUTOSCALE

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from jobstore.schema import DecisionRow, JobStatus, ResultRow
+    from jobstore.schema import DecisionRow
+    from jobstore.views import JobStatus, ResultRow
 
 _SPOOL_BYTES = 8 << 20
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from jobstore.schema import DecisionRow, JobStatus, ResultRow
+    from jobstore.schema import DecisionRow
+    from jobstore.views import JobStatus, ResultRow
 
 
 def export(

@@ -5,17 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from jobstore.schema import (
-    DecisionId,
-    DecisionRow,
-    ItemError,
-    JobId,
-    JobState,
-    JobStatus,
-    OutcomeState,
-    ResultRow,
-    WorkerId,
-)
+from jobstore.schema import DecisionId, DecisionRow, ItemError, JobId, JobState, OutcomeState, WorkerId
+from jobstore.views import JobStatus, ResultRow
 
 NAMES = ("cat", "dog", "Fußgänger")
 

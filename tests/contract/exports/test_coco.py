@@ -127,7 +127,7 @@ from producer.exports import exporter
 spec = importlib.util.spec_from_file_location("rows", sys.argv[1])
 made = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(made)
-from jobstore.schema import JobStatus
+from jobstore.views import JobStatus
 job = JobStatus(**{name: None for name in JobStatus.__dataclass_fields__} | {"ok": 30000, "cached": 0, "now": 0.0})
 def peak():  # in kB; not ru_maxrss, which carries over what the test process had
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))

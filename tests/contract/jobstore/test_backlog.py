@@ -3,8 +3,9 @@ from sqlalchemy import update
 
 from jobstore.backlog import UNMEASURED_S
 from jobstore.fleet import ALIVE_S
-from jobstore.schema import AutoscaleFigures, JobState, Waiting, WorkerId, WorkerRow
+from jobstore.schema import JobState, WorkerId, WorkerRow
 from jobstore.tables import shards, workers
+from jobstore.views import AutoscaleFigures, Waiting
 from tests.fixtures.jobs import ALICE, add, lease_next, ok, queue_of, write
 
 CPU = queue_of("cpu")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from jobstore.backlog import UNMEASURED_S, seconds_per_item
-from jobstore.schema import JobState, Waiting, WorkerId, WorkerRow
+from jobstore.schema import JobState, WorkerId, WorkerRow
+from jobstore.views import Waiting
 from jobstore.waiting import QueueFacts, explain
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from click.testing import CliRunner
 
-from jobstore.schema import FailureGroup, JobEvent, JobId, JobState, JobStatus
+from jobstore.schema import JobId, JobState
+from jobstore.views import FailureGroup, JobEvent, JobStatus
 from nightshift.cli.output import clock, count, duration, plain, print_rows
 from nightshift.cli.progress import WINDOW_S, Pace, words
 from nightshift.cli.summary import canary_line, done_line, ending_lines, exit_status, failure_lines, record, short

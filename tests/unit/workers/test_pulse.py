@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -67,10 +66,8 @@ def start(tmp_path):
             limits=ImageLimits(),
             leases=LeaseBook(store, worker, 30.0),
             decisions=None,
-            decoders=None,
+            turns=None,
             finishers=None,
-            runners=1,
-            in_flight=threading.Semaphore(8),
             lease_s=30.0,
         )
         made.append(runtime)

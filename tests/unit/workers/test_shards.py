@@ -34,6 +34,7 @@ from workers.media import FileReader, MediaError
 from workers.models import ModelPool
 from workers.opening import LoadedModel
 from workers.shards import Runtime, process_shard
+from workers.turns import Turns
 from workers.watchdog import Watchdog
 
 MARK = 200
@@ -147,10 +148,8 @@ def world(request, tmp_path):
             limits=ImageLimits(),
             leases=LeaseBook(store, worker, 30.0),
             decisions=FixedDecision(),
-            decoders=decoders,
+            turns=Turns(decoders, 2, threading.Semaphore(8)),
             finishers=finishers,
-            runners=2,
-            in_flight=threading.Semaphore(8),
             lease_s=30.0,
             exit=exits.append,
         )
@@ -230,7 +229,7 @@ def test_a_cancelled_job_is_dropped_and_no_permit_is_lost(world):
 
     status = world.store.status(job_id)
     assert (status.state, status.skipped) == (JobState.CANCELLED, 40)
-    assert all(world.runtime.in_flight.acquire(timeout=1) for _ in range(8))
+    assert all(world.runtime.turns.permits.acquire(timeout=1) for _ in range(8))
 
 
 def test_wrong_parameters_fail_the_job_with_words(world):
@@ -293,7 +292,7 @@ def test_after_three_tries_an_item_has_failed_and_no_worker_has_died(world):
 
     (row,) = world.store.results(job_id)
     assert (row.error.code, row.attempt, tries_of(world, job_id)) == ("read_failed", 1, [3])
-    assert all(world.runtime.in_flight.acquire(timeout=1) for _ in range(8))
+    assert all(world.runtime.turns.permits.acquire(timeout=1) for _ in range(8))
 
 
 def test_an_image_that_its_session_alone_refuses_is_tried_three_times_and_costs_only_itself(world):

@@ -19,7 +19,8 @@ from producer.exports.summary import RECORDED, ExportSummary, count_objects
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from jobstore.schema import DecisionRow, JobStatus, ResultRow
+    from jobstore.schema import DecisionRow
+    from jobstore.views import JobStatus, ResultRow
 
 DEFAULT_LIMIT = 200
 _MAX_FAILURES = 500

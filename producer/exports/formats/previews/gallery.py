@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from jobstore.schema import DecisionRow, JobStatus
+    from jobstore.schema import DecisionRow
+    from jobstore.views import JobStatus
 
 
 @dataclass(frozen=True, slots=True)

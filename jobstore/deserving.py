@@ -1,0 +1,66 @@
+"""Which of the shards that were hinted a worker takes when a hint rings: the one that deserves it most at that moment.
+
+Redis keeps hints in the order in which they were sent, and that order is old when they are taken: a window of a large
+job stands before whoever came later. So the order is made anew here, from what is in work now: priority, the tenant's
+share, deadline, the job's share; among equals the hinted shard, so that hints are exchanged only for a reason.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, and_, bindparam, func, select
+
+from jobstore.schema import RUNNABLE_STATES, WAITING_SHARDS, ShardId, ShardState
+from jobstore.tables import jobs, shards, tenants
+from jobstore.window import NO_DEADLINE
+
+
+def _statement() -> Select[tuple[str, int]]:
+    hinted, mates = shards.alias("hinted"), shards.alias("mates")
+    hint = (hinted.c.id == bindparam("shard_id"), hinted.c.attempt == bindparam("attempt"))
+    place = select(hinted.c.hardware, hinted.c.queue).where(*hint, hinted.c.state.in_(WAITING_SHARDS)).cte("place")
+    is_in_work = and_(
+        mates.c.state == ShardState.LEASED, mates.c.hardware == place.c.hardware, mates.c.queue == place.c.queue
+    )
+    in_work = (
+        select(mates.c.job_id, jobs.c.tenant, func.count().label("n"))
+        .select_from(mates)
+        .join(place, is_in_work)
+        .join(jobs, jobs.c.id == mates.c.job_id)
+        .group_by(mates.c.job_id, jobs.c.tenant)
+        .cte("in_work")
+    )
+    of_tenant = select(in_work.c.tenant, func.sum(in_work.c.n).label("n")).group_by(in_work.c.tenant).cte("of_tenant")
+    weight = func.coalesce(tenants.c.weight, 1.0)
+    return (
+        select(shards.c.id, shards.c.attempt)
+        .join(place, and_(shards.c.hardware == place.c.hardware, shards.c.queue == place.c.queue))
+        .join(jobs, jobs.c.id == shards.c.job_id)
+        .outerjoin(tenants, tenants.c.name == jobs.c.tenant)
+        .outerjoin(of_tenant, of_tenant.c.tenant == jobs.c.tenant)
+        .outerjoin(in_work, in_work.c.job_id == shards.c.job_id)
+        .where(shards.c.state == ShardState.QUEUED, jobs.c.state.in_(RUNNABLE_STATES))
+        .order_by(
+            jobs.c.priority.desc(),
+            (func.coalesce(of_tenant.c.n, 0) + 1) / weight,
+            func.coalesce(jobs.c.deadline, NO_DEADLINE),
+            func.coalesce(in_work.c.n, 0),
+            (shards.c.id == bindparam("shard_id")).desc(),
+            jobs.c.created,
+            shards.c.seq,
+        )
+        .limit(1)
+        .with_for_update(of=shards, skip_locked=True)
+    )
+
+
+_MOST_DESERVING = _statement()
+
+
+def most_deserving(db: Connection, shard_id: ShardId, attempt: int) -> Row[Any] | None:
+    """Give `id` and `attempt` of the queued shard to take; None: the hint is worth nothing, or its queue holds none.
+
+    The row is held until the transaction ends; rows that others hold are passed over.
+    """
+    return db.execute(_MOST_DESERVING, {"shard_id": shard_id, "attempt": attempt}).one_or_none()
