@@ -17,7 +17,6 @@ __all__ = [
     "Boxes",
     "Fit",
     "Image",
-    "canvas_hw",
     "network_hw",
     "plan_fit",
     "points_to_original",
@@ -64,11 +63,6 @@ def plan_fit(original_hw: tuple[int, int], network: NetworkInput) -> tuple[Fit, 
     if network.crop is None:
         return Fit(scale, (pad_x, pad_y), original_hw), (new_h, new_w)
     return Fit(scale, (pad_x, pad_y), original_hw, (left, top), (height, width)), (new_h, new_w)
-
-
-def canvas_hw(original_hw: tuple[int, int], network: NetworkInput) -> tuple[int, int]:
-    """Height and width of the network's input for a picture of this size."""
-    return _canvas(plan_fit(original_hw, network)[1], network)
 
 
 def to_network(

@@ -11,13 +11,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from inference_engine.images import Boxes, Fit, network_hw
+from inference_engine.images import Boxes, Fit
 from inference_engine.masks import InstancesRLEMasks
-from inference_engine.network_input import NetworkInput
-from inference_engine.opencv import import_cv2
-
-Plane = npt.NDArray[np.float32]  # (h, w), of the grid
-Region = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the original
+from inference_engine.planes import Plane, Region, at_pixels
 
 
 def draw_masks(
@@ -30,12 +26,6 @@ def draw_masks(
         step_xy: pixels of the grid a network pixel, along x and y.
     """
     return InstancesRLEMasks.from_dense(_masks(planes, regions, fit, step_xy), fit.original_hw)
-
-
-def grid_step(grid_hw: tuple[int, ...], fit: Fit, network: NetworkInput) -> tuple[float, float]:
-    """Pixels of a grid `(h, w)` over the whole input a network pixel, along x and y."""
-    height, width = network_hw(fit, network)
-    return grid_hw[1] / width, grid_hw[0] / height
 
 
 def box_regions(xyxy: Boxes) -> Iterator[Region]:
@@ -72,23 +62,6 @@ def _masks(
     for plane, region in zip(planes, regions, strict=True):
         left, top, right, bottom = region
         if right > left and bottom > top:
-            columns[left:right, top:bottom] = _sampled(plane, region, fit, step_xy).T > 0
+            columns[left:right, top:bottom] = at_pixels(plane, region, fit, step_xy).T > 0
         yield columns.T[None]
         columns[left:right, top:bottom] = False
-
-
-def _sampled(plane: Plane, region: Region, fit: Fit, step_xy: tuple[float, float]) -> Plane:
-    """The plane at every pixel of a region of the original image."""
-    cv2 = import_cv2()
-    left, top, right, bottom = region
-    scale = [fit.scale_xy[axis] * step_xy[axis] for axis in (0, 1)]
-    first = [
-        ((corner + 0.5 - fit.offset_xy[axis]) * fit.scale_xy[axis] + fit.pad_xy[axis]) * step_xy[axis] - 0.5
-        for axis, corner in enumerate((left, top))
-    ]
-    back = np.asarray([[scale[0], 0, first[0]], [0, scale[1], first[1]]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    sampled: Plane = cv2.warpAffine(
-        plane, back, (right - left, bottom - top), flags=flags, borderMode=cv2.BORDER_REPLICATE
-    )
-    return sampled

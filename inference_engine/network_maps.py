@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from inference_engine.images import Fit
-from inference_engine.mask_planes import grid_step
 from inference_engine.network_input import NetworkInput
 from inference_engine.opencv import import_cv2
+from inference_engine.planes import plane_step
 
 Maps = npt.NDArray[np.float32]  # (maps, h, w)
 #: Numbers of a stripe at most, all maps together: 16 MB.
@@ -27,7 +27,7 @@ def sampled_stripes(maps: Maps, fit: Fit, network: NetworkInput) -> Iterator[tup
     network has not seen, are as the nearest that it saw.
     """
     cv2 = import_cv2()
-    step = grid_step(maps.shape[1:], fit, network)
+    step = plane_step(maps.shape[1:], fit, network)
     (left, top), (right, bottom) = _inside(maps, fit, step)
     seen = [np.ascontiguousarray(plane[top:bottom, left:right]) for plane in maps]
     scale = [fit.scale_xy[axis] * step[axis] for axis in (0, 1)]

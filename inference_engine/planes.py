@@ -7,7 +7,7 @@ from math import ceil
 import numpy as np
 import numpy.typing as npt
 
-from inference_engine.images import Fit, canvas_hw
+from inference_engine.images import Fit, network_hw
 from inference_engine.network_input import NetworkInput
 from inference_engine.opencv import import_cv2
 
@@ -17,13 +17,13 @@ Region = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the 
 
 def plane_step(plane_hw: tuple[int, ...], fit: Fit, network: NetworkInput) -> tuple[float, float]:
     """Plane pixels a network pixel, along x and y."""
-    net_h, net_w = canvas_hw(fit.original_hw, network)
+    net_h, net_w = network_hw(fit, network)
     return plane_hw[1] / net_w, plane_hw[0] / net_h
 
 
 def seen_region(fit: Fit, network: NetworkInput) -> Region:
     """The pixels of the original whose centres the network saw: without what a static or a centre crop cut away."""
-    net_hw, crop_hw = canvas_hw(fit.original_hw, network), fit.crop_hw or fit.original_hw
+    net_hw, crop_hw = network_hw(fit, network), fit.crop_hw or fit.original_hw
     spans = []
     for axis in (0, 1):
         scale, pad, offset = fit.scale_xy[axis], fit.pad_xy[axis], fit.offset_xy[axis]

@@ -19,9 +19,10 @@ from inference_engine.candidates import Kept, best_pairs, check_query_params, ke
 from inference_engine.errors import EngineError, OutputInvalid
 from inference_engine.families.yolo.detection import detections
 from inference_engine.images import Fit, network_hw, to_original
-from inference_engine.mask_planes import draw_masks, grid_step, positive_region
+from inference_engine.mask_planes import draw_masks, positive_region
 from inference_engine.model import Recipe, smoothly_fitted
 from inference_engine.packages import ModelPackage
+from inference_engine.planes import plane_step
 from inference_engine.scores import sigmoid
 from inference_engine.sessions import Tensors
 from inference_engine.tasks import detection, instance_segmentation
@@ -58,7 +59,7 @@ def _instances(
     planes = [masks[query].astype(np.float32, copy=False) for query in kept.extra[:, 0].astype(int)]
     if not all(np.isfinite(plane).all() for plane in planes):
         return OutputInvalid("the model gave masks that are not finite numbers for this image")
-    step = grid_step(masks.shape[1:], fit, package.config.network_input)
+    step = plane_step(masks.shape[1:], fit, package.config.network_input)
     drawn = draw_masks(planes, (positive_region(plane, fit, step) for plane in planes), fit, step)
     xyxy = to_original(kept.boxes, fit)
     return InstanceDetections(xyxy, kept.confidence, kept.class_id, drawn, fit.original_hw, package.class_names)

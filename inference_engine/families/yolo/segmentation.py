@@ -16,8 +16,9 @@ from inference_engine.candidates import Kept
 from inference_engine.errors import EngineError, OutputInvalid
 from inference_engine.families.yolo.decoding import decode_heads
 from inference_engine.images import Fit, to_original
-from inference_engine.mask_planes import Plane, box_regions, draw_masks, grid_step
+from inference_engine.mask_planes import box_regions, draw_masks
 from inference_engine.packages import ModelPackage
+from inference_engine.planes import Plane, plane_step
 from inference_engine.sessions import Tensors
 from inference_engine.tasks.detection import DetectionParams
 from inference_engine.tasks.instance_segmentation import InstanceDetections
@@ -64,7 +65,7 @@ def instances(
         return OutputInvalid("the model gave prototypes that are not finite numbers for this image")
     xyxy = to_original(kept.boxes, fit)
     planes = _planes(kept.extra, prototypes.astype(np.float32, copy=False))
-    step = grid_step(prototypes.shape[1:], fit, package.config.network_input)
+    step = plane_step(prototypes.shape[1:], fit, package.config.network_input)
     masks = draw_masks(planes, box_regions(xyxy), fit, step)
     return InstanceDetections(xyxy, kept.confidence, kept.class_id, masks, fit.original_hw, package.class_names)
 
