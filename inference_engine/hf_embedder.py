@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from inference_engine.embedders import ImageEmbedder
 from inference_engine.errors import OutputInvalid
 from inference_engine.hf_folder import settings_of
-from inference_engine.model import Recipe, VisionModel
+from inference_engine.model import Recipe
 from inference_engine.negotiation import Decision
 from inference_engine.packages import ModelPackage
 from inference_engine.sessions import Session
-from inference_engine.tasks.embedding import compare_embeddings
 from inference_engine.tasks.parts.parameters import words
 
 Vectors = npt.NDArray[np.float32]  # (n, d)
@@ -28,20 +28,7 @@ class TextSession(Session, Protocol):
         ...
 
 
-class HfImageEmbedder(VisionModel):
-    """Pictures as vectors."""
-
-    def embed_images(self, images: Any, *, input_color_format: str | None = None) -> Vectors:
-        """One vector a picture, `(n, d)`, as the network gives them: not normalised."""
-        found = self(images, input_color_format=input_color_format)
-        return np.stack([embedding.vector for embedding in found])
-
-    def compare_embeddings(self, x: npt.NDArray[Any], y: npt.NDArray[Any]) -> Vectors:
-        """Cosine similarities `(n, m)` of `(n, d)` and `(m, d)`; see `tasks.embedding.compare_embeddings`."""
-        return compare_embeddings(x, y)
-
-
-class HfTextImageEmbedder(HfImageEmbedder):
+class HfTextImageEmbedder(ImageEmbedder):
     """Pictures and texts as vectors of one space."""
 
     session: TextSession
@@ -59,7 +46,13 @@ class HfTextImageEmbedder(HfImageEmbedder):
         return found
 
 
-def make_embedder(package: ModelPackage, session: Any, recipe: Recipe, decision: Decision) -> HfImageEmbedder:
+def make_embedder(
+    package: ModelPackage,
+    session: Any,
+    recipe: Recipe,
+    decision: Decision,
+    parts: Mapping[str, Session],
+) -> ImageEmbedder:
     """The model of a package: with texts where its architecture takes them."""
-    kind = HfTextImageEmbedder if settings_of(package).row.texts else HfImageEmbedder
-    return kind(package, session, recipe, decision)
+    kind = HfTextImageEmbedder if settings_of(package).row.texts else ImageEmbedder
+    return kind(package, session, recipe, decision, parts)

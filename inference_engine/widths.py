@@ -53,7 +53,7 @@ def _expected(package: ModelPackage, outputs: Sequence[TensorSpec]) -> _Width | 
     count = package.network_class_count
     if package.family in _FIXED:
         return _FIXED[package.family](count)
-    if package.task in _MAPS:
+    if package.family == "yolo" and package.task in _MAPS:
         is_labelled = package.task == semantic_segmentation.TASK
         return _Width(4, 1, (count,), f"{count} classes") if is_labelled else None
     extra = _extra(package, outputs)
