@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,11 +26,13 @@ class Recipe:
         postprocess: outputs of one batch, the fits of its images, params -> one prediction an image; an image whose
             outputs cannot be right has an `EngineError` in its place, so that its neighbours keep theirs.
         check_params: what a caller passed -> the task's params, or ParameterInvalid.
+        turn: whoever runs `postprocess` holds it meanwhile, and may wait for it: a lock, where threads must not meet.
     """
 
     preprocess: Callable[[Image, ModelPackage], tuple[Tensors, Fit]]
     postprocess: Callable[[Tensors, Sequence[Fit], ModelPackage, Any], list[Any]]
     check_params: Callable[[Mapping[str, Any], ModelPackage], Any]
+    turn: AbstractContextManager[Any] = field(default_factory=nullcontext)
 
 
 def fitted(image: Image, package: ModelPackage) -> tuple[Tensors, Fit]:
@@ -45,6 +48,7 @@ class VisionModel:
         self.package, self.session, self.decision = package, session, decision
         self._recipe = recipe
         self._input_names = [spec.name for spec in session.inputs]
+        self.turn = recipe.turn
 
     @property
     def batch_size(self) -> int:
@@ -103,7 +107,8 @@ class VisionModel:
         predictions: dict[int, Any] = {}
         for batch in _batches(map(self.preprocess, rgb), self.batch_size):
             outputs = self.forward(join_tensors([tensors for _, tensors, _ in batch]))
-            found = self.postprocess(outputs, [fit for _, _, fit in batch], checked)
+            with self.turn:
+                found = self.postprocess(outputs, [fit for _, _, fit in batch], checked)
             predictions |= zip((index for index, _, _ in batch), found, strict=True)
         ordered = [predictions[index] for index in range(len(rgb))]
         for prediction in ordered:

@@ -78,8 +78,9 @@ def write_guilty_model(folder: Path, harm: str) -> Path:
 def _guilty(harm: str) -> Callable[[System], None]:
     def prepare(system: System) -> None:
         system.model = write_guilty_model(system.folder / "guilty", harm)
-        limits = {"item_timeout_s": 2.0, "forward_timeout_s": 2.0}
-        system.options = {"allow_local_code_packages": True, **limits}
+        # A process that is silent for a lease and a forward is replaced: a slow machine needs as much for its start.
+        limits = {"item_timeout_s": 4.0, "forward_timeout_s": 10.0}
+        system.options |= {"allow_local_code_packages": True, **limits}
 
     return prepare
 
@@ -113,11 +114,11 @@ FAULTS = (
     ),
     Fault(
         "F13", "a call that keeps Python's lock on one picture", nothing, prepare=_guilty("spin"),
-        fails={GUILTY: "worker_lost"}, items=800, starts=_DEATHS, lasts_s=60, is_quick=False,
+        fails={GUILTY: "worker_lost"}, items=800, starts=_DEATHS, lasts_s=100, is_quick=False,
     ),
     Fault(
         "F15", "a call without end on one picture", nothing, prepare=_guilty("sleep"),
-        fails={GUILTY: "item_timeout"}, items=800, starts=2, lasts_s=4,
+        fails={GUILTY: "item_timeout"}, items=800, starts=2, lasts_s=8,
     ),
     Fault(
         "F37", f"memory for batches of {FITS} where 8 are asked for", nothing, prepare=_little_memory,

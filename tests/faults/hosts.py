@@ -20,7 +20,7 @@ from jobstore.schema import JobId
 from jobstore.store import JobStore
 from tests.faults.system import LEASE_S, Machine, System
 from tests.fixtures.databases import PostgresServer, postgres_binaries
-from tests.fixtures.fleet import RestartableRedis
+from tests.fixtures.fleet import RestartableRedis, wait_until
 
 BRIDGE = "nsfault0"
 HERE, NETWORK = "10.77.0.254", "10.77.0.0/24"
@@ -69,10 +69,17 @@ def on_three_hosts(_: str, folder: Path, seed: int, __: Callable[[], PostgresSer
 
 def cut_off(system: System, _: JobId) -> None:
     """Take a worker host from the network for three leases. Its packets vanish; no connection is closed."""
-    host = system.rng.choice(WORKER_HOSTS)
+    place = system.rng.randrange(len(WORKER_HOSTS))
+    host = WORKER_HOSTS[place]
+    wait_until(lambda: _is_at_work(system, system.machines[place]), 60, f"work on {host}")
     _ip("link", "set", _cable(host), "down")
     system.pause(3 * LEASE_S)
     _ip("link", "set", _cable(host), "up")
+
+
+def _is_at_work(system: System, machine: Machine) -> bool:
+    at_work = {worker.pid for worker in system.store.workers() if worker.active}
+    return not at_work.isdisjoint(machine.workers())
 
 
 @contextlib.contextmanager

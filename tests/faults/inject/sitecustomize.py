@@ -88,33 +88,6 @@ def _around_commit(before: object = None, after: object = None) -> None:
     DefaultDialect.do_commit = do_commit
 
 
-def _install_lossy(share: float) -> None:
-    from sqlalchemy.engine.default import DefaultDialect
-
-    rng = random.Random(int(os.environ.get("FAULT_SEED", "0")) + os.getpid())
-    original = DefaultDialect.do_commit
-
-    def do_commit(self: object, connection: object) -> None:
-        original(self, connection)
-        if rng.random() < share:
-            raise lost_reply(self)
-
-    DefaultDialect.do_commit = do_commit
-
-
-def lost_reply(dialect: object) -> Exception:
-    """What the driver raises when the connection breaks after COMMIT was carried out."""
-    if dialect.name == "sqlite":
-        import sqlite3
-
-        lost = sqlite3.OperationalError("the reply to COMMIT was lost")
-        lost.sqlite_errorcode = sqlite3.SQLITE_BUSY
-        return lost
-    import psycopg
-
-    return psycopg.OperationalError("the connection was lost after COMMIT")
-
-
 def _shift_clock(seconds: float) -> None:
     """Only the wall clock; leases and timeouts inside of a process use the monotonic one."""
     now, now_ns, shift_ns = time.time, time.time_ns, int(seconds * 1e9)
@@ -141,7 +114,11 @@ def _main() -> None:
     if "FAULT" in os.environ and Path(os.environ["FAULT_ONCE"]).parent.is_dir():
         _install_kill(os.environ["FAULT"])
     if "FAULT_LOSSY" in os.environ:
-        _install_lossy(float(os.environ["FAULT_LOSSY"]))
+        # This file's folder is on the path; the package of the tests may not be.
+        from lost_replies import lose_replies
+
+        seed = int(os.environ.get("FAULT_SEED", "0")) + os.getpid()
+        lose_replies(float(os.environ["FAULT_LOSSY"]), random.Random(seed))
     if "FAULT_CLOCK" in os.environ:
         _shift_clock(float(os.environ["FAULT_CLOCK"]))
     if "FAULT_FITS" in os.environ:
