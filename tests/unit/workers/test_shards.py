@@ -459,6 +459,8 @@ def test_a_forward_that_hangs_costs_its_image_alone_and_the_process(world, gate)
 
 def test_who_waits_for_the_models_turn_does_not_hang(world):
     job_id = world.submit(world.photos([1, 2]))
+    finishers = ThreadPoolExecutor(2)
+    world.runtime = replace(world.runtime, finishers=finishers)
     world.model.turn, inside, opened = threading.Lock(), threading.Event(), threading.Event()
 
     def slow(outputs, fits, params):
@@ -468,7 +470,7 @@ def test_who_waits_for_the_models_turn_does_not_hang(world):
 
     world.model.postprocess = slow
     (hint,) = world.store.release(1)
-    with ThreadPoolExecutor(1) as shard:
+    with finishers, ThreadPoolExecutor(1) as shard:
         running = shard.submit(process_shard, world.runtime, hint)
         wait_until(inside.is_set)
         run = world.runtime.runs.active()[0]
