@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import subprocess
 import sys
@@ -57,7 +56,8 @@ def kill_exports(system: System, job_id: JobId) -> None:
 
 
 def _strace(call: str, number: int) -> list[str]:
-    return ["strace", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when={number}"]
+    inject = f"inject={call}:signal=SIGKILL:when={number}"
+    return ["strace", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", inject]
 
 
 @contextlib.contextmanager
@@ -76,9 +76,8 @@ def fill(system: System, _: JobId) -> None:
     """Take the last byte for two leases: a submit is refused with words, and accepts nothing."""
     before = system.store.jobs()
     ballast = system.folder / "ballast"
-    with ballast.open("wb", buffering=0) as file, contextlib.suppress(_NoSpace):
-        while True:
-            _write(file.fileno(), bytes(2**16))
+    with pytest.raises(OSError, match="No space left"):
+        _fill(ballast)
     with pytest.raises(StoreUnavailable, match="full"):
         system.producer.submit(system.spec(), (ItemRef(f"/pictures/{number}.png") for number in range(100_000)))
     system.pause(2 * LEASE_S)
@@ -86,16 +85,10 @@ def fill(system: System, _: JobId) -> None:
     assert [job.job_id for job in system.store.jobs()] == [job.job_id for job in before], "a refused job was accepted"
 
 
-class _NoSpace(Exception):
-    """The disk is full."""
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    try:
-        os.write(descriptor, data)
-    except OSError as error:
-        assert error.errno == errno.ENOSPC, error
-        raise _NoSpace from error
+def _fill(file: Path) -> None:
+    with file.open("wb", buffering=0) as opened:
+        while True:
+            opened.write(bytes(2**16))
 
 
 def main(database_url: str, job_id: str, folder: str) -> None:

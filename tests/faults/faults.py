@@ -223,7 +223,13 @@ def _point(place: str, number: int) -> Fault:
         assert mark.exists(), f"the point {place} was never passed {number} times"
 
     return Fault(
-        f"F03 {place} #{number}", f"kill -9 at {place}, time {number}", inject, prepare=prepare, items=500, lasts_s=1, starts=2
+        f"F03 {place} #{number}",
+        f"kill -9 at {place}, time {number}",
+        inject,
+        prepare=prepare,
+        items=500,
+        lasts_s=1,
+        starts=2,
     )
 
 

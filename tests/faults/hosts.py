@@ -1,9 +1,9 @@
 """Several hosts for real: network namespaces with addresses of their own, on a bridge. Needs root.
 
-    services 10.77.0.1   Redis and PostgreSQL
-    east     10.77.0.2   a worker machine
-    west     10.77.0.3   a worker machine
-    here     10.77.0.254 the harness
+services 10.77.0.1   Redis and PostgreSQL
+east     10.77.0.2   a worker machine
+west     10.77.0.3   a worker machine
+here     10.77.0.254 the harness
 """
 
 from __future__ import annotations

@@ -46,7 +46,8 @@ _STORE = "tests/contract/jobstore"
 MUTANTS = (
     Mutant(
         "M1", "a finish without the fence",
-        "jobstore/recording.py", "update(shards).where(*is_held(lease))", "update(shards).where(shards.c.id == lease.shard_id)",
+        "jobstore/recording.py", "update(shards).where(*is_held(lease))",
+        "update(shards).where(shards.c.id == lease.shard_id)",
         (f"{_STORE}/test_leases.py::test_the_zombies_late_flush_is_refused",),
     ),
     Mutant(
@@ -57,7 +58,8 @@ MUTANTS = (
     ),
     Mutant(
         "M3", "a heartbeat without the fence",
-        "jobstore/leases.py", ".where(shards.c.owner == owner, shards.c.state == ShardState.LEASED)\n        .values(lease_until",
+        "jobstore/leases.py",
+        ".where(shards.c.owner == owner, shards.c.state == ShardState.LEASED)\n        .values(lease_until",
         ".values(lease_until",
         (f"{_STORE}/test_leases.py::test_renewing_says_what_is_still_ours",),
     ),
@@ -78,7 +80,8 @@ MUTANTS = (
     ),
     Mutant(
         "M7", "a lease without an end: who acknowledged and died keeps his shard",
-        "jobstore/leases.py", "leased_at=db_now(), lease_until=db_now() + lease_s)", "leased_at=db_now(), lease_until=None)",
+        "jobstore/leases.py", "leased_at=db_now(), lease_until=db_now() + lease_s)",
+        "leased_at=db_now(), lease_until=None)",
         (f"{_STORE}/test_relay.py::test_an_expired_lease_is_pending_again_with_the_next_attempt",),
     ),
     Mutant(
@@ -131,7 +134,8 @@ class FileLock(SoftFileLock):
     Mutant(
         "M13", "pictures reach the decoder without a look at their header",
         "inference_engine/sniff/header.py",
-        "    if header.pixels > n_bytes * pixels_per_byte:", "    if header.pixels > n_bytes * pixels_per_byte * 10**9:",
+        "    if header.pixels > n_bytes * pixels_per_byte:",
+        "    if header.pixels > n_bytes * pixels_per_byte * 10**9:",
         ("tests/unit/media/test_sniff.py::test_a_jpeg_that_claims_more_pixels_than_its_bytes_can_code_is_a_bomb",),
     ),
     Mutant(

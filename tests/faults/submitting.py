@@ -17,14 +17,13 @@ from producer.client import Producer
 from tests.faults.system import ROOT, System, environment_of
 from tests.fixtures.fleet import wait_until
 
-TOKEN = "once"
-#: A submit commits thrice: the look for the token, the job, the release of its first shards. From the third point on the
-#: job is there, and a retry commits the look and the release.
+#: A submit commits thrice: the look for the token, the job, the release of its first shards. From the third point on
+#: the job is there, and a retry commits the look and the release.
 POINTS = (
     *("commit.before:1", "commit.before:2", "commit.after:2"),
     *("commit.before:2", "commit.after:2", "Doorbell.ring.before:1", "Doorbell.ring.after:1"),
 )
-RANDOM_DEATHS = 3
+RANDOM_DEATHS = 2
 #: Longer than a submit of some thousand items takes once its modules are loaded.
 SUBMIT_S = 0.4
 
@@ -44,7 +43,11 @@ def submit_through_deaths(system: System, count: int) -> JobId:
     """Kill a submitting process at every point and at random, then let one through: there is one job."""
     mark = system.folder / "ready"
     told = Submission(
-        system.worker_database_url, system.redis.url, system.spec(client_token=TOKEN), system.pictures(count), str(mark)
+        system.worker_database_url,
+        system.redis.url,
+        system.spec(client_token="once"),
+        system.pictures(count),
+        str(mark),
     )
     for number, point in enumerate(POINTS):
         once = system.folder / f"died_{number}"
