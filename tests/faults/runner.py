@@ -61,7 +61,7 @@ def run_fault(fault: Fault, mode: str, seed: int, postgres: Callable[[], Postgre
             assert not system.store.status(job_id).is_ended, "the job was over before the fault"
         with system.watching(job_id):
             fault.inject(system, job_id)
-            system.finish(job_id)
+            system.finish(job_id, 120 + fault.lasts_s + fault.starts * start_s)
         fault.check(system, job_id)
         verdict = judge(system, job_id, fault.items, fault.fails)
         return Result(fault, mode, time.monotonic() - started, system.longest_stall_s, start_s, verdict)

@@ -45,7 +45,7 @@ def submit_through_deaths(system: System, count: int) -> JobId:
     told = Submission(
         system.worker_database_url,
         system.redis.url,
-        system.spec(client_token="once"),
+        system.spec(client_token=str(mark)),
         system.pictures(count),
         str(mark),
     )
