@@ -357,9 +357,21 @@ def run_demo(arguments: list[str]) -> int:
     return run(str(SCRIPTS / "nightshift"), "demo", *arguments)
 
 
+#: What runs once more with a job store that loses replies of commits.
+LOSSY_TESTS = ("unit/jobstore", "unit/workers", "unit/producer", "contract/jobstore", "integration")
+
+
 def run_faults(arguments: list[str]) -> int:
-    """Run the fault programme."""
+    """Run the fault programme; with `--suite`, the ordinary tests with a store that loses replies."""
+    if arguments[:1] == ["--suite"]:
+        folders = [f"tests/{name}" for name in LOSSY_TESTS]
+        return run_tests(["-p", "tests.faults.lossy", *folders, *arguments[1:]])
     return run(str(PYTHON), "-m", "tests.faults", *arguments)
+
+
+def run_mutants(arguments: list[str]) -> int:
+    """Break the code in the ways that the tests must notice."""
+    return run(str(PYTHON), "-m", "tests.faults.mutants", *arguments)
 
 
 def write_constraints(_: list[str]) -> int:
@@ -382,7 +394,8 @@ COMMANDS = {
     "lint": Command("check style, types, import contracts and spelling", ("lint", "test", "torch"), run_lint),
     "docs": Command("write the generated parts of the documents", ("demo", "torch"), run_docs),
     "bench": Command("run benchmarks/NAME.py", ("test", "torch"), run_bench),
-    "faults": Command("break the system on purpose, and report; --minutes 30", ("test", "torch"), run_faults),
+    "faults": Command("break the system on purpose, and report; --minutes 30, --suite", ("test", "torch"), run_faults),
+    "mutants": Command("break the code on purpose: the tests must notice", ("test", "torch"), run_mutants),
     "constraints": Command("pin what is installed now", ("lint", "test", "torch"), write_constraints),
 }
 

@@ -85,14 +85,12 @@ class PassingSession:
 
 def called_recipe(model: Callable[..., Any]) -> Recipe:
     """The three functions around one callable model."""
-    lock = threading.Lock()
 
     def preprocess(image: Image, _: ModelPackage) -> tuple[Tensors, Fit]:
         return {"images": image[None]}, Fit((1.0, 1.0), (0, 0), (image.shape[0], image.shape[1]))
 
     def postprocess(outputs: Tensors, fits: Sequence[Fit], package: ModelPackage, params: Any) -> list[Any]:
-        with lock:
-            found = model(list(outputs["images"]), input_color_format="rgb", **params)
+        found = model(list(outputs["images"]), input_color_format="rgb", **params)
         if not isinstance(found, list) or len(found) != len(fits) or not all(hasattr(p, "to_record") for p in found):
             raise OutputInvalid(
                 f"{package.weights.name} gave {found!r:.200} for {len(fits)} pictures, "
@@ -100,7 +98,7 @@ def called_recipe(model: Callable[..., Any]) -> Recipe:
             )
         return found
 
-    return Recipe(preprocess, postprocess, lambda given, _: _checked(model, given))
+    return Recipe(preprocess, postprocess, lambda given, _: _checked(model, given), turn=threading.Lock())
 
 
 def _checked(model: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -30,6 +31,7 @@ class Recipe:
         prepare: instead of `preprocess`, for tasks of which the parameters go into the network too, such as a prompt;
             its tensors have the session's own names. Params are None where a model is only warmed up.
         model: makes the model, as `VisionModel` is made, where a task's behaviour has more methods; None: that.
+        turn: whoever runs `postprocess` holds it meanwhile, and may wait for it: a lock, where threads must not meet.
     """
 
     preprocess: Callable[[Image, ModelPackage], tuple[Tensors, Fit]]
@@ -37,6 +39,7 @@ class Recipe:
     check_params: Callable[[Mapping[str, Any], ModelPackage], Any]
     prepare: Callable[[Image, ModelPackage, Any], tuple[Tensors, Fit]] | None = None
     model: Callable[..., VisionModel] | None = None
+    turn: AbstractContextManager[Any] = field(default_factory=nullcontext)
 
 
 def fitted(image: Image, package: ModelPackage) -> tuple[Tensors, Fit]:
@@ -65,6 +68,7 @@ class VisionModel:
         self.package, self.session, self.decision, self.parts = package, session, decision, parts
         self._recipe = recipe
         self._input_names = [spec.name for spec in session.inputs]
+        self.turn = recipe.turn
 
     @property
     def batch_size(self) -> int:
@@ -137,7 +141,8 @@ class VisionModel:
         predictions: dict[int, Any] = {}
         for batch in _batches((self.preprocess(image, checked) for image in rgb), self.batch_size):
             outputs = self.forward(join_tensors([tensors for _, tensors, _ in batch]))
-            found = self.postprocess(outputs, [fit for _, _, fit in batch], checked)
+            with self.turn:
+                found = self.postprocess(outputs, [fit for _, _, fit in batch], checked)
             predictions |= zip((index for index, _, _ in batch), found, strict=True)
         ordered = [predictions[index] for index in range(len(rgb))]
         for prediction in ordered:

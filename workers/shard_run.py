@@ -165,7 +165,8 @@ class ShardRun:
     def _finish(self, flight: Flight, fit: Fit, outputs: Future[dict[str, Any]], started: float) -> None:
         flight.timings_ms["forward"] = (time.monotonic() - started) * 1000
         try:
-            prediction = flight.timed("postprocess", self._predict, fit, outputs)
+            with self._loaded.model.turn:  # outside of the stage: who waits for his turn does not hang
+                prediction = flight.timed("postprocess", self._predict, fit, outputs)
             record, blob = write_prediction(prediction)
         except Exception as error:  # noqa: BLE001 (as in _begin)
             self._fail(flight, error)

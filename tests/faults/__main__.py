@@ -8,7 +8,8 @@ import sys
 
 import stamina
 
-from tests.faults.faults import FAULTS, MODES
+from tests.faults.fault import MODES
+from tests.faults.faults import FAULTS
 from tests.faults.runner import run_all
 
 

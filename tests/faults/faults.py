@@ -7,57 +7,27 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from jobstore.errors import StoreUnavailable
 from jobstore.schema import JobId
 from jobstore.store import JobStore
-from tests.faults.system import LEASE_S, System
+from tests.faults import bad_models, disks, hosts, messages, submitting
+from tests.faults.fault import EMBEDDED, OPEN, SERVER, Act, Fault, no_preparation, nothing
+from tests.faults.system import LEASE_S, System, running
 from tests.fixtures.fleet import wait_until
 
-MODES = ("embedded", "server")
 
-
-@dataclass(frozen=True)
-class Fault:
-    """One way to break the system.
-
-    Attributes:
-        inject: runs while the job does; returns when everything works again.
-        lasts_s: seconds that the system may stand still by the fault's own doing.
-        prepare: acts before the machines start.
-        is_quick: part of the selection that every change has to pass.
-    """
-
-    name: str
-    title: str
-    inject: Callable[[System, JobId], None]
-    modes: tuple[str, ...] = MODES
-    lasts_s: float = 0.0
-    prepare: Callable[[System], None] = lambda _: None
-    is_quick: bool = True
-    items: int = 1500
-
-
-def _nothing(_: System, __: JobId) -> None:
-    """The fault was prepared."""
-
-
-def _kill_workers(times: int) -> Callable[[System, JobId], None]:
+def _kill_workers(times: int) -> Act:
     def inject(system: System, job_id: JobId) -> None:
         for _ in range(times):
             wait_until(system.worker_pids, 20, "a worker process")
             with contextlib.suppress(ProcessLookupError):
                 os.kill(system.rng.choice(system.worker_pids()), signal.SIGKILL)
             system.pause(system.rng.uniform(0.2, 1.5))
-            if system.store.state(job_id) not in _OPEN:
+            if system.store.state(job_id) not in OPEN:
                 return
 
     return inject
-
-
-_OPEN = ("running", "canary")
 
 
 def _kill_machines(system: System, _: JobId) -> None:
@@ -137,18 +107,21 @@ def _cut_clients(system: System, _: JobId) -> None:
 
 
 def _reset_redis(system: System, _: JobId) -> None:
+    assert system.redis_proxy is not None
     for _round in range(10):
         system.redis_proxy.reset_all()
         system.pause(0.3)
 
 
 def _half_open_redis(system: System, _: JobId) -> None:
+    assert system.redis_proxy is not None
     system.redis_proxy.black_hole()
     system.pause(6)
     system.redis_proxy.pass_on()
 
 
 def _lose_redis_replies(system: System, _: JobId) -> None:
+    assert system.redis_proxy is not None
     for _round in range(10):
         system.redis_proxy.lose_replies(2)
         system.pause(0.3)
@@ -160,7 +133,7 @@ def _replay(system: System, job_id: JobId) -> None:
     doorbell = system.producer._doorbell
     hints = []
     until = time.monotonic() + 3
-    while time.monotonic() < until and system.store.state(job_id) in _OPEN:
+    while time.monotonic() < until and system.store.state(job_id) in OPEN:
         hints += system.store.release(8)
         again = [hint for hint in hints for _ in range(3)]
         system.rng.shuffle(again)
@@ -224,16 +197,18 @@ def _everything(system: System, _: JobId) -> None:
 
 def _nemesis(system: System, job_id: JobId) -> None:
     """Anything at any time, for half a minute."""
-    chosen = [f for f in FAULTS if f.inject is not _nothing and f.inject is not _nemesis and _applies(f, system)]
+    chosen = [fault for fault in FAULTS if _is_for_nemesis(fault, system)]
     until = time.monotonic() + 30
-    while time.monotonic() < until and system.store.state(job_id) in _OPEN:
+    while time.monotonic() < until and system.store.state(job_id) in OPEN:
         system.rng.choice(chosen).inject(system, job_id)
         system.keep_machines()
         system.pause(system.rng.uniform(0.2, 2))
 
 
-def _applies(fault: Fault, system: System) -> bool:
-    return ("server" if system.postgres else "embedded") in fault.modes
+def _is_for_nemesis(fault: Fault, system: System) -> bool:
+    """Whether it acts on a running system of any make, and is not nemesis herself."""
+    is_plain = fault.prepare is no_preparation and fault.stage is running and fault.inject not in (nothing, _nemesis)
+    return is_plain and not fault.needs and system.mode in fault.modes
 
 
 def _point(place: str, number: int) -> Fault:
@@ -244,11 +219,17 @@ def _point(place: str, number: int) -> Fault:
 
     def inject(system: System, job_id: JobId) -> None:
         mark = system.folder / "died"
-        wait_until(lambda: mark.exists() or system.store.state(job_id) not in _OPEN, 60, f"the death at {place}")
+        wait_until(lambda: mark.exists() or system.store.state(job_id) not in OPEN, 60, f"the death at {place}")
         assert mark.exists(), f"the point {place} was never passed {number} times"
 
     return Fault(
-        f"F03 {place} #{number}", f"kill -9 at {place}, time {number}", inject, prepare=prepare, items=500, lasts_s=8
+        f"F03 {place} #{number}",
+        f"kill -9 at {place}, time {number}",
+        inject,
+        prepare=prepare,
+        items=500,
+        lasts_s=1,
+        starts=2,
     )
 
 
@@ -285,14 +266,25 @@ def _lossy(system: System) -> None:
     system.environment = {"FAULT_LOSSY": "0.05", "FAULT_SEED": str(system.seed)}
 
 
-SERVER, EMBEDDED = ("server",), ("embedded",)
+def _skew(system: System) -> None:
+    """One machine an hour ahead, one an hour behind; the database has the right time."""
+    system.start_machine({"FAULT_CLOCK": "3600"})
+    system.start_machine({"FAULT_CLOCK": "-3600"})
+
+
 FAULTS = (
-    Fault("F01", "kill -9 of a worker, five times", _kill_workers(5), items=2500),
-    Fault("F07", "kill -9 of a launcher", _kill_machines),
-    Fault("F08", "SIGTERM of each machine under load", _drain),
-    # The time of new machines to start is part of it.
-    Fault("F11", "power cut: everything at once", _everything, lasts_s=10),
+    Fault("F01", "kill -9 of a worker, five times", _kill_workers(5), items=2500, lasts_s=4, starts=2),
+    Fault(
+        "F04", "kill -9 at SQLite's writes, by strace", disks.kill_at_writes, EMBEDDED,
+        lasts_s=4, starts=2, needs=("strace",), is_quick=False,
+    ),
+    Fault("F05", "kill -9 of a producer while it submits", nothing, submit=submitting.submit_through_deaths),
+    Fault("F07", "kill -9 of a launcher", _kill_machines, starts=1),
+    Fault("F08", "SIGTERM of each machine under load", _drain, starts=1),
+    *bad_models.FAULTS,
+    Fault("F11", "power cut: everything at once", _everything, lasts_s=3, starts=1),
     Fault("F12", "SIGSTOP for two leases, then SIGCONT", _freeze),
+    Fault("F14", "clocks of two machines +1 h and -1 h", nothing, prepare=_skew, machines=0),
     Fault("F17", "Redis killed and back empty, three times", _redis_empty, lasts_s=2),
     Fault("F17b", "Redis away for 3 s", _redis_away, lasts_s=3, is_quick=False),
     Fault("F18", "FLUSHALL, five times", _flush),
@@ -304,12 +296,26 @@ FAULTS = (
     # socket_timeout is 10 s: a blocked command is given up then, and not before.
     Fault("F23", "half-open connections to Redis for 6 s", _half_open_redis, lasts_s=18, is_quick=False),
     Fault("F24", "hints three times, shuffled, and old ones", _replay),
+    Fault("F25", "a dozen kinds of malformed messages", messages.send_malformed),
+    Fault("F26", "eight machines start at once", nothing, machines=8, starts=1, is_quick=False),
     Fault("F27", "PostgreSQL crashes, three times", _crash_postgres, SERVER, lasts_s=6),
     Fault("F28", "database connections terminated", _kill_backends, SERVER, lasts_s=3),
     Fault("F29", "replies of the database lost", _lose_database_replies, SERVER, lasts_s=4),
-    Fault("F29b", "5 % of commits lose their reply", _nothing, prepare=_lossy, lasts_s=4),
+    Fault("F29b", "5 % of commits lose their reply", nothing, prepare=_lossy, lasts_s=4),
     Fault("F30", "half-open database for two leases", _half_open_database, SERVER, lasts_s=2 * LEASE_S),
     Fault("F31", "another process holds SQLite's lock", _hold_write_lock, EMBEDDED, lasts_s=2 * LEASE_S),
+    Fault(
+        "F33", "disk full under SQLite for two leases", disks.fill, EMBEDDED, stage=disks.on_small_disk,
+        lasts_s=2 * LEASE_S + 2, needs=("root", "mount"), is_quick=False,
+    ),
+    Fault(
+        "F34", "kill -9 at fsync and rename of an export", nothing, check=disks.kill_exports,
+        needs=("strace",), is_quick=False, items=300,
+    ),
     *(_point(place, number) for place, number in POINTS),
-    Fault("F38", "anything at any time for 30 s", _nemesis, lasts_s=25, is_quick=False, items=6000),
-)
+    Fault("F38", "anything at any time for 30 s", _nemesis, lasts_s=25, starts=2, is_quick=False, items=6000),
+    Fault(
+        "F41", "a host of a network cut off for three leases", hosts.cut_off, SERVER, stage=hosts.on_three_hosts,
+        needs=("root", "ip"), is_quick=False, items=6000,
+    ),
+)  # fmt: skip

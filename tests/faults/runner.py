@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.faults import Fault
-from tests.faults.system import LEASE_S, RECOVERY_S, Verdict, judge, running
-from tests.fixtures.databases import PostgresServer
+from tests.faults.fault import Fault, nothing
+from tests.faults.system import LEASE_S, RECOVERY_S, Verdict, judge
+from tests.fixtures.databases import PostgresServer, postgres_binaries
 
-MACHINES = 2
+#: Outcomes that the job has when the fault comes.
+FIRST_ITEMS = 30
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Result:
 
     Attributes:
         stall_s: longest time without a new outcome.
+        start_s: what the machines took from their start to the first outcomes, on this machine, with this load.
         error: why there is no verdict; empty otherwise.
     """
 
@@ -28,13 +30,14 @@ class Result:
     mode: str
     seconds: float
     stall_s: float
+    start_s: float
     verdict: Verdict | None
     error: str = ""
 
     @property
     def allowed_stall_s(self) -> float:
-        """A lease, the time to notice, and what the fault itself takes."""
-        return LEASE_S + RECOVERY_S + self.fault.lasts_s
+        """A lease, the time to notice, what the fault itself takes, and the starts of the processes that it ends."""
+        return LEASE_S + RECOVERY_S + self.fault.lasts_s + self.fault.starts * self.start_s
 
     @property
     def is_survived(self) -> bool:
@@ -45,19 +48,23 @@ class Result:
 def run_fault(fault: Fault, mode: str, seed: int, postgres: Callable[[], PostgresServer], folder: Path) -> Result:
     """Submit, break, wait, judge."""
     started = time.monotonic()
-    with running(mode, folder, seed, postgres) as system:
+    with fault.stage(mode, folder, seed, postgres) as system:
         fault.prepare(system)
-        for _ in range(MACHINES):
+        for _ in range(fault.machines):
             system.start_machine()
-        job_id = system.submit(fault.items)
+        job_id = fault.submit(system, fault.items)
+        begun = time.monotonic()
         if not system.environment:
-            system.wait_for(job_id, 30)
+            system.wait_for(job_id, FIRST_ITEMS)
+        start_s = time.monotonic() - begun
+        if fault.inject is not nothing and not system.environment:
             assert not system.store.status(job_id).is_ended, "the job was over before the fault"
         with system.watching(job_id):
             fault.inject(system, job_id)
-            system.finish(job_id)
-        verdict = judge(system, job_id, fault.items)
-        return Result(fault, mode, time.monotonic() - started, system.longest_stall_s, verdict)
+            system.finish(job_id, 120 + fault.lasts_s + fault.starts * start_s)
+        fault.check(system, job_id)
+        verdict = judge(system, job_id, fault.items, fault.fails)
+        return Result(fault, mode, time.monotonic() - started, system.longest_stall_s, start_s, verdict)
 
 
 def run_all(
@@ -69,16 +76,17 @@ def run_all(
 
     def postgres() -> PostgresServer:
         if not servers:
-            from tests.fixtures.databases import _postgres_binaries
-
-            servers.append(PostgresServer(_postgres_binaries()))
+            servers.append(PostgresServer(postgres_binaries()))
             servers[0].start()
         return servers[0]
 
     deadline, rounds = time.monotonic() + seconds, 0
-    todo = [(fault, mode) for fault in faults for mode in fault.modes if mode in modes]
+    able = [fault for fault in faults if not fault.missing]
+    todo = [(fault, mode) for fault in able for mode in fault.modes if mode in modes]
     try:
         tell(HEAD)
+        for fault in (fault for fault in faults if fault.missing):
+            tell(f"{fault.name:<34} not run: this machine has no {fault.missing}  {fault.title}")
         while rounds == 0 or time.monotonic() < deadline:
             for fault, mode in todo:
                 if rounds and time.monotonic() >= deadline:
@@ -99,7 +107,7 @@ def _guarded(fault: Fault, mode: str, seed: int, postgres: Callable[[], Postgres
         try:
             return run_fault(fault, mode, seed, postgres, Path(folder))
         except Exception as error:  # noqa: BLE001 (told in the table)
-            return Result(fault, mode, time.monotonic() - started, 0.0, None, f"{type(error).__name__}: {error}")
+            return Result(fault, mode, time.monotonic() - started, 0.0, 0.0, None, f"{type(error).__name__}: {error}")
 
 
 HEAD = (

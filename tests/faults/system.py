@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from jobstore.dispatch import Doorbell
 from jobstore.errors import StoreUnavailable
 from jobstore.schema import ItemRef, JobId, JobSpec, JobState, OutcomeState
 from jobstore.store import JobStore
-from jobstore.views import JobStatus
+from jobstore.views import JobStatus, ResultRow
 from producer.client import Producer
 from tests.faults.model import expected_record, write_model, write_pictures
 from tests.faults.proxy import FaultProxy
@@ -35,6 +35,12 @@ INJECT = Path(__file__).parent / "inject"
 LEASE_S = 2.0
 #: What the promise adds to the lease: seconds until the items of a dead worker run again.
 RECOVERY_S = 5.0
+
+
+def environment_of(told: Mapping[str, str]) -> dict[str, str]:
+    """What a process of ours is started with; where it is told something, it reads `inject/sitecustomize.py`."""
+    path = f"{ROOT}{os.pathsep}{INJECT}" if told else str(ROOT)
+    return {**os.environ, "PYTHONPATH": path, **told}
 
 
 @dataclass
@@ -62,20 +68,25 @@ class System:
     """Started by `running`; faults act on its parts.
 
     Attributes:
-        redis_proxy, database_proxy: between the machines and the servers; the harness itself goes straight.
+        worker_broker_url, worker_database_url: the machines' way to the servers; the harness itself goes straight.
+        redis_proxy, database_proxy: on that way, in front of Redis and of PostgreSQL.
+        environment: what every machine's processes find in theirs, to be read by `inject/sitecustomize.py`.
+        options: of the machines' configuration, where the fault needs others.
         longest_stall_s: longest time without a new outcome while the job ran.
     """
 
     folder: Path
     redis: RestartableRedis
-    redis_proxy: FaultProxy
+    worker_broker_url: str
     store: JobStore
     worker_database_url: str
     seed: int
     postgres: PostgresServer | None = None
+    redis_proxy: FaultProxy | None = None
     database_proxy: FaultProxy | None = None
     machines: list[Machine] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
+    options: dict[str, object] = field(default_factory=dict)
     longest_stall_s: float = 0.0
     items: int = 0
 
@@ -84,34 +95,49 @@ class System:
         self.producer = Producer(self.store, Doorbell(self.redis.url))
         self.model = write_model(self.folder / "model")
 
+    @property
+    def mode(self) -> str:
+        """Which of the two modes this is."""
+        return "server" if self.postgres else "embedded"
+
     # -- work ----------------------------------------------------------------------------------------------------------
 
     def submit(self, count: int, **spec: object) -> JobId:
         """Hand over `count` pictures in shards of sixteen."""
-        self.items = count
-        files = write_pictures(self.folder / "pictures", count)
-        asked = JobSpec(model=str(self.model), **{"shard_size": 16, **spec})
-        return self.producer.submit(asked, [ItemRef(str(file)) for file in files])
+        return self.producer.submit(self.spec(**spec), self.pictures(count))
 
-    def start_machine(self) -> Machine:
-        """Start a launcher with one worker process."""
+    def spec(self, **options: object) -> JobSpec:
+        """What is asked for."""
+        return JobSpec(model=str(self.model), **{"shard_size": 16, **options})
+
+    def pictures(self, count: int) -> list[ItemRef]:
+        """Write them, and give them as items."""
+        self.items = count
+        return [ItemRef(str(file)) for file in write_pictures(self.folder / "pictures", count)]
+
+    def start_machine(self, environment: Mapping[str, str] | None = None) -> Machine:
+        """Start a launcher with one worker process; `environment` is this machine's own."""
+        told = {**self.environment, **(environment or {})}
         config = WorkerConfig(
             self.worker_database_url,
-            f"redis://127.0.0.1:{self.redis_proxy.port}/0",
-            hardware="cpu",
-            lease_s=LEASE_S,
-            relay_interval_s=0.3,
-            resend_after_s=1.0,
-            window=8,
-            drain_s=8.0,
-            log_level="ERROR",
+            self.worker_broker_url,
+            **{  # type: ignore[arg-type]
+                "hardware": "cpu",
+                "metrics_port": 0,
+                "lease_s": LEASE_S,
+                "relay_interval_s": 0.3,
+                "resend_after_s": 1.0,
+                "window": 8,
+                "drain_s": 8.0,
+                "log_level": "ERROR",
+                **self.options,
+            },
         )
-        path = f"{ROOT}{os.pathsep}{INJECT}" if self.environment else str(ROOT)
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.machine"],
             stdin=subprocess.PIPE,
             stderr=(self.folder / "machines.log").open("ab"),
-            env={**os.environ, "PYTHONPATH": path, **self.environment},
+            env=environment_of(told),
             cwd=ROOT,
         )
         assert process.stdin is not None
@@ -205,7 +231,7 @@ class Verdict:
     Attributes:
         lost: accepted items without an outcome.
         doubled: items with more than one outcome, or more than one line in the export.
-        wrong: outcomes that are not what the picture's colour gives.
+        wrong: outcomes that are not what the picture's colour gives, or fail as they should not.
         repeated: items that were done in a second or later attempt of their shard.
     """
 
@@ -222,8 +248,12 @@ class Verdict:
         return not (self.lost or self.doubled or self.wrong or self.problems)
 
 
-def judge(system: System, job_id: JobId, count: int) -> Verdict:
-    """Hold rows, counters, records and an export against the pictures that were handed over."""
+def judge(system: System, job_id: JobId, count: int, fails: Mapping[int, str]) -> Verdict:
+    """Hold rows, counters, records and an export against the pictures that were handed over.
+
+    Args:
+        fails: picture -> error code that it should have.
+    """
     rows = list(system.store.results(job_id))
     seen = Counter(row.idx for row in rows)
     status = system.store.status(job_id)
@@ -233,13 +263,13 @@ def judge(system: System, job_id: JobId, count: int) -> Verdict:
         states[state] for state in (OutcomeState.OK, OutcomeState.FAILED, OutcomeState.SKIPPED)
     ):
         problems.append(f"counters {status.ok}/{status.failed}/{status.skipped}, rows {dict(states)}")
-    if status.state is not JobState.COMPLETED:
+    if status.state is not (JobState.COMPLETED_WITH_ERRORS if fails else JobState.COMPLETED):
         problems.append(f"the job is {status.state}: {status.message or system.store.failures(job_id)}")
     if left := [row for row in system.store.queues() if row.leased or row.pending or row.queued]:
         problems.append(f"shards are left: {left}")
     exported = _exported(system, job_id)
-    wrong = [row.idx for row in rows if row.record is None or not _is_right(row.idx, row.record)]
-    if any(row.decision_id is None for row in rows):
+    wrong = [row.idx for row in rows if not _is_as_it_should(row, fails)]
+    if any(row.decision_id is None for row in rows if row.state is OutcomeState.OK):
         problems.append("outcomes without a decision")
     return Verdict(
         items=count,
@@ -249,6 +279,12 @@ def judge(system: System, job_id: JobId, count: int) -> Verdict:
         repeated=sum(row.attempt > 1 for row in rows),
         problems=tuple(problems),
     )
+
+
+def _is_as_it_should(row: ResultRow, fails: Mapping[int, str]) -> bool:
+    if row.idx in fails:
+        return row.error is not None and row.error.code == fails[row.idx]
+    return row.record is not None and _is_right(row.idx, row.record)
 
 
 def _is_right(index: int, record: dict[str, object]) -> bool:
@@ -292,7 +328,8 @@ def running(mode: str, folder: Path, seed: int, postgres: Callable[[], PostgresS
             parts = {"postgres": server, "database_proxy": proxy}
         store = stack.enter_context(JobStore.open(url))
         store.create_schema()
-        system = System(folder, redis, redis_proxy, store, worker_url, seed, **parts)  # type: ignore[arg-type]
+        broker_url = f"redis://127.0.0.1:{redis_proxy.port}/0"
+        system = System(folder, redis, broker_url, store, worker_url, seed, redis_proxy=redis_proxy, **parts)  # type: ignore[arg-type]
         stack.callback(system.producer.close)
         stack.callback(system.stop)
         yield system

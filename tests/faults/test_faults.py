@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from tests.faults.faults import FAULTS, Fault
+from tests.faults.fault import Fault
+from tests.faults.faults import FAULTS
 from tests.faults.runner import run_fault
 
 pytestmark = pytest.mark.acceptance

@@ -56,6 +56,15 @@ def test_a_shard_that_lost_too_many_workers_is_halved(store):
     assert_books_balance(store, job_id)
 
 
+def test_a_shard_that_was_given_back_often_has_lost_nobody(store):
+    add(store, 4)
+    for _ in range(5):
+        assert store.release_shard(lease_next(store))
+    die(store)
+
+    assert len(lease_next(store).items) == 4
+
+
 def test_a_split_divides_only_what_is_left(store):
     job_id = add(store, 8, shard_size=8)
     die(store, times=2)

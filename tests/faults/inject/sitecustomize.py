@@ -1,13 +1,15 @@
-"""Read by every Python that has this folder on its path: kills it at a named point, or loses replies of COMMIT.
+"""Read by every Python that has this folder on its path: kills it, loses replies of COMMIT, shifts its clock.
 
 `FAULT=record.after:3` ends the process with SIGKILL after the third call of `JobStore.record`; `FAULT_ONCE` names a
 file that is made first, so that the process that comes next lives. `FAULT_LOSSY=0.05` raises after a commit that went
-through, for a share of commits, with `FAULT_SEED`.
+through, for a share of commits, with `FAULT_SEED`. `FAULT_CLOCK=3600` puts the wall clock an hour ahead.
+`FAULT_FITS=3` lets ONNX Runtime have no memory for more than three images a run.
 """
 
 import os
 import random
 import signal
+import time
 from pathlib import Path
 
 
@@ -86,31 +88,25 @@ def _around_commit(before: object = None, after: object = None) -> None:
     DefaultDialect.do_commit = do_commit
 
 
-def _install_lossy(share: float) -> None:
-    from sqlalchemy.engine.default import DefaultDialect
-
-    rng = random.Random(int(os.environ.get("FAULT_SEED", "0")) + os.getpid())
-    original = DefaultDialect.do_commit
-
-    def do_commit(self: object, connection: object) -> None:
-        original(self, connection)
-        if rng.random() < share:
-            raise lost_reply(self)
-
-    DefaultDialect.do_commit = do_commit
+def _shift_clock(seconds: float) -> None:
+    """Only the wall clock; leases and timeouts inside of a process use the monotonic one."""
+    now, now_ns, shift_ns = time.time, time.time_ns, int(seconds * 1e9)
+    time.time = lambda: now() + seconds
+    time.time_ns = lambda: now_ns() + shift_ns
 
 
-def lost_reply(dialect: object) -> Exception:
-    """What the driver raises when the connection breaks after COMMIT was carried out."""
-    if dialect.name == "sqlite":
-        import sqlite3
+def _install_little_memory(fits: int) -> None:
+    import onnxruntime
 
-        lost = sqlite3.OperationalError("the reply to COMMIT was lost")
-        lost.sqlite_errorcode = sqlite3.SQLITE_BUSY
-        return lost
-    import psycopg
+    original = onnxruntime.InferenceSession.run
 
-    return psycopg.OperationalError("the connection was lost after COMMIT")
+    def run(self: object, names: object, inputs: dict, *others: object) -> object:
+        images = len(next(iter(inputs.values())))
+        if images > fits:
+            raise RuntimeError(f"Failed to allocate memory for requested buffer of {images} images")
+        return original(self, names, inputs, *others)
+
+    onnxruntime.InferenceSession.run = run
 
 
 def _main() -> None:
@@ -118,7 +114,15 @@ def _main() -> None:
     if "FAULT" in os.environ and Path(os.environ["FAULT_ONCE"]).parent.is_dir():
         _install_kill(os.environ["FAULT"])
     if "FAULT_LOSSY" in os.environ:
-        _install_lossy(float(os.environ["FAULT_LOSSY"]))
+        # This file's folder is on the path; the package of the tests may not be.
+        from lost_replies import lose_replies
+
+        seed = int(os.environ.get("FAULT_SEED", "0")) + os.getpid()
+        lose_replies(float(os.environ["FAULT_LOSSY"]), random.Random(seed))
+    if "FAULT_CLOCK" in os.environ:
+        _shift_clock(float(os.environ["FAULT_CLOCK"]))
+    if "FAULT_FITS" in os.environ:
+        _install_little_memory(int(os.environ["FAULT_FITS"]))
 
 
 _main()

@@ -2,6 +2,9 @@
 
 import logging
 import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -341,3 +344,15 @@ def test_what_an_interrupted_fetch_left_besides_is_no_part_of_the_package(serve_
     model = load()
 
     assert not (model.package.weights.parent / "stranger.py").exists()
+
+
+def test_a_lock_that_a_killed_process_held_keeps_nobody_out(tmp_path):
+    holder = (
+        "import os, signal, sys, pathlib; from inference_engine.cache.packages import PackageCache\n"
+        "with PackageCache(pathlib.Path(sys.argv[1]))._locked('key'): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    died = subprocess.run([sys.executable, "-c", holder, str(tmp_path)], check=False)
+    assert died.returncode == -signal.SIGKILL
+
+    with PackageCache(tmp_path, lock_s=1.0)._locked("key"):
+        pass

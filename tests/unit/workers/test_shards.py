@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,6 +54,7 @@ class ScriptedModel:
 
     package = SimpleNamespace(model_id="scripted", task="object-detection")
     decision = SimpleNamespace(chosen=None)
+    turn = nullcontext()
 
     def __init__(self):
         self.batches, self.is_broken, self.fails = [], False, RuntimeError("a poisoned pixel")
@@ -452,6 +454,33 @@ def test_a_forward_that_hangs_costs_its_image_alone_and_the_process(world, gate)
     world.runtime.draining.clear()
     world.run_all()
     assert world.store.status(job_id).ok == 5
+
+
+def test_who_waits_for_the_models_turn_does_not_hang(world):
+    job_id = world.submit(world.photos([1, 2]))
+    finishers = ThreadPoolExecutor(2)
+    world.runtime = replace(world.runtime, finishers=finishers)
+    world.model.turn, inside, opened = threading.Lock(), threading.Event(), threading.Event()
+
+    def slow(outputs, fits, params):
+        inside.set()
+        assert opened.wait(20)
+        return ScriptedModel.postprocess(world.model, outputs, fits, params)
+
+    world.model.postprocess = slow
+    (hint,) = world.store.release(1)
+    with finishers, ThreadPoolExecutor(1) as shard:
+        running = shard.submit(process_shard, world.runtime, hint)
+        wait_until(inside.is_set)
+        run = world.runtime.runs.active()[0]
+        wait_until(lambda: len(run.flights) == 2 and all("forward" in flight.timings_ms for flight in run.flights))
+
+        hanging = watch(world, item_timeout_s=0.0).hanging(time.monotonic())
+
+        opened.set()
+        running.result(20)
+    assert len(hanging.alone) == 1
+    assert world.store.status(job_id).ok == 2
 
 
 def test_of_a_batch_that_hangs_nobody_is_blamed_and_a_death_is_counted(world, gate):

@@ -1,0 +1,82 @@
+"""A pytest plugin, `-p tests.faults.lossy`: the job store loses the reply of a share of its commits.
+
+The ordinary tests then hold two things at once: what they say, and that it is so whatever reply is lost. Some answers
+are not given twice, by design: who hands work out cannot know whether the asker heard it. `SPARED` names those, and the
+tests that hold what happens instead.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jobstore.store import JobStore
+from tests.faults.inject.lost_replies import lose_replies
+
+SHARE = float(os.environ.get("FAULT_LOSSY") or 0.05)
+SEED = int(os.environ.get("FAULT_SEED") or random.SystemRandom().randrange(2**31))
+_HINTS = "tests/contract/jobstore/test_outages.py::test_hints_whose_commit_reply_was_lost_are_found_by_the_relay"
+_LEASE = "tests/contract/jobstore/test_outages.py::test_a_lease_whose_commit_reply_was_lost_runs_out_like_any_other"
+#: Method of the store -> why its answer is not given again.
+SPARED = {
+    "release": f"the hints are lost with the answer: {_HINTS}",
+    "lease_shard": f"the lease is lost with the answer: {_LEASE}",
+    **dict.fromkeys(
+        (
+            "expire_leases", "forget_hints", "requeue_lost", "recall_outranked", "reroute", "offer_stragglers",
+            "judge_jobs", "expire_jobs",
+        ),
+        "gives how much it repaired; the second time there is nothing left, and only a log line says less",
+    ),
+    **dict.fromkeys(
+        ("cancel", "fail_job", "pause", "resume", "reprioritise", "drain_worker", "release_shard", "count_death"),
+        "says whether it changed anything; the second time it has been changed",
+    ),
+    "refuse_class": "gives the class on which a job goes on; the second time the job has moved there",
+}  # fmt: skip
+#: Tests that are about the number of transactions, or lose replies themselves.
+NOT_APPLICABLE = {
+    "test_four_writers_and_a_reader_need_no_retry_on_sqlite": "counts repeats",
+    "test_outages.py": "loses replies itself, one by one",
+    "test_any_order.py": "loses replies itself, where Hypothesis says so; others would make its runs differ",
+}
+
+_calm = threading.local()
+
+
+def pytest_configure() -> None:
+    """Wrap the commits of this process."""
+    lose_replies(SHARE, random.Random(SEED), lambda: not getattr(_calm, "depth", 0))
+    for name in SPARED:
+        setattr(JobStore, name, _spared(getattr(JobStore, name)))
+
+
+def pytest_report_header() -> str:
+    """Say how to repeat the run."""
+    return f"{SHARE:.0%} of commits lose their reply: FAULT_SEED={SEED}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what cannot hold, with its reason."""
+    for item in items:
+        reasons = [reason for part, reason in NOT_APPLICABLE.items() if part in item.nodeid]
+        if reasons:
+            item.add_marker(pytest.mark.skip(reason=reasons[0]))
+
+
+def _spared(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(*arguments: Any, **options: Any) -> Any:
+        _calm.depth = getattr(_calm, "depth", 0) + 1
+        try:
+            return method(*arguments, **options)
+        finally:
+            _calm.depth -= 1
+
+    return call
