@@ -338,7 +338,7 @@ def run_docs(arguments: list[str]) -> int:
     if "--families" in arguments:
         arguments = [argument for argument in arguments if argument != "--families"]
         marked = ("-m", "reaches", "--write-reached", str(ROOT / "nightshift" / "reached.json"))
-        if status := run(str(PYTHON), "-m", "pytest", "-q", *marked):
+        if status := subprocess.run([str(PYTHON), "-m", "pytest", "-q", *marked], cwd=ROOT, check=False).returncode:
             return status
     return run(str(PYTHON), "-m", "nightshift.docs_tables", *arguments)
 
