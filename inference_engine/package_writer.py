@@ -20,7 +20,8 @@ from inference_engine.hf_folder import package_from_hf
 from inference_engine.onnx_contents import external_files
 from inference_engine.onnx_file import read_onnx_header
 from inference_engine.package_files import CONFIG_FILE, hash_files, read_object
-from inference_engine.packages import KIND_NAMES, SCHEMA_VERSION, ModelPackage, read_package
+from inference_engine.package_sections import KIND_NAMES
+from inference_engine.packages import SCHEMA_VERSION, ModelPackage, read_package
 from inference_engine.skeletons import FILE as SKELETONS_FILE
 from inference_engine.skeletons import skeleton_entries
 from inference_engine.tasks import classification

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from inference_engine.architectures import ARCHITECTURES, END_TO_END, family_of, known_architectures
+from inference_engine.architectures import END_TO_END
 from inference_engine.config_fields import check_known, optional_count, section, text
 from inference_engine.errors import PackageInvalid
 from inference_engine.inference_config import InferenceConfig, NmsDefaults, parse_inference_config
@@ -20,30 +20,33 @@ from inference_engine.network_input import NetworkInput
 from inference_engine.onnx_contents import check_onnx
 from inference_engine.package_files import (
     CONFIG_FILE,
-    check_hashes,
-    declared_hashes,
     digest_of,
     file_sha256,
     find_weights,
-    hash_files,
-    read_characters,
     read_class_names,
     read_object,
     read_parts,
 )
 from inference_engine.package_keys import key_warnings
+from inference_engine.package_sections import (
+    checked_files,
+    family_for,
+    kind_of,
+    model_id_of,
+    module_of,
+    names_for,
+    package_id_of,
+    precision_of,
+    read_inference_config,
+    read_names,
+    read_requirements,
+)
 from inference_engine.recommended import Recommended, parse_recommended
-from inference_engine.requirements import Requirements, package_requirements
+from inference_engine.requirements import Requirements
 from inference_engine.skeletons import FILE as SKELETONS_FILE
 from inference_engine.skeletons import read_skeletons, reported
 from inference_engine.tasks import (
-    classification,
-    depth,
-    embedding,
     keypoints,
-    multi_label,
-    semantic_segmentation,
-    text_ocr,
 )
 from inference_engine.tasks.keypoints import Skeleton
 from inference_engine.weights import check_finite
@@ -52,20 +55,6 @@ __all__ = ["CONFIG_FILE", "SCHEMA_VERSION", "ModelPackage", "digest_of", "file_s
 
 SCHEMA_VERSION = 1
 
-#: Precisions that a package may declare.
-PRECISIONS = ("fp32", "fp16", "bf16", "int8", "unknown")
-#: Tasks whose head is decoded alike whatever the network before it, YOLO's too; with their family.
-_BY_TASK = {
-    classification.TASK: "classification",
-    multi_label.TASK: "classification",
-    semantic_segmentation.TASK: "semantic_segmentation",
-    depth.TASK: "depth",
-    embedding.TASK: "embedding",
-}
-#: Tasks without classes: their packages need no `class_names.txt`.
-_NAMELESS = frozenset({depth.TASK, embedding.TASK})
-#: The peer library's names of kinds that are called otherwise here.
-KIND_NAMES = {"hugging-face": "hf", "tensorrt": "trt", "torchscript": "torch-script", "custom": "custom-code"}
 #: What of `inference_config.json` a family applies beyond the input; a package that asks for more is refused.
 _DETECTOR_APPLIES = frozenset({"nms", "fused", "class removal"})
 FAMILY_APPLIES = {
@@ -182,33 +171,33 @@ def read_package(folder: str | os.PathLike[str]) -> ModelPackage:
         )
     if "model_module" in config or "model_class" in config:
         return _custom_package(folder, config, where)
-    kind = _kind(config, where)
+    kind = kind_of(config, where)
     if kind == "hf":
         return _hf_package(folder, config, where)
-    architecture, family = _family(config, where)
+    architecture, family = family_for(config, where)
     weights = find_weights(folder, kind, config.get("weights") and text(config, "weights", where))
-    inference = _inference_config(folder, kind, is_fused=architecture in END_TO_END)
-    names, network_names = _names_for(text(config, "task_type", where), folder, inference)
-    files = _files(folder, config, where)
+    inference = read_inference_config(folder, kind, is_fused=architecture in END_TO_END)
+    names, network_names = names_for(text(config, "task_type", where), folder, inference)
+    files = checked_files(folder, config, where)
     package = ModelPackage(
-        package_id=_package_id(folder, config),
-        model_id=_model_id(folder, config),
+        package_id=package_id_of(folder, config),
+        model_id=model_id_of(folder, config),
         kind=kind,
         architecture=architecture,
         family=family,
         task=text(config, "task_type", where),
         weights=weights,
-        quantization=_precision(config.get("quantization"), where),
+        quantization=precision_of(config.get("quantization"), where),
         class_names=names,
         config=inference,
         digest=digest_of(files),
-        module=_module(section(config, "module", where), inference, where),
+        module=module_of(section(config, "module", where), inference, where),
         opset=optional_count(section(config, "onnx", where).get("opset"), "onnx.opset", where),
         network_classes=network_names,
         files=files,
         settings=config,
         warnings=key_warnings(config, CONFIG_FILE),
-        requirements=_requirements(folder, config, kind, where),
+        requirements=read_requirements(folder, config, kind, where),
         weights_bytes=weights.stat().st_size,
         parts=read_parts(folder, kind, config, where),
         recommended=parse_recommended(config, names, where),
@@ -231,20 +220,22 @@ def _custom_package(folder: Path, config: Mapping[str, Any], where: str) -> Mode
     if not code_class.isidentifier():
         raise PackageInvalid(f"{where}: model_class {code_class!r} is not a name of Python")
     declares_input = (folder / "inference_config.json").is_file()
-    inference = _inference_config(folder, "custom-code") if declares_input else InferenceConfig(NetworkInput((0, 0)))
+    inference = (
+        read_inference_config(folder, "custom-code") if declares_input else InferenceConfig(NetworkInput((0, 0)))
+    )
     arguments = {**inference.initialization, **section(config, "model_initialization", where)}
     has_names = (folder / "class_names.txt").is_file()
-    names, network_names = _names(folder, inference) if has_names else ((), ())
-    files = _files(folder, config, where)
+    names, network_names = read_names(folder, inference) if has_names else ((), ())
+    files = checked_files(folder, config, where)
     return ModelPackage(
-        package_id=_package_id(folder, config),
-        model_id=_model_id(folder, config),
+        package_id=package_id_of(folder, config),
+        model_id=model_id_of(folder, config),
         kind="custom-code",
         architecture=str(config.get("model_architecture") or "custom"),
         family="custom",
         task=str(config.get("task_type") or "custom"),
         weights=weights,
-        quantization=_precision(config.get("quantization"), where),
+        quantization=precision_of(config.get("quantization"), where),
         class_names=names,
         config=replace(inference, initialization=arguments),
         digest=digest_of(files),
@@ -253,7 +244,7 @@ def _custom_package(folder: Path, config: Mapping[str, Any], where: str) -> Mode
         code_class=code_class,
         settings=config,
         warnings=key_warnings(config, CONFIG_FILE),
-        requirements=_requirements(folder, config, "custom-code", where),
+        requirements=read_requirements(folder, config, "custom-code", where),
     )
 
 
@@ -274,12 +265,12 @@ def _hf_package(folder: Path, config: Mapping[str, Any], where: str) -> ModelPac
         raise PackageInvalid(
             f"{folder}: class_names.txt has {len(names)} names, id2label in config.json {len(found.class_names)}"
         )
-    files = _files(folder, config, where)
-    precision = _precision(config.get("quantization"), where)
+    files = checked_files(folder, config, where)
+    precision = precision_of(config.get("quantization"), where)
     return replace(
         found,
-        package_id=_package_id(folder, config),
-        model_id=_model_id(folder, config),
+        package_id=package_id_of(folder, config),
+        model_id=model_id_of(folder, config),
         quantization=found.quantization if precision == "unknown" else precision,
         class_names=names,
         config=_hf_inference(folder, found.config),
@@ -287,7 +278,7 @@ def _hf_package(folder: Path, config: Mapping[str, Any], where: str) -> ModelPac
         files=files,
         settings=config,
         warnings=key_warnings(config, CONFIG_FILE),
-        requirements=_requirements(folder, config, "hf", where),
+        requirements=read_requirements(folder, config, "hf", where),
         recommended=parse_recommended(config, names, where),
         weights_bytes=found.weights_bytes or found.weights.stat().st_size,
     )
@@ -304,103 +295,6 @@ def _hf_inference(folder: Path, found: InferenceConfig) -> InferenceConfig:
     return replace(
         parse_inference_config({**given, "network_input": size}, str(path)), network_input=found.network_input
     )
-
-
-def _requirements(folder: Path, config: Mapping[str, Any], kind: str, where: str) -> Requirements:
-    path = folder / "trt_config.json"
-    plan = read_object(path) if kind == "trt" and path.is_file() else {}
-    return package_requirements(config, plan, kind, where)
-
-
-def _package_id(folder: Path, config: Mapping[str, Any]) -> str:
-    return str(config.get("package_id") or config.get("model_package_id") or folder.name)
-
-
-def _model_id(folder: Path, config: Mapping[str, Any]) -> str:
-    return str(config.get("model_id") or folder.parent.name)
-
-
-def _family(config: Mapping[str, Any], where: str) -> tuple[str, str]:
-    architecture = text(config, "model_architecture", where)
-    named = config.get("family")
-    if named is not None:
-        return architecture, text(config, "family", where)
-    task = config.get("task_type")
-    if architecture in ARCHITECTURES and task in _BY_TASK:
-        return architecture, _BY_TASK[task]
-    family = family_of(architecture)
-    if family is None:
-        raise PackageInvalid(
-            f"{where}: architecture {architecture!r} is not one of {', '.join(known_architectures())}; "
-            "a package of another one names its `family`"
-        )
-    return architecture, family
-
-
-def _kind(config: Mapping[str, Any], where: str) -> str:
-    kind = text(config, "backend_type", where).lower().replace("_", "-")
-    return KIND_NAMES.get(kind, kind)
-
-
-def _inference_config(folder: Path, kind: str, *, is_fused: bool = False) -> InferenceConfig:
-    path = folder / "inference_config.json"
-    parsed = parse_inference_config(read_object(path), str(path), is_fused=is_fused)
-    if kind != "trt" or not (folder / "trt_config.json").is_file():
-        return parsed
-    return _with_engine_batch(parsed, read_object(folder / "trt_config.json"), str(folder / "trt_config.json"))
-
-
-def _with_engine_batch(config: InferenceConfig, engine: Mapping[str, Any], where: str) -> InferenceConfig:
-    """A plan's own batch limits, as the peer library writes them beside it."""
-    return replace(
-        config,
-        static_batch_size=config.static_batch_size
-        or optional_count(engine.get("static_batch_size"), "static_batch_size", where),
-        max_batch_size=config.max_batch_size
-        or optional_count(engine.get("dynamic_batch_size_max"), "dynamic_batch_size_max", where),
-    )
-
-
-def _names_for(task: str, folder: Path, config: InferenceConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """As `_names`; readers of text have characters for classes, and some tasks have no classes at all."""
-    if task == text_ocr.TASK:
-        return read_characters(folder / "characters.txt"), ()
-    return ((), ()) if task in _NAMELESS else _names(folder, config)
-
-
-def _names(folder: Path, config: InferenceConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of results, and names of the network where those are more."""
-    names = read_class_names(folder / "class_names.txt")
-    if absent := [name for name in config.removed_classes if name not in names]:
-        raise PackageInvalid(f"{folder}: class_names_operations removes {absent[0]!r}, which class_names.txt lacks")
-    kept = tuple(name for name in names if name not in config.removed_classes)
-    if not kept:
-        raise PackageInvalid(f"{folder}: class_names_operations removes every class")
-    return kept, names if len(kept) < len(names) else ()
-
-
-def _files(folder: Path, config: Mapping[str, Any], where: str) -> dict[str, str]:
-    found = hash_files(folder)
-    check_hashes(folder, found, declared_hashes(section(config, "files", where), where))
-    return found
-
-
-def _module(data: Mapping[str, Any], config: InferenceConfig, where: str) -> tuple[str, Mapping[str, Any]] | None:
-    """Name and arguments of the eager module; `model_initialization` adds to its arguments."""
-    if data:
-        arguments = {**section(data, "args", f"{where}: module"), **config.initialization}
-        return text(data, "name", f"{where}: module"), arguments
-    if config.initialization:
-        raise PackageInvalid(f"{where}: model_initialization has arguments, and no module or class takes them")
-    return None
-
-
-def _precision(value: Any, where: str) -> str:
-    if value is None:
-        return "unknown"
-    if value not in PRECISIONS:
-        raise PackageInvalid(f"{where}: quantization is {value!r}, expected one of {', '.join(PRECISIONS)}")
-    return str(value)
 
 
 def _check_applied(package: ModelPackage, where: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from inference_engine.config_fields import is_number
 from inference_engine.errors import ParameterInvalid
-from inference_engine.packages import PRECISIONS
+from inference_engine.package_sections import PRECISIONS
 from inference_engine.trust import TrustPolicy
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,3})?")

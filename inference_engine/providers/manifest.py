@@ -29,7 +29,7 @@ from inference_engine.errors import (
     ProviderUnavailable,
     Unauthorized,
 )
-from inference_engine.packages import PRECISIONS
+from inference_engine.package_sections import PRECISIONS
 from inference_engine.providers import FoundModel, ProviderOptions
 from inference_engine.remote_packages import FileHash, RemoteFile, RemotePackage
 from inference_engine.transport import RETRIED, Limits, check_url, get_json, make_client, shown

@@ -12,7 +12,7 @@ import httpx
 
 from inference_engine.downloads import Download
 from inference_engine.errors import AnswerInvalid, ModelNotFound, ProviderUnavailable
-from inference_engine.packages import PRECISIONS
+from inference_engine.package_sections import PRECISIONS
 from inference_engine.providers import FoundModel, ProviderOptions
 from inference_engine.remote_packages import FileHash, RemoteFile, RemotePackage
 from inference_engine.transport import Limits, check_url, get_json, make_client

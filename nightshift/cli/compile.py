@@ -54,7 +54,8 @@ def compile(  # noqa: A001, PLR0913, PLR0917 (the command is called that; one pa
 def _onnx_package(model: str) -> ModelPackage:
     """The ONNX package of a model with the highest precision."""
     from inference_engine.errors import PackageInvalid
-    from inference_engine.packages import PRECISIONS, ModelPackage
+    from inference_engine.package_sections import PRECISIONS
+    from inference_engine.packages import ModelPackage
     from inference_engine.providers.local import find_model
 
     found = find_model(model, load_settings().all_model_dirs).packages
