@@ -78,10 +78,16 @@ def interrupt_when_accepted(process: subprocess.Popen[str]) -> str:
     return said + process.communicate(timeout=DEADLINE_S)[1]
 
 
+def take_ctrl_c() -> None:
+    """What a shell starts in the background ignores Ctrl-C, and all that it starts: a run in CI, for example."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_leaves_the_job_and_watch_goes_on_with_it(environment, photos, tmp_path):
     for index in range(3, 300):  # enough that the job is not over before the signal comes
         os.link(photos / f"{index % 3}.png", photos / f"{index}.png")
-    with start(environment, "run", str(photos), "-m", "digits", "--backend", "onnx", start_new_session=True) as process:
+    options = {"start_new_session": True, "preexec_fn": take_ctrl_c}
+    with start(environment, "run", str(photos), "-m", "digits", "--backend", "onnx", **options) as process:
         said = interrupt_when_accepted(process)
     assert process.returncode == 130, said
     job = json.loads(nightshift(environment, "jobs", "--json")[1])["job_id"]
