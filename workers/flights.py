@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 if TYPE_CHECKING:
     from jobstore.schema import Item
     from workers.shard_run import ShardRun
+    from workers.video_run import VideoRun
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -18,13 +19,16 @@ T = TypeVar("T")
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """One item between its shard and its outcome.
+    """One item, or one frame of a video, between its shard and its outcome.
 
     Attributes:
         tries: how often it was begun, this time included.
         stage: what a thread does for this item alone at this moment; empty while it waits or is in the model's forward.
         since: when the stage began, by `time.monotonic`.
         timings_ms: milliseconds of the stages that are over.
+        frame: of a video's frame, counted from 1; 0: the item itself.
+        timestamp_s: of a video's frame.
+        video: the video whose frame this is.
     """
 
     item: Item
@@ -32,6 +36,9 @@ class Flight:
     stage: str = ""
     since: float = 0.0
     timings_ms: dict[str, float] = field(default_factory=dict)
+    frame: int = 0
+    timestamp_s: float | None = None
+    video: VideoRun | None = None
 
     def timed(self, stage: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call, and note how long it took."""
@@ -41,6 +48,10 @@ class Flight:
         finally:
             self.stage = ""
             self.timings_ms[stage] = (time.monotonic() - self.since) * 1000
+
+    def beat(self) -> None:
+        """The stage goes on, whatever it has taken so far: the watchdog counts from now."""
+        self.since = time.monotonic()
 
     def again(self) -> Flight:
         """The same item, to be tried once more."""

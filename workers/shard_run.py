@@ -5,22 +5,24 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from inference_engine.decoding import decode_image
 from inference_engine.errors import SessionFailed
-from inference_engine.images import Fit
+from inference_engine.images import Fit, Image
 from inference_engine.tasks import write_prediction
 from jobstore.errors import LeaseLost
 from jobstore.schema import DecisionId, ItemError, Outcome, OutcomeState
+from videos.reading import Frame
 from workers.flights import Flight
 from workers.leases import HeldLease
 from workers.metrics import labels_of
 from workers.opening import LoadedModel
-from workers.outcomes import ITEM_TIMEOUT, failed, is_retryable, item_error, rounded
+from workers.outcomes import ITEM_TIMEOUT, ended, failed, is_retryable, item_error
+from workers.video_run import VideoRun
 
 if TYPE_CHECKING:
     from workers.shards import Runtime
@@ -127,11 +129,60 @@ class ShardRun:
     def _run(self) -> None:
         """On a decoder's thread: item after item, until there is none left or the shard should stop."""
         while (flight := self._next()) is not None:
+            if flight.item.clip is not None:
+                self._stream(flight)
+                continue
             self._runtime.in_flight.acquire()
-            with self._lock:
-                self._open += 1
-                self._flights.add(flight)
+            self._track(flight)
             self._begin(flight)
+        self._close_one()
+
+    def _track(self, flight: Flight) -> None:
+        with self._lock:
+            self._open += 1
+            self._flights.add(flight)
+
+    def _stream(self, flight: Flight) -> None:
+        """A video: frame after frame, each with a permit and a flight of its own, as a picture has."""
+        self._track(flight)
+        video = VideoRun(flight, self._held.lease.video)
+        try:
+            with video.opened(self._runtime.media, self._runtime.limits) as frames:
+                while not self._should_stop() and not video.is_put_back:
+                    if (frame := self._next_frame(flight, frames)) is None:
+                        video.end()
+                        break
+                    one = video.begin(frame)
+                    self._track(one)
+                    self._begin(one, frame.image)
+        except Exception as error:  # noqa: BLE001 (as in _begin)
+            video.fail(error, may_repeat=is_retryable(error) and flight.tries < self._runtime.item_attempts)
+        self._close_video(video)
+
+    def _next_frame(self, flight: Flight, frames: Iterator[Frame]) -> Frame | None:
+        """With a permit, which a frame keeps until its outcome."""
+        self._runtime.in_flight.acquire()
+        frame = None
+        try:
+            frame = flight.timed("decode", next, frames, None)
+        finally:
+            if frame is None:
+                self._runtime.in_flight.release()
+        return frame
+
+    def _close_video(self, video: VideoRun) -> None:
+        """The stream or a frame of it is over; after the last of them the video has its outcome, or waits again."""
+        if not video.close_one():
+            return
+        outcome = video.outcome()
+        with self._lock:
+            self._flights.discard(video.flight)
+            if outcome is None:
+                self._waiting.append(video.again())
+            else:
+                self._outcomes.append(outcome)
+        if outcome is None and not self._should_stop():
+            self._start_runners(1)
         self._close_one()
 
     def _next(self) -> Flight | None:
@@ -147,12 +198,15 @@ class ShardRun:
         is_over = self._runtime.draining.is_set() or held.stop.is_set() or held.lost.is_set()
         return is_over or self._loaded.is_broken
 
-    def _begin(self, flight: Flight) -> None:
-        """Bytes, pixels, tensors, and into the batcher."""
+    def _read(self, flight: Flight) -> Image:
+        data = flight.timed("fetch", self._runtime.media.read, flight.item.uri)
+        return flight.timed("decode", decode_image, data, self._runtime.limits)
+
+    def _begin(self, flight: Flight, image: Image | None = None) -> None:
+        """Pixels, which a frame brings along, tensors, and into the batcher."""
         try:
-            data = flight.timed("fetch", self._runtime.media.read, flight.item.uri)
-            image = flight.timed("decode", decode_image, data, self._runtime.limits)
-            tensors, fit = flight.timed("preprocess", self._loaded.model.preprocess, image)
+            pixels = self._read(flight) if image is None else image
+            tensors, fit = flight.timed("preprocess", self._loaded.model.preprocess, pixels)
             started = time.monotonic()
             future = self._loaded.batcher.submit(tensors, flight, alone=self._is_suspect)
         except Exception as error:  # noqa: BLE001 (the one place that turns what one item raises into its outcome)
@@ -174,9 +228,7 @@ class ShardRun:
         except Exception as error:  # noqa: BLE001 (as in _begin)
             self._fail(flight, error)
             return
-        timings, tries = rounded(flight), flight.tries
-        outcome = Outcome(flight.item.idx, OutcomeState.OK, record=record, blob=blob, timings_ms=timings, tries=tries)
-        self._end(flight, outcome)
+        self._end(flight, ended(flight, OutcomeState.OK, record=record, blob=blob))
 
     def _predict(self, fit: Fit, outputs: Future[dict[str, Any]]) -> Any:
         prediction = self._loaded.model.postprocess(outputs.result(), [fit], self._params)[0]
@@ -190,7 +242,8 @@ class ShardRun:
             self._put_back(flight, flight)
         elif is_retryable(error) and flight.tries < self._runtime.item_attempts:
             self._put_back(flight, flight.again())
-            self._start_runners(1)
+            if flight.video is None:
+                self._start_runners(1)
         else:
             self._end(flight, failed(flight, item_error(error)))
             return
@@ -201,7 +254,11 @@ class ShardRun:
         self._runtime.in_flight.release()
         with self._lock:
             self._flights.discard(flight)
-            self._waiting.append(later)
+            if flight.video is None:
+                self._waiting.append(later)
+        if flight.video is not None:
+            flight.video.put_back(may_count=later is not flight)
+            self._close_video(flight.video)
 
     def _end(self, flight: Flight, outcome: Outcome) -> None:
         """An item has its outcome. The writer is woken for a whole flush, not for each item."""
@@ -213,6 +270,9 @@ class ShardRun:
             is_flush = len(self._outcomes) == self._flush_items
         if is_flush:
             self._wake.set()
+        if flight.video is not None:
+            flight.video.add(outcome)
+            self._close_video(flight.video)
         self._close_one()
 
     def _close_one(self) -> None:

@@ -69,6 +69,7 @@ def done_line(status: JobStatus) -> str:
     labelled, seconds = status.ok + status.cached, elapsed_s(status)
     rate = f" ({status.done / seconds:.1f} img/s)" if seconds > 0 and status.done else ""
     words = [f"{labelled:,} of {status.total:,} labelled in {duration(seconds)}{rate}", count(status.objects, "object")]
+    words[1:1] = [count(status.frames, "frame")] if status.frames else []
     words += [
         f"{number:,} {name}" for name, number in (("failed", status.failed), ("skipped", status.skipped)) if number
     ]

@@ -10,7 +10,7 @@ import pytest
 from producer.errors import ExportFailed
 from producer.exports import exporter
 from producer.exports.formats import previews
-from producer.exports.formats.previews.drawing import class_colour, draw_preview
+from producer.exports.formats.previews.drawing import class_colour, decode, draw_preview
 
 GATE, YARD = "images/gate/0000.jpg", "images/yard & <co>/0000.jpg"
 
@@ -131,7 +131,7 @@ def test_a_large_picture_is_shrunk_with_its_boxes(tmp_path, rows):
     _, data = cv2.imencode(".png", np.full((1500, 2560, 3), 128, np.uint8))
     record = {**rows[0].record, "image_hw": [1500, 2560], "xyxy": [[200, 1000, 2000, 1400]] * 2}
 
-    assert draw_preview(data.tobytes(), record, tmp_path / "a.png") == (750, 1280)
+    assert draw_preview(decode(data.tobytes()), record, tmp_path / "a.png") == (750, 1280)
 
     line = read_pixels(tmp_path / "a.png")[600, 95:106].astype(int)
     assert np.abs(line - class_colour(0)).sum(axis=1).min() < 60
@@ -146,7 +146,7 @@ def test_odd_pictures_and_boxes_beyond_the_edge_are_drawn(tmp_path, rows, hw, dr
     _, data = cv2.imencode(".png", np.zeros((*hw, 3), np.uint8))
     record = {**rows[0].record, "image_hw": list(hw), "xyxy": [[-50, -50, 9000, 9000], [3, 3, 3, 3]]}
 
-    draw_preview(data.tobytes(), record, tmp_path / "a.png")
+    draw_preview(decode(data.tobytes()), record, tmp_path / "a.png")
 
     assert read_pixels(tmp_path / "a.png").shape[:2] == drawn
 
@@ -157,7 +157,7 @@ def test_an_opencv_without_its_own_font_draws_labels_too(tmp_path, rows, photos,
     monkeypatch.delattr(cv2, "FontFace", raising=False)
     data = (photos / "gate" / "0000.jpg").read_bytes()
 
-    draw_preview(data, {**rows[0].record, "xyxy": [[100, 100, 300, 300]] * 2}, tmp_path / "a.png")
+    draw_preview(decode(data), {**rows[0].record, "xyxy": [[100, 100, 300, 300]] * 2}, tmp_path / "a.png")
 
     plate = read_pixels(tmp_path / "a.png")[80:98, 102:180].reshape(-1, 3)
     assert len(np.unique(plate, axis=0)) > 5  # strokes on the plate, with smooth edges

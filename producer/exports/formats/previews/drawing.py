@@ -33,19 +33,32 @@ class PreviewFailed(Exception):
     """One picture cannot be drawn."""
 
 
-def draw_preview(data: bytes, record: Mapping[str, Any], path: Path) -> tuple[int, int]:
-    """Decode, shrink to 1280 pixels a side at most, draw the boxes, write `path`; gives its height and width.
+def decode(data: bytes) -> Image:
+    """Decode to `(H, W, 3)` BGR, upright.
 
     Raises:
-        PreviewFailed: the bytes are no longer the picture that was labelled.
+        PreviewFailed: the bytes are no picture any more.
     """
     cv2 = _import_cv2()
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        image: Image | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     except cv2.error as error:
         raise PreviewFailed("the picture cannot be decoded any more") from error
     if image is None:
         raise PreviewFailed("the picture cannot be decoded any more")
+    return image
+
+
+def draw_preview(image: Image, record: Mapping[str, Any], path: Path) -> tuple[int, int]:
+    """Shrink to 1280 pixels a side at most, draw the boxes, write `path`; gives its height and width.
+
+    Args:
+        image: `(H, W, 3)` BGR, drawn upon.
+
+    Raises:
+        PreviewFailed: this is not the picture that was labelled.
+    """
+    cv2 = _import_cv2()
     if list(image.shape[:2]) != list(record.get("image_hw") or image.shape[:2]):
         raise PreviewFailed("the file is another picture than the one that was labelled")
     scale = min(1.0, _MAX_SIDE / max(image.shape[:2]))
