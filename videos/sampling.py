@@ -37,7 +37,7 @@ class Timeline:
     @property
     def seconds(self) -> NDArray[np.float64]:
         """`(n,)` timestamps after the first frame."""
-        seconds: NDArray[np.float64] = (self.pts - self.pts[:1]) * float(self.time_base)
+        seconds: NDArray[np.float64] = np.multiply(self.pts - self.pts[:1], float(self.time_base), dtype=np.float64)
         return seconds
 
     @property

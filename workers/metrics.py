@@ -246,7 +246,7 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class MeteredReader:
-    """A `MediaReader` that counts the bytes of pictures; a video is read piece by piece, and its bytes are not counted."""
+    """A `MediaReader` that counts bytes, but those of videos, which are read piece by piece."""
 
     reader: _Reader
     meter: Meter
