@@ -146,10 +146,10 @@ def _tell_accepted(stack: Stack, job_id: JobId, report: SourceReport) -> None:
     """Say what the job holds."""
     skipped = f", {report.describe()}" if report.skipped else ""
     images = stack.store.status(job_id).total - report.parts
+    parts = f" in {report.parts:,} parts" if report.parts > report.videos else ""
     words = [count(images, "image")] if images or not report.videos else []
-    words += [count(report.videos, "video")] if report.videos else []
-    words += [f"in {report.parts:,} parts"] if report.parts > report.videos else []
-    say("reading", f"{', '.join(words[:2])}{' '.join(['', *words[2:]])}{skipped}     job {short(job_id)}")
+    words += [f"{count(report.videos, 'video')}{parts}"] if report.videos else []
+    say("reading", f"{', '.join(words)}{skipped}     job {short(job_id)}")
 
 
 def _export(stack: Stack, status: JobStatus, output: Path | None, formats: tuple[str, ...]) -> list[ExportSummary]:
