@@ -11,6 +11,8 @@ from producer.errors import ExportFailed
 from producer.exports import exporter
 from producer.exports.formats import previews
 from producer.exports.formats.previews.drawing import class_colour, decode, draw_preview
+from tests.fixtures.videos import SIDE_HW, read_number, write_video
+from videos.options import Clip
 
 GATE, YARD = "images/gate/0000.jpg", "images/yard & <co>/0000.jpg"
 
@@ -174,3 +176,22 @@ def test_a_record_without_boxes_is_shown_as_it_is(tmp_path, job, rows, decisions
     bare = dataclasses.replace(rows[0], record={"task": "classification", "image_hw": [480, 640]})
 
     assert exporter("previews")(job, [bare], decisions, tmp_path / "out").items == 1
+
+
+def test_a_frame_of_a_video_is_drawn_from_the_video(tmp_path, job, rows, decisions):
+    import cv2
+
+    path = write_video(tmp_path / "clip.mp4", range(0, 400, 40))
+    video = {"uri": str(path), "clip": Clip()}
+    record = {
+        **rows[0].record,
+        "image_hw": list(SIDE_HW),
+        **{key: [] for key in ("xyxy", "confidence", "class_id", "class_name")},
+    }
+    summed = dataclasses.replace(rows[0], record={"task": "video"}, **video)
+    frame = dataclasses.replace(rows[0], frame=6, record=record, **video)
+
+    summary = exporter("previews")(job, [summed, frame], decisions, tmp_path / "out")
+
+    drawn = cv2.imread(str(summary.path / "images" / "clip.mp4@6.jpg"))
+    assert (summary.items, summary.problems, read_number(drawn)) == (1, (), 5)

@@ -249,13 +249,13 @@ def test_a_drained_worker_keeps_the_frames_it_has_and_the_next_goes_on(store, vi
 
 def test_no_more_frames_are_in_memory_than_permits(runtime, model, video):
     left = []
-    model.before = lambda _: left.append(runtime.in_flight._value)  # noqa: SLF001 - no public count
+    model.before = lambda _: left.append(runtime.in_flight._value)
     submit(runtime.store, video)
 
     run_all(runtime)
 
     assert max(left) < PERMITS
-    assert runtime.in_flight._value == PERMITS  # noqa: SLF001 - as above
+    assert runtime.in_flight._value == PERMITS
 
 
 @pytest.fixture
