@@ -29,7 +29,10 @@ FORMS = {
 }
 
 
-def labelled(path, options=VideoOptions(), clip=None, limits=VideoLimits()):
+ALL, LIMITS = VideoOptions(), VideoLimits()
+
+
+def labelled(path, options=ALL, clip=None, limits=LIMITS):
     with path.open("rb") as file, Video(file, limits) as video:
         timeline = video.timeline()
         chosen = choose(timeline, options, clip or options.clip)

@@ -46,7 +46,7 @@ class NumberModel:
     package: object = field(default_factory=lambda: SimpleNamespace(model_id="numbers", task="object-detection"))
     decision: object = field(default_factory=lambda: SimpleNamespace(chosen=None))
     seen: list[int] = field(default_factory=list)
-    before: object = lambda number: None
+    before: object = lambda _: None
 
     def preprocess(self, image):
         number = read_number(image)
@@ -131,7 +131,10 @@ def video(tmp_path_factory):
     return write_video(tmp_path_factory.mktemp("video") / "a.mp4", TIMES_MS, b_frames=2)
 
 
-def submit(store, path, options=VideoOptions(), **more):
+ALL = VideoOptions()
+
+
+def submit(store, path, options=ALL, **more):
     refs = [ItemRef(str(path), clip=clip) for clip in cut(options, 4.0)]
     return store.add_job(JobSpec("m", video=options, **more), refs, lambda hardware: queue_name(hardware, "m"))
 
