@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Items a shard where the job does not say.
 DEFAULT_SHARD_SIZE = 64
+#: The same where every item is a video or a part of one: each is work enough, and several workers should share them.
+VIDEO_SHARD_SIZE = 1
 #: A job of so many items is large: it begins with a canary, and its last shards are smaller.
 LARGE_JOB_ITEMS = 512
 #: Items of a large job that run alone, in shards small enough that several workers help.
@@ -49,7 +51,7 @@ class ItemSpool:
 
     def __init__(self, refs: Iterable[ItemRef]) -> None:
         self._file = tempfile.SpooledTemporaryFile(max_size=_SPOOL_IN_MEMORY_BYTES)  # noqa: SIM115 - closed by __exit__
-        self.total = 0
+        self.total = self.clips = 0
         self.first_uri = ""
         try:
             self._fill(refs)
@@ -76,6 +78,7 @@ class ItemSpool:
             part = (None, None) if ref.clip is None else (ref.clip.start_s, ref.clip.end_s)
             self._file.write(_encode((ref.uri, to_json_or_none(ref.metadata), *part)) + b"\n")
             self.total += 1
+            self.clips += ref.clip is not None
 
 
 def check_spec(spec: JobSpec) -> None:
@@ -141,7 +144,7 @@ def insert_job(db: Connection, job_id: JobId, spec: JobSpec, spool: ItemSpool, q
 
     `job_id` is made before the first try: where it exists, an earlier try was committed and only its answer was lost.
     """
-    size = spec.shard_size or DEFAULT_SHARD_SIZE
+    size = spec.shard_size or (VIDEO_SHARD_SIZE if spool.clips == spool.total else DEFAULT_SHARD_SIZE)
     canary = plan_canary(spool.total, spec.canary_items)
     ranges = list(plan_shards(spool.total, size, canary))
     row = _job_row(spec, spool, canary) | {"id": job_id, "shards_left": len(ranges), "created": db_now()}

@@ -187,6 +187,14 @@ def test_frames_of_a_video_are_rows_but_one_item(store):
     assert (job.ok, job.frames, job.objects, store.result_count(job_id)) == (1, 4, 5, 5)
 
 
+def test_parts_of_videos_are_shards_of_their_own_so_that_workers_share_them(store):
+    parts = [ItemRef("/a.mp4", clip=Clip(float(n), float(n + 1))) for n in range(3)]
+
+    store.add_job(JobSpec("digits"), parts, queue_of)
+
+    assert len(store.release(100)) == 3
+
+
 def test_a_lease_tells_the_part_the_sampling_and_the_frames_that_are_done(store):
     video = VideoOptions(fps=2, segment_s=4)
     refs = [ItemRef("/a.mp4", clip=Clip(0.0, 4.0)), ItemRef("/a.mp4", clip=Clip(4.0)), ItemRef("/b.png")]
