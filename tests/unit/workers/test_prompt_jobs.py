@@ -2,7 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -20,10 +20,27 @@ from jobstore.store import JobStore
 from tests.fixtures.hf_writers import write_writer
 from workers.leases import LeaseBook
 from workers.media import FileReader
-from workers.models import ModelPool, Opener
+from workers.models import ModelPool
+from workers.opening import Opener
 from workers.shards import Runtime, process_shard
+from workers.turns import Turns
 
 PROMPT = "what is this red car ?"
+
+
+@dataclass
+class FourAtOnce:
+    """Opens as a worker does, with batches of four."""
+
+    opener: Opener
+
+    def plan(self, reference, wishes, samples):
+        return self.opener.plan(reference, wishes, samples)
+
+    def open(self, plan):
+        loaded = self.opener.open(plan)
+        loaded.batcher.close()
+        return replace(loaded, batcher=MicroBatcher(loaded.model.forward, BatchPolicy(4, 0.05, 1)))
 
 
 class NoDecision:
@@ -53,19 +70,12 @@ def runtime(tmp_path, writer):
     store.create_schema()
     worker = WorkerId(new_id())
     store.heartbeat(WorkerRow(worker, "here", 1, "cpu", "cpu"))
-    opener = Opener("cpu", 1, 0.01)
-
-    def open_four_at_once(reference, wishes, samples):
-        loaded = opener(reference, wishes, samples)
-        loaded.batcher.close()
-        return replace(loaded, batcher=MicroBatcher(loaded.model.forward, BatchPolicy(4, 0.05, 1)))
-
-    models = ModelPool(open_four_at_once)
+    models = ModelPool(FourAtOnce(Opener("cpu", 1, 0.01)))
     with ThreadPoolExecutor(4) as decoders, ThreadPoolExecutor(1) as finishers:
         yield Runtime(
             worker_id=worker, store=store, models=models, media=FileReader(), limits=ImageLimits(),
-            leases=LeaseBook(store, worker, 30.0), decisions=NoDecision(), decoders=decoders, finishers=finishers,
-            runners=4, in_flight=threading.Semaphore(8), lease_s=30.0,
+            leases=LeaseBook(store, worker, 30.0), decisions=NoDecision(),
+            turns=Turns(decoders, 4, threading.Semaphore(8)), finishers=finishers, lease_s=30.0,
         )  # fmt: skip
         models.close()
     store.close()
