@@ -16,22 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Items by how they ended, and the objects found in them."""
+    """Items by how they ended, the objects found in them, and the frames of those that are videos."""
 
     ok: int = 0
     cached: int = 0
     failed: int = 0
     skipped: int = 0
     objects: int = 0
+    frames: int = 0
 
     def __add__(self, other: Counters) -> Counters:
-        return Counters(
-            self.ok + other.ok,
-            self.cached + other.cached,
-            self.failed + other.failed,
-            self.skipped + other.skipped,
-            self.objects + other.objects,
-        )
+        return Counters(*(getattr(self, name) + getattr(other, name) for name in NAMES))
 
     @property
     def ended(self) -> int:
@@ -43,16 +38,17 @@ NAMES = tuple(Counters.__dataclass_fields__)
 
 
 def counters_of(row: RowMapping | Mapping[str, Any]) -> Counters:
-    """Read the five counters of a row of `jobs` or `shards`."""
+    """Read the counters of a row of `jobs` or `shards`."""
     return Counters(*(row[name] or 0 for name in NAMES))
 
 
 def count_states(outcomes: Iterable[tuple[OutcomeState, int, int]]) -> Counters:
-    """Count `(state, frame, objects)`: an item once, by its frame 0; objects in every frame."""
+    """Count `(state, frame, objects)`: an item once, by its frame 0; objects in every frame; frames from 1 on."""
     states: Counter[OutcomeState] = Counter()
-    objects = 0
+    objects = frames = 0
     for state, frame, found in outcomes:
         objects += found
+        frames += frame > 0
         states[state] += frame == 0
     return Counters(
         states[OutcomeState.OK],
@@ -60,6 +56,7 @@ def count_states(outcomes: Iterable[tuple[OutcomeState, int, int]]) -> Counters:
         states[OutcomeState.FAILED],
         states[OutcomeState.SKIPPED],
         objects,
+        frames,
     )
 
 

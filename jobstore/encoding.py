@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from videos.options import Clip
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
 
@@ -34,6 +36,11 @@ def storable(text: str) -> str:
 def is_storable(text: str) -> bool:
     """Say whether both databases give the text back as it is."""
     return storable(text) == text
+
+
+def clip_of(start_s: float | None, end_s: float | None) -> Clip | None:
+    """Give the part of a video that two columns of an item stand for, None for a picture."""
+    return None if start_s is None else Clip(start_s, end_s)
 
 
 def count_objects(record: Mapping[str, Any] | None) -> int:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, insert, literal, select, update
 
 from jobstore.canary import end_canary
 from jobstore.clock import db_now
-from jobstore.counters import Counters, added, counters_of
+from jobstore.counters import NAMES, Counters, added, counters_of
 from jobstore.encoding import storable
 from jobstore.errors import JobNotFound
 from jobstore.events import add_event
@@ -74,7 +74,7 @@ def _cancel_open_shards(db: Connection, job_id: JobId) -> Counters:
         .values(
             state=ShardState.CANCELLED, attempt=shards.c.attempt + 1, owner=None, lease_until=None, enqueued_at=None
         )
-        .returning(shards.c.ok, shards.c.cached, shards.c.failed, shards.c.skipped, shards.c.objects)
+        .returning(*(shards.c[name] for name in NAMES))
     )
     return sum((counters_of(row) for row in rows.mappings()), Counters())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, exists, select, tuple_, update
@@ -9,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, exists, select, tuple_, update
 from jobstore.clock import db_now
 from jobstore.counters import counters_of
 from jobstore.deserving import most_deserving
-from jobstore.encoding import from_json
+from jobstore.encoding import clip_of, from_json
 from jobstore.endings import finish_shard
 from jobstore.events import add_event
 from jobstore.schema import (
@@ -18,6 +19,7 @@ from jobstore.schema import (
     Item,
     JobId,
     Lease,
+    OutcomeState,
     Renewal,
     ShardId,
     ShardState,
@@ -25,6 +27,7 @@ from jobstore.schema import (
 )
 from jobstore.steering import hold_if_stopped
 from jobstore.tables import items, jobs, outcomes, shards
+from videos.options import VideoOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,11 +118,25 @@ def items_left(db: Connection, job_id: JobId, first_idx: int, last_idx: int) -> 
         outcomes.c.job_id == job_id, outcomes.c.idx.between(first_idx, last_idx), outcomes.c.frame == 0
     )
     query = (
-        select(items.c.idx, items.c.uri)
+        select(items.c.idx, items.c.uri, items.c.start_s, items.c.end_s)
         .where(items.c.job_id == job_id, items.c.idx.between(first_idx, last_idx), items.c.idx.not_in(ended))
         .order_by(items.c.idx)
     )
-    return tuple(Item(idx, uri) for idx, uri in db.execute(query))
+    left = [Item(row.idx, row.uri, clip_of(row.start_s, row.end_s)) for row in db.execute(query)]
+    begun = _frames_done(db, job_id, [item.idx for item in left if item.clip is not None])
+    return tuple(replace(item, frames=begun[item.idx]) if item.idx in begun else item for item in left)
+
+
+def _frames_done(db: Connection, job_id: JobId, videos: Sequence[int]) -> dict[int, dict[int, OutcomeState]]:
+    """Give the frames that an earlier attempt wrote, by item, of these videos."""
+    begun: dict[int, dict[int, OutcomeState]] = {}
+    if videos:
+        query = select(outcomes.c.idx, outcomes.c.frame, outcomes.c.state).where(
+            outcomes.c.job_id == job_id, outcomes.c.idx.between(videos[0], videos[-1]), outcomes.c.frame > 0
+        )
+        for idx, frame, state in db.execute(query):
+            begun.setdefault(idx, {})[frame] = OutcomeState(state)
+    return begun
 
 
 def _lease(db: Connection, shard: Row[Any], left: tuple[Item, ...]) -> Lease:
@@ -127,7 +144,8 @@ def _lease(db: Connection, shard: Row[Any], left: tuple[Item, ...]) -> Lease:
     started = update(jobs).where(jobs.c.id == job_id, jobs.c.started.is_(None)).values(started=db_now())
     if db.execute(started).rowcount:
         add_event(db, job_id, "started", {"worker": shard.owner})
-    job = db.execute(select(jobs.c.tenant, jobs.c.model, jobs.c.params, jobs.c.wishes).where(jobs.c.id == job_id)).one()
+    wanted = select(jobs.c.tenant, jobs.c.model, jobs.c.params, jobs.c.wishes, jobs.c.video)
+    job = db.execute(wanted.where(jobs.c.id == job_id)).one()
     return Lease(
         shard_id=ShardId(shard.id),
         job_id=job_id,
@@ -142,4 +160,5 @@ def _lease(db: Connection, shard: Row[Any], left: tuple[Item, ...]) -> Lease:
         hardware=shard.hardware,
         queue=shard.queue,
         deaths=shard.deaths,
+        video=VideoOptions(**(from_json(job.video) or {})),
     )

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, RowMapping, Select, func, select, tuple_
 
 from jobstore.clock import db_now
 from jobstore.counters import NAMES, counters_of
-from jobstore.encoding import from_json
+from jobstore.encoding import clip_of, from_json
 from jobstore.errors import JobNotFound
 from jobstore.schema import OPEN_SHARDS, DecisionId, ItemError, JobId, JobState, OutcomeState
 from jobstore.tables import items, jobs, outcomes, shards
@@ -78,6 +78,7 @@ def _status(row: RowMapping) -> JobStatus:
         failed=counted.failed,
         skipped=counted.skipped,
         objects=counted.objects,
+        frames=counted.frames,
         hardware=tuple(from_json(row["hardware"])),
         params=from_json(row["params"]),
         wishes=from_json(row["wishes"]),
@@ -98,7 +99,7 @@ def result_page(
 ) -> list[ResultRow]:
     """Give the next `limit` outcomes after `(idx, frame)`, in that order; `(-1, 0)` begins."""
     query = (
-        select(outcomes, items.c.uri, items.c.metadata)
+        select(outcomes, items.c.uri, items.c.metadata, items.c.start_s, items.c.end_s)
         .join(items, (items.c.job_id == outcomes.c.job_id) & (items.c.idx == outcomes.c.idx))
         .where(outcomes.c.job_id == job_id, tuple_(outcomes.c.idx, outcomes.c.frame) > tuple_(*after))
         .order_by(outcomes.c.idx, outcomes.c.frame)
@@ -132,6 +133,8 @@ def _result(row: RowMapping) -> ResultRow:
         timings_ms=from_json(row["timings_ms"]),
         decision_id=None if decision is None else DecisionId(decision),
         attempt=row["attempt"],
+        timestamp_s=row["timestamp_s"],
+        clip=clip_of(row["start_s"], row["end_s"]),
     )
 
 

@@ -131,4 +131,5 @@ def _row(lease: Lease, outcome: Outcome, decision_id: DecisionId | None) -> dict
         "decision_id": decision_id,
         "attempt": lease.attempt,
         "tries": outcome.tries,
+        "timestamp_s": outcome.timestamp_s,
     }

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NewType
 
+from videos.options import Clip, VideoOptions
+
 JobId = NewType("JobId", str)
 ShardId = NewType("ShardId", str)
 WorkerId = NewType("WorkerId", str)
@@ -76,18 +78,27 @@ class ItemRef:
     Attributes:
         uri: an absolute path or a URI; what workers read and what exports name.
         metadata: extra columns of a manifest; kept and exported, never interpreted.
+        clip: the part of a video; None: a picture.
     """
 
     uri: str
     metadata: Mapping[str, Any] | None = None
+    clip: Clip | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing to label, as a worker receives it."""
+    """One thing to label, as a worker receives it.
+
+    Attributes:
+        clip: the part of a video; None: a picture.
+        frames: of a video that an earlier attempt began, the frames that have an outcome.
+    """
 
     idx: int
     uri: str
+    clip: Clip | None = None
+    frames: Mapping[int, OutcomeState] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +120,7 @@ class JobSpec:
         expires: when what is left is given up, seconds since the epoch.
         shard_size: items a shard; None: from the number of items.
         client_token: a second submit with the same token (and tenant) returns the first job.
+        video: which frames of videos are labelled; None: each one.
     """
 
     model: str
@@ -126,6 +138,7 @@ class JobSpec:
     shard_size: int | None = None
     client_token: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    video: VideoOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +160,7 @@ class Lease:
         total: items of the whole shard, with those that already have one.
         hardware: class of the queue that it came from; what `refuse_class` takes.
         deaths: workers that were lost while they worked on it.
+        video: which frames of its videos are wanted.
     """
 
     shard_id: ShardId
@@ -162,6 +176,7 @@ class Lease:
     hardware: str
     queue: str
     deaths: int = 0
+    video: VideoOptions = field(default_factory=VideoOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +205,12 @@ class Outcome:
     """One item's end: a record or an error, never both.
 
     Attributes:
-        frame: index of a video frame; 0 for a picture.
+        frame: 0 for a picture, and for what is said of a video as a whole; a video's frames count from 1.
         record: the prediction as its task's `to_record` gives it.
         blob: arrays that do not belong into JSON, encoded by the task.
         timings_ms: milliseconds by stage: fetch, decode, preprocess, forward (wait included), postprocess.
         tries: how often it was run; workers that died over it are not counted here.
+        timestamp_s: of a video's frame, seconds after the video's first.
     """
 
     idx: int
@@ -205,6 +221,7 @@ class Outcome:
     error: ItemError | None = None
     timings_ms: Mapping[str, float] | None = None
     tries: int = 1
+    timestamp_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

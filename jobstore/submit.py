@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Items a shard where the job does not say.
 DEFAULT_SHARD_SIZE = 64
+#: The same where every item is a video or a part of one: each is work enough, and several workers should share them.
+VIDEO_SHARD_SIZE = 1
 #: A job of so many items is large: it begins with a canary, and its last shards are smaller.
 LARGE_JOB_ITEMS = 512
 #: Items of a large job that run alone, in shards small enough that several workers help.
@@ -35,8 +37,10 @@ TAIL_SHARE, TAIL_SHARD_SIZE = 0.1, 8
 #: Rows of one executemany: large enough that the call costs nothing, small enough that memory stays flat.
 _ROWS_A_CALL = 2_000
 _SPOOL_IN_MEMORY_BYTES = 8 * 2**20
+#: URI, metadata as JSON, and the part of a video or twice None.
+_ItemRow = tuple[str, str | None, float | None, float | None]
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(tuple[str, str | None]).decode
+_decode = msgspec.json.Decoder(_ItemRow).decode
 
 
 class ItemSpool:
@@ -47,7 +51,7 @@ class ItemSpool:
 
     def __init__(self, refs: Iterable[ItemRef]) -> None:
         self._file = tempfile.SpooledTemporaryFile(max_size=_SPOOL_IN_MEMORY_BYTES)  # noqa: SIM115 - closed by __exit__
-        self.total = 0
+        self.total = self.clips = 0
         self.first_uri = ""
         try:
             self._fill(refs)
@@ -61,8 +65,8 @@ class ItemSpool:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._file.close()
 
-    def rows(self) -> Iterator[tuple[str, str | None]]:
-        """Give `(uri, metadata as JSON or None)` in order."""
+    def rows(self) -> Iterator[_ItemRow]:
+        """Give `(uri, metadata as JSON or None, start_s, end_s)` in order."""
         self._file.seek(0)
         return map(_decode, self._file)
 
@@ -71,8 +75,10 @@ class ItemSpool:
             if not ref.uri or not is_storable(ref.uri):
                 raise InvalidJob(f"item {self.total} has the URI {ref.uri!r}: expected UTF-8 text without NUL")
             self.first_uri = self.first_uri or ref.uri
-            self._file.write(_encode((ref.uri, to_json_or_none(ref.metadata))) + b"\n")
+            part = (None, None) if ref.clip is None else (ref.clip.start_s, ref.clip.end_s)
+            self._file.write(_encode((ref.uri, to_json_or_none(ref.metadata), *part)) + b"\n")
             self.total += 1
+            self.clips += ref.clip is not None
 
 
 def check_spec(spec: JobSpec) -> None:
@@ -138,7 +144,7 @@ def insert_job(db: Connection, job_id: JobId, spec: JobSpec, spool: ItemSpool, q
 
     `job_id` is made before the first try: where it exists, an earlier try was committed and only its answer was lost.
     """
-    size = spec.shard_size or DEFAULT_SHARD_SIZE
+    size = spec.shard_size or (VIDEO_SHARD_SIZE if spool.clips == spool.total else DEFAULT_SHARD_SIZE)
     canary = plan_canary(spool.total, spec.canary_items)
     ranges = list(plan_shards(spool.total, size, canary))
     row = _job_row(spec, spool, canary) | {"id": job_id, "shards_left": len(ranges), "created": db_now()}
@@ -155,8 +161,8 @@ def insert_job(db: Connection, job_id: JobId, spec: JobSpec, spool: ItemSpool, q
 
 def _insert_items(db: Connection, job_id: JobId, spool: ItemSpool) -> None:
     rows = (
-        {"job_id": job_id, "idx": idx, "uri": uri, "metadata": metadata}
-        for idx, (uri, metadata) in enumerate(spool.rows())
+        {"job_id": job_id, "idx": idx, "uri": uri, "metadata": metadata, "start_s": start_s, "end_s": end_s}
+        for idx, (uri, metadata, start_s, end_s) in enumerate(spool.rows())
     )
     statement = insert(items)
     while chunk := list(islice(rows, _ROWS_A_CALL)):
@@ -182,6 +188,7 @@ def _job_row(spec: JobSpec, spool: ItemSpool, canary: int) -> dict[str, Any]:
         "expires": spec.expires,
         "state": JobState.CANARY if canary else JobState.RUNNING,
         "total": spool.total,
+        "video": None if spec.video is None else to_json(spec.video.record()),
     }
 
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 #: Alembic revision that makes exactly these tables.
-SCHEMA_VERSION = "0002"
+SCHEMA_VERSION = "0003"
 
 metadata = MetaData(
     naming_convention={
@@ -39,7 +39,7 @@ metadata = MetaData(
 
 
 def _counters() -> list[Column[int]]:
-    names = ("ok", "cached", "failed", "skipped", "objects")
+    names = ("ok", "cached", "failed", "skipped", "objects", "frames")
     return [Column(name, Integer, nullable=False, server_default="0") for name in names]
 
 
@@ -76,6 +76,7 @@ jobs = Table(
     Column("deadline", Double),  # orders jobs of one priority; nothing ends by it
     Column("expires", Double),  # what has not ended by then is skipped
     Column("forgiven", Integer, nullable=False, server_default="0"),  # failures that a resume forgave
+    Column("video", Text),  # JSON: which frames of videos; none: each one
     UniqueConstraint("tenant", "client_token"),
     CheckConstraint(_NOT_NEGATIVE, name="counters_not_negative"),
     CheckConstraint("ok + cached + failed + skipped <= total", name="books"),
@@ -92,6 +93,8 @@ items = Table(
     Column("idx", Integer, nullable=False),
     Column("uri", Text, nullable=False),
     Column("metadata", Text),  # JSON
+    Column("start_s", Double),  # of a video's part, seconds after the first frame; none: a picture
+    Column("end_s", Double),  # the part's end, which is not in it; none: the video's
     PrimaryKeyConstraint("job_id", "idx"),
 )
 
@@ -135,7 +138,7 @@ outcomes = Table(
     metadata,
     Column("job_id", Text, nullable=False),
     Column("idx", Integer, nullable=False),
-    Column("frame", Integer, nullable=False, server_default="0"),  # the row of frame 0 is the item's own
+    Column("frame", Integer, nullable=False, server_default="0"),  # 0: the item's own row; frames count from 1
     Column("state", Text, nullable=False),
     Column("record", Text),  # JSON
     Column("blob", LargeBinary),
@@ -146,6 +149,7 @@ outcomes = Table(
     Column("attempt", Integer, nullable=False),
     Column("created", Double, nullable=False),
     Column("tries", Integer, nullable=False, server_default="1"),  # runs of this item; deaths of workers not counted
+    Column("timestamp_s", Double),  # of a video's frame, seconds after the first
     PrimaryKeyConstraint("job_id", "idx", "frame"),
     ForeignKeyConstraint(["job_id", "idx"], ["items.job_id", "items.idx"]),
 )

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from jobstore.schema import ENDED_STATES, SETTLED_STATES, DecisionId, ItemError, JobId, JobState, OutcomeState
+from videos.options import Clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class JobStatus:
     Attributes:
         reason: a code, where the job failed, was cancelled or was stopped.
         message: the reason's words, and for a stopped job how to go on.
+        frames: of videos, that have an outcome; a video is one item of `total`, or one for each of its parts.
     """
 
     job_id: JobId
@@ -49,6 +51,7 @@ class JobStatus:
     canary_items: int = 0
     deadline: float | None = None
     expires: float | None = None
+    frames: int = 0
 
     @property
     def done(self) -> int:
@@ -92,6 +95,14 @@ class ResultRow:
     timings_ms: Mapping[str, float] | None
     decision_id: DecisionId | None
     attempt: int
+    timestamp_s: float | None = None
+    clip: Clip | None = None
+
+    @property
+    def holds_prediction(self) -> bool:
+        """Whether there is a picture's or frame's record; what is said of a video as a whole is none."""
+        is_labelled = self.state in (OutcomeState.OK, OutcomeState.CACHED)
+        return is_labelled and (self.clip is None or self.frame > 0)
 
 
 @dataclass(frozen=True, slots=True)

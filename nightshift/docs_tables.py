@@ -60,6 +60,7 @@ def errors_page() -> str:
     from jobstore import errors as jobstore
     from jobstore import queues
     from producer import errors as producer
+    from videos.errors import VIDEO_REASONS
     from workers import exporter
     from workers.gate import REFUSALS
     from workers.media import MEDIA_CODES
@@ -68,6 +69,7 @@ def errors_page() -> str:
         _ERRORS_HEAD,
         _table("Why one item failed: reading it", MEDIA_CODES),
         _table("Why one item failed: decoding it", engine.IMAGE_REASONS),
+        _table("Why one video failed", VIDEO_REASONS),
         _table("Why one item or a whole job failed: the model", dict(_classes(engine))),
         _table("Outcomes that the store and the worker write", OUTCOME_CODES),
         _table("Why a job stopped", STOP_CODES),

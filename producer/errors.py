@@ -5,7 +5,7 @@
     x SourceNotFound      no such path, and no pattern
     x SourceEmpty         the source holds nothing that is taken
     x SourceUnreadable    the path is there and the system does not let us read it
-    x SourceUnsupported   a kind that is not taken: a video, a URI scheme
+    x SourceUnsupported   a URI scheme that no worker reads
     x ManifestInvalid     one line of a manifest is wrong; the message names file and line
   x FormatUnknown         no exporter has this name
   x ExportFailed          the export could not be written; nothing of it is visible

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
+    from inference_engine.images import Image
     from jobstore.schema import Item
     from workers.shard_run import ShardRun
+    from workers.video_run import VideoRun
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -18,13 +20,17 @@ T = TypeVar("T")
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """One item between its shard and its outcome.
+    """One item, or one frame of a video, between its shard and its outcome.
 
     Attributes:
         tries: how often it was begun, this time included.
         stage: what a thread does for this item alone at this moment; empty while it waits or is in the model's forward.
         since: when the stage began, by `time.monotonic`.
         timings_ms: milliseconds of the stages that are over.
+        frame: of a video's frame, counted from 1; 0: the item itself.
+        timestamp_s: of a video's frame.
+        image: of a video's frame, until it was made into tensors.
+        video: the video whose frame this is, or which this is, once it was begun.
     """
 
     item: Item
@@ -32,15 +38,24 @@ class Flight:
     stage: str = ""
     since: float = 0.0
     timings_ms: dict[str, float] = field(default_factory=dict)
+    frame: int = 0
+    timestamp_s: float | None = None
+    image: Image | None = None
+    video: VideoRun | None = None
 
     def timed(self, stage: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call, and note how long it took."""
-        self.stage, self.since = stage, time.monotonic()
+        started = self.since = time.monotonic()
+        self.stage = stage
         try:
             return call(*args, **kwargs)
         finally:
             self.stage = ""
-            self.timings_ms[stage] = (time.monotonic() - self.since) * 1000
+            self.timings_ms[stage] = (time.monotonic() - started) * 1000
+
+    def beat(self) -> None:
+        """The stage goes on, whatever it has taken so far: the watchdog counts from now."""
+        self.since = time.monotonic()
 
     def again(self) -> Flight:
         """The same item, to be tried once more."""

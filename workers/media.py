@@ -1,15 +1,17 @@
-"""Reading an item's bytes: one Protocol, and the reader of local files.
+"""Reading an item's bytes, or opening it: one Protocol, and the reader of local files.
 
 Every failure is a `MediaError` with a code of `MEDIA_CODES`; it becomes the outcome of one item and concerns no other.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 from urllib.parse import unquote_to_bytes, urlsplit
 
 __all__ = ["MEDIA_CODES", "FileReader", "MediaError", "MediaLimits", "MediaReader"]
@@ -60,6 +62,10 @@ class MediaReader(Protocol):
         """All bytes of one item, or `MediaError`."""
         ...
 
+    def open(self, uri: str) -> BinaryIO:
+        """A video, to be read piece by piece and closed by the caller, or `MediaError`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class MediaLimits:
@@ -80,21 +86,24 @@ class FileReader:
         Raises:
             MediaError: with a code of `MEDIA_CODES`.
         """
-        path = local_path(uri)
-        try:
-            return self._read_path(path)
-        except OSError as error:
-            code = _CODES_BY_ERRNO.get(error.errno or 0, "read_failed")
-            raise MediaError(code, f"{uri}: {error.strerror or error}") from error
+        with _typed(uri):
+            return self._read_path(local_path(uri))
+
+    def open(self, uri: str) -> BinaryIO:
+        """The file, of whatever size.
+
+        Raises:
+            MediaError: with a code of `MEDIA_CODES`.
+        """
+        with _typed(uri):
+            descriptor, _ = _open_regular(local_path(uri))
+            return os.fdopen(descriptor, "rb", buffering=0)
 
     def _read_path(self, path: str) -> bytes:
-        descriptor = os.open(path, _OPEN_FLAGS)
+        descriptor, size = _open_regular(path)
         try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise MediaError("not_a_file", f"{path} is {_kind(status.st_mode)}; expected a regular file")
-            self._check_bytes(path, status.st_size)
-            return self._read_all(path, descriptor, status.st_size)
+            self._check_bytes(path, size)
+            return self._read_all(path, descriptor, size)
         finally:
             os.close(descriptor)
 
@@ -113,6 +122,26 @@ class FileReader:
     def _check_bytes(self, path: str, size: int) -> None:
         if size > self._max_bytes:
             raise MediaError("file_too_large", f"{path} has {size} bytes; at most {self._max_bytes} are read")
+
+
+@contextlib.contextmanager
+def _typed(uri: str) -> Iterator[None]:
+    """Turn an error of the system into ours."""
+    try:
+        yield
+    except OSError as error:
+        code = _CODES_BY_ERRNO.get(error.errno or 0, "read_failed")
+        raise MediaError(code, f"{uri}: {error.strerror or error}") from error
+
+
+def _open_regular(path: str) -> tuple[int, int]:
+    """A descriptor of a regular file, and its bytes."""
+    descriptor = os.open(path, _OPEN_FLAGS)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        raise MediaError("not_a_file", f"{path} is {_kind(status.st_mode)}; expected a regular file")
+    return descriptor, status.st_size
 
 
 def local_path(uri: str) -> str:

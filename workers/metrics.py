@@ -10,7 +10,7 @@ import time
 from collections import Counter as Tally
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, BinaryIO, Literal, Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -143,6 +143,7 @@ class ModelLabels:
 
 class _Reader(Protocol):
     def read(self, uri: str) -> bytes: ...
+    def open(self, uri: str) -> BinaryIO: ...
 
 
 def labels_of(model: VisionModel) -> ModelLabels:
@@ -245,7 +246,7 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class MeteredReader:
-    """A `MediaReader` that counts bytes."""
+    """A `MediaReader` that counts bytes, but those of videos, which are read piece by piece."""
 
     reader: _Reader
     meter: Meter
@@ -256,3 +257,7 @@ class MeteredReader:
         scheme = uri.partition("://")[0].lower() if "://" in uri else "file"
         self.meter.fetched(scheme, len(data))
         return data
+
+    def open(self, uri: str) -> BinaryIO:
+        """A video, as the reader opens it."""
+        return self.reader.open(uri)

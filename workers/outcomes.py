@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from inference_engine.errors import EngineError, ImageUnreadable
 from jobstore.schema import ItemError, Outcome, OutcomeState
+from videos.errors import VideoUnreadable
 from workers.flights import Flight
 from workers.media import MediaError
 
@@ -24,7 +26,7 @@ def item_error(error: Exception) -> ItemError:
     """A typed code and words; what is not ours is `internal_error`, with the class that was raised."""
     if isinstance(error, ImageUnreadable):
         return ItemError(error.reason, str(error))
-    if isinstance(error, MediaError | EngineError):
+    if isinstance(error, MediaError | EngineError | VideoUnreadable):
         return ItemError(error.code, str(error))
     logger.error("an item raised %s", type(error).__name__, exc_info=error, extra={"event": "internal_error"})
     return ItemError("internal_error", f"{type(error).__name__}: {error}")
@@ -32,8 +34,20 @@ def item_error(error: Exception) -> ItemError:
 
 def failed(flight: Flight, error: ItemError) -> Outcome:
     """An item's end without a prediction."""
-    timings = rounded(flight)
-    return Outcome(flight.item.idx, OutcomeState.FAILED, error=error, timings_ms=timings, tries=flight.tries)
+    return ended(flight, OutcomeState.FAILED, error=error)
+
+
+def ended(flight: Flight, state: OutcomeState, **found: Any) -> Outcome:
+    """An item's or a frame's end, with what was `found`: a record and perhaps a blob, or an error."""
+    return Outcome(
+        flight.item.idx,
+        state,
+        frame=flight.frame,
+        timings_ms=rounded(flight),
+        tries=flight.tries,
+        timestamp_s=flight.timestamp_s,
+        **found,
+    )
 
 
 def rounded(flight: Flight) -> dict[str, float]:

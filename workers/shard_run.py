@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from inference_engine.decoding import decode_image
 from inference_engine.errors import SessionFailed
-from inference_engine.images import Fit
+from inference_engine.images import Fit, Image
 from inference_engine.tasks import write_prediction
 from jobstore.errors import LeaseLost
 from jobstore.schema import DecisionId, ItemError, Outcome, OutcomeState
@@ -21,7 +21,8 @@ from workers.flights import Flight
 from workers.leases import HeldLease
 from workers.metrics import labels_of
 from workers.opening import LoadedModel
-from workers.outcomes import ITEM_TIMEOUT, failed, is_retryable, item_error, rounded
+from workers.outcomes import ITEM_TIMEOUT, ended, failed, is_retryable, item_error
+from workers.video_run import VideoRun
 
 if TYPE_CHECKING:
     from workers.shards import Runtime
@@ -132,23 +133,67 @@ class ShardRun:
             flight = self._waiting.popleft()
             self._open += 1
             self._flights.add(flight)
-        return partial(self._context.copy().run, self._begin, flight)
+        work = self._begin if flight.item.clip is None else self._advance
+        return partial(self._context.copy().run, work, flight)
 
     def _is_over(self) -> bool:
         with self._lock:
             return not self._open and (not self._waiting or self._should_stop())
+
+    def _advance(self, begun: Flight) -> None:
+        """With a permit: a video's next frame, which keeps the permit until its outcome, or the video's end.
+
+        Between two frames the video waits in front of the other items and holds no permit, so that frames take turns
+        as pictures do, and one is decoded while the model has another.
+        """
+        video = begun.video = begun.video or VideoRun(begun, self._held.lease.video)
+        frame = None
+        try:
+            frame = video.take(self._runtime.media, self._runtime.limits)
+        except Exception as error:  # noqa: BLE001 (as in _begin)
+            video.fail(error, may_repeat=is_retryable(error) and begun.tries < self._runtime.item_attempts)
+        with self._lock:
+            self._flights.discard(begun)
+            if frame is not None:
+                self._flights.add(frame)
+                self._waiting.appendleft(begun)
+        if frame is not None:
+            self._runtime.turns.wake()
+            self._begin(frame)
+            return
+        self._runtime.turns.permits.release()
+        video.close()
+        self._close_video(video)
+        self._close_one()
+
+    def _close_video(self, video: VideoRun) -> None:
+        """The stream or a frame of it is over; after the last of them the video has its outcome, or waits again."""
+        if not video.close_one():
+            return
+        outcome = video.outcome()
+        with self._lock:
+            if outcome is None:
+                self._waiting.append(video.again())
+            else:
+                self._outcomes.append(outcome)
+        if outcome is None:
+            self._runtime.turns.wake()
 
     def _should_stop(self) -> bool:
         held = self._held
         is_over = self._runtime.draining.is_set() or held.stop.is_set() or held.lost.is_set()
         return is_over or self._loaded.is_broken
 
+    def _read(self, flight: Flight) -> Image:
+        data = flight.timed("fetch", self._runtime.media.read, flight.item.uri)
+        return flight.timed("decode", decode_image, data, self._runtime.limits)
+
     def _begin(self, flight: Flight) -> None:
-        """Bytes, pixels, tensors, and into the batcher."""
+        """Pixels, which a frame brings along, tensors, and into the batcher."""
         try:
-            data = flight.timed("fetch", self._runtime.media.read, flight.item.uri)
-            image = flight.timed("decode", decode_image, data, self._runtime.limits)
-            tensors, fit = flight.timed("preprocess", self._loaded.model.preprocess, image, self._params)
+            pixels = flight.image if flight.image is not None else self._read(flight)
+            flight.image = None  # a frame's pixels end with its tensors
+            tensors, fit = flight.timed("preprocess", self._loaded.model.preprocess, pixels, self._params)
             started = time.monotonic()
             future = self._loaded.batcher.submit(tensors, flight, alone=self._is_suspect)
         except Exception as error:  # noqa: BLE001 (the one place that turns what one item raises into its outcome)
@@ -171,9 +216,7 @@ class ShardRun:
         except Exception as error:  # noqa: BLE001 (as in _begin)
             self._fail(flight, error)
             return
-        timings, tries = rounded(flight), flight.tries
-        outcome = Outcome(flight.item.idx, OutcomeState.OK, record=record, blob=blob, timings_ms=timings, tries=tries)
-        self._end(flight, outcome)
+        self._end(flight, ended(flight, OutcomeState.OK, record=record, blob=blob))
 
     def _predict(self, fit: Fit, outputs: Future[dict[str, Any]]) -> Any:
         prediction = self._loaded.model.postprocess(outputs.result(), [fit], self._params)[0]
@@ -198,7 +241,11 @@ class ShardRun:
         self._runtime.turns.permits.release()
         with self._lock:
             self._flights.discard(flight)
-            self._waiting.append(later)
+            if flight.video is None:
+                self._waiting.append(later)
+        if flight.video is not None:
+            flight.video.put_back(may_count=later is not flight)
+            self._close_video(flight.video)
 
     def _end(self, flight: Flight, outcome: Outcome) -> None:
         """An item has its outcome. The writer is woken for a whole flush, not for each item."""
@@ -210,6 +257,9 @@ class ShardRun:
             is_flush = len(self._outcomes) == self._flush_items
         if is_flush:
             self._wake.set()
+        if flight.video is not None:
+            flight.video.add(outcome)
+            self._close_video(flight.video)
         self._close_one()
 
     def _close_one(self) -> None:
@@ -246,11 +296,14 @@ class ShardRun:
         return job_ended
 
     def _let_go(self) -> None:
-        """Whatever happened, no image of this shard stays on its way."""
+        """Whatever happened, no image of this shard stays on its way, and no video stays open."""
         self._held.lost.set()
-        while self._open:
+        while not self._is_over():
             self._wake.wait(FLUSH_S)
             self._wake.clear()
+        for flight in self._waiting:
+            if flight.video is not None:
+                flight.video.close()
 
 
 def _timeout(flight: Flight) -> ItemError:

@@ -18,6 +18,7 @@ from inference_engine.sniff import ImageLimits
 from jobstore.errors import LeaseLost
 from jobstore.schema import Hint, JobId, Lease, WorkerId
 from jobstore.store import JobStore
+from videos.errors import VideoUnreadable
 from workers.decisions import DecisionBook
 from workers.flights import RunBook
 from workers.leases import HeldLease, LeaseBook
@@ -30,6 +31,7 @@ from workers.opening import LoadedModel
 from workers.shard_run import SessionBroken, ShardRun
 from workers.speeds import Speedometer
 from workers.turns import Turns
+from workers.video_run import first_frame
 
 logger = logging.getLogger(__name__)
 
@@ -159,8 +161,11 @@ def sample_images(runtime: Runtime, lease: Lease) -> list[Image]:
     for item in lease.items:
         if len(images) == SAMPLES:
             break
-        with contextlib.suppress(MediaError, ImageUnreadable):
-            images.append(decode_image(runtime.media.read(item.uri), runtime.limits))
+        with contextlib.suppress(MediaError, ImageUnreadable, VideoUnreadable):
+            if item.clip is None:
+                images.append(decode_image(runtime.media.read(item.uri), runtime.limits))
+            else:
+                images.extend(first_frame(runtime.media, item.uri, runtime.limits))
     return images
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jobstore.schema import JobSpec
     from jobstore.store import JobStore
     from nightshift.settings import Settings
+    from videos.options import VideoOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -70,7 +71,16 @@ _OPTIONS = (
         metavar="A,B",
         help="Hardware classes, best first: auto, cpu, gpu-any, gpu-sm90 ...",
     ),
-    click.option("--limit", type=click.IntRange(min=1), help="Take this many pictures at most."),
+    click.option("--limit", type=click.IntRange(min=1), help="Take this many pictures or parts of videos at most."),
+    click.option("--fps", type=float, help="Of videos: frames a second [default: every frame]."),
+    click.option("--every", type=int, metavar="N", help="Of videos: one frame of N."),
+    click.option("--keyframes", is_flag=True, help="Of videos: keyframes only."),
+    click.option("--start", "start_s", type=float, default=0.0, metavar="SECONDS", help="Of videos: from here on."),
+    click.option("--end", "end_s", type=float, metavar="SECONDS", help="Of videos: up to here."),
+    click.option(
+        "--segment", "segment_s", type=float, metavar="SECONDS", help="Cut videos into parts that workers share."
+    ),
+    click.option("--fail-partial", is_flag=True, help="Of videos: fail those of which frames are missing."),
     click.option(
         "--max-failure-rate", type=click.FloatRange(0, 1), default=0.02, show_default=True, help="Share that may fail."
     ),
@@ -107,6 +117,7 @@ class JobRequest:
     wishes: Mapping[str, Any]
     hardware: tuple[str, ...]
     limit: int | None
+    video: VideoOptions
     rest: Mapping[str, Any]
 
     @classmethod
@@ -122,6 +133,7 @@ class JobRequest:
             wishes=_given(options, WISHES),
             hardware=_split(options["hardware"]),
             limit=options["limit"],
+            video=_video(options),
             rest={name: options[name] for name in rest} | {"canary_items": options["canary"]},
         )
 
@@ -129,7 +141,18 @@ class JobRequest:
         """Give what the producer takes."""
         from jobstore.schema import JobSpec
 
-        return JobSpec(model=self.model, params=self.params, wishes=self.wishes, hardware=hardware, **self.rest)
+        return JobSpec(
+            model=self.model, params=self.params, wishes=self.wishes, hardware=hardware, video=self.video, **self.rest
+        )
+
+
+def _video(options: Mapping[str, Any]) -> VideoOptions:
+    from videos.options import VideoOptions
+
+    try:
+        return VideoOptions(**{name: options[name] for name in VideoOptions.__dataclass_fields__})
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _given(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:

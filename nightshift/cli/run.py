@@ -59,8 +59,8 @@ def run(
 ) -> int:
     """Label pictures here and now: submit, wait, export.
 
-    SOURCE is a folder, a pattern such as 'photos/**/*.jpg', a manifest (.csv, .jsonl, .txt) or a picture. Where no
-    broker is configured, Redis and the workers are started here and end with this command.
+    SOURCE is a folder, a pattern such as 'photos/**/*.jpg', a manifest (.csv, .jsonl, .txt), a picture or a video.
+    Where no broker is configured, Redis and the workers are started here and end with this command.
     """
     if formats and output is None:
         raise click.UsageError("--formats needs a folder to write to: -o DIR")
@@ -129,7 +129,7 @@ def _items(request: JobRequest) -> tuple[Iterator[ItemRef], SourceReport]:
     from producer.sources import SourceOptions, SourceReport, expand
 
     report = SourceReport()
-    items = expand(request.sources, SourceOptions(limit=request.limit), report)
+    items = expand(request.sources, SourceOptions(limit=request.limit, video=request.video), report)
     first = list(itertools.islice(items, 1))
     return itertools.chain(first, items), report
 
@@ -146,7 +146,11 @@ def _submit(stack: Stack, request: JobRequest, items: Iterator[ItemRef]) -> JobI
 def _tell_accepted(stack: Stack, job_id: JobId, report: SourceReport) -> None:
     """Say what the job holds."""
     skipped = f", {report.describe()}" if report.skipped else ""
-    say("reading", f"{count(stack.store.status(job_id).total, 'image')}{skipped}     job {short(job_id)}")
+    images = stack.store.status(job_id).total - report.parts
+    parts = f" in {report.parts:,} parts" if report.parts > report.videos else ""
+    words = [count(images, "image")] if images or not report.videos else []
+    words += [f"{count(report.videos, 'video')}{parts}"] if report.videos else []
+    say("reading", f"{', '.join(words)}{skipped}     job {short(job_id)}")
 
 
 def _export(stack: Stack, status: JobStatus, output: Path | None, formats: tuple[str, ...]) -> list[ExportSummary]:

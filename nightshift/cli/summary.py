@@ -68,8 +68,10 @@ def elapsed_s(status: JobStatus) -> float:
 def done_line(status: JobStatus) -> str:
     """Give the whole job in one line."""
     labelled, seconds = status.ok + status.cached, elapsed_s(status)
-    rate = f" ({status.done / seconds:.1f} img/s)" if seconds > 0 and status.done else ""
+    number, unit = (status.frames, "frames") if status.frames else (status.done, "img")
+    rate = f" ({number / seconds:.1f} {unit}/s)" if seconds > 0 and number else ""
     words = [f"{labelled:,} of {status.total:,} labelled in {duration(seconds)}{rate}", count(status.objects, "object")]
+    words[1:1] = [count(status.frames, "frame")] if status.frames else []
     words += [
         f"{number:,} {name}" for name, number in (("failed", status.failed), ("skipped", status.skipped)) if number
     ]

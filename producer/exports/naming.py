@@ -29,12 +29,9 @@ class CommonRoot:
             self._root = posixpath.commonpath((self._root, folder))
 
     def relative(self, uri: str, frame: int = 0) -> str:
-        """The path of `uri` below the root; a later frame of a video gets its number before the ending."""
+        """The path of `uri` below the root; a video's frame has its number, from 1, after `@`."""
         name = _as_path(uri).removeprefix(self._root or "").lstrip("/")
-        if not frame:
-            return name
-        stem, suffix = posixpath.splitext(name)
-        return f"{stem}_frame{frame:06d}{suffix}"
+        return f"{name}@{frame}" if frame else name
 
 
 def _as_path(uri: str) -> str:

@@ -11,10 +11,11 @@ import os
 from typing import TYPE_CHECKING
 
 from jobstore.schema import ItemRef
-from producer.errors import SourceEmpty, SourceInvalid, SourceNotFound, SourceUnsupported
+from producer.errors import SourceEmpty, SourceInvalid, SourceNotFound
 from producer.sources.folder import walk
-from producer.sources.kinds import PICTURE_SUFFIXES, SourceOptions, SourceReport, is_video, to_uri
+from producer.sources.kinds import PICTURE_SUFFIXES, SourceOptions, SourceReport, to_uri
 from producer.sources.manifest import MANIFEST_SUFFIXES, check_scheme, read_manifest
+from producer.sources.parts import items_of
 from producer.sources.pattern import has_magic, match
 
 if TYPE_CHECKING:
@@ -31,12 +32,12 @@ def expand(
     """Every item of every source, in order: sources as given, folders and patterns sorted by name.
 
     A source is a folder (searched with its subfolders), a glob pattern such as `photos/**/*.jpg`, a manifest (`.csv`,
-    `.jsonl`, `.ndjson`, `.txt`), or one picture. An existing path is never taken as a pattern. A picture that two
-    sources name is two items.
+    `.jsonl`, `.ndjson`, `.txt`), or one picture or video. An existing path is never taken as a pattern. A picture that
+    two sources name is two items; a video is one item, or one for each part that the options cut it into.
 
     Args:
         sources: one source or several.
-        options: how many items at most, and which URI schemes the workers read.
+        options: how many items at most, and which URI schemes the workers read, and how videos are cut.
         report: told what was passed over; read it after the last item.
 
     Raises:
@@ -48,7 +49,7 @@ def expand(
         raise SourceInvalid(f"limit is {options.limit}; expected 1 or more, or None for all")
     named = [sources] if isinstance(sources, str | os.PathLike) else sources
     if not named:
-        raise SourceEmpty("no source was given; expected a folder, a pattern, a manifest or a picture")
+        raise SourceEmpty("no source was given; expected a folder, a pattern, a manifest, a picture or a video")
     items = itertools.chain.from_iterable(_expand_one(os.fspath(source), options, report) for source in named)
     yield from itertools.islice(items, options.limit)
 
@@ -60,26 +61,29 @@ def _expand_one(source: str, options: SourceOptions, report: SourceReport) -> It
         yield item
     if report.taken == before:
         wanted = ", ".join(sorted(PICTURE_SUFFIXES))
-        raise SourceEmpty(f"{source}: nothing to label. Looked for {wanted}; {report.describe()}")
+        raise SourceEmpty(f"{source}: nothing to label. Looked for {wanted} and videos; {report.describe()}")
 
 
 def _open(source: str, options: SourceOptions, report: SourceReport) -> Iterable[ItemRef]:
     if "://" in source:
         check_scheme(source, options)
-        return [ItemRef(source)]
+        return items_of(source, options, report)
     path = os.path.abspath(os.path.expanduser(source))  # noqa: PTH100, PTH111 - Path would drop a trailing dot name
     if os.path.isdir(path):  # noqa: PTH112
-        return walk(path, report)
+        return _each(walk(path, report), options, report)
     if os.path.exists(path):  # noqa: PTH110
-        return _open_file(path, options)
+        return _open_file(path, options, report)
     if has_magic(source):
-        return match(path, report)
+        return _each(match(path, report), options, report)
     raise SourceNotFound(f"{source}: no such folder or file, and no pattern (looked at {path})")
 
 
-def _open_file(path: str, options: SourceOptions) -> Iterable[ItemRef]:
+def _each(uris: Iterable[str], options: SourceOptions, report: SourceReport) -> Iterator[ItemRef]:
+    for uri in uris:
+        yield from items_of(uri, options, report)
+
+
+def _open_file(path: str, options: SourceOptions, report: SourceReport) -> Iterable[ItemRef]:
     if path.lower().endswith(MANIFEST_SUFFIXES):
-        return read_manifest(path, options)
-    if is_video(path):
-        raise SourceUnsupported(f"{path} is a video, and videos are not taken yet; give its frames as pictures")
-    return [ItemRef(to_uri(path))]
+        return read_manifest(path, options, report)
+    return items_of(to_uri(path), options, report)

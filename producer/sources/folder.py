@@ -1,20 +1,19 @@
-"""The pictures of a folder and of the folders in it, in one order on every machine."""
+"""The pictures and videos of a folder and of the folders in it, in one order on every machine."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
-from jobstore.schema import ItemRef
 from producer.errors import SourceUnreadable
-from producer.sources.kinds import SourceReport, is_picture, to_uri
+from producer.sources.kinds import SourceReport, is_taken, to_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def walk(root: str, report: SourceReport) -> Iterator[ItemRef]:
-    """Depth first, names in code point order; what begins with a dot is not looked at.
+def walk(root: str, report: SourceReport) -> Iterator[str]:
+    """Give URIs, depth first, names in code point order; what begins with a dot is not looked at.
 
     A folder that several links lead to is entered once, so loops end and no picture comes twice.
     """
@@ -31,8 +30,8 @@ def walk(root: str, report: SourceReport) -> Iterator[ItemRef]:
             else:
                 seen.add(identity)
                 pending.append(iter(_entries(entry.path)))
-        elif is_picture(entry.name) and entry.is_file():
-            yield ItemRef(to_uri(entry.path))
+        elif is_taken(entry.name) and entry.is_file():
+            yield to_uri(entry.path)
         else:
             report.skip(entry.path)
 

@@ -14,7 +14,8 @@ from typing import Any, TextIO
 
 from jobstore.schema import ItemRef
 from producer.errors import ManifestInvalid, SourceUnreadable, SourceUnsupported
-from producer.sources.kinds import SourceOptions, is_video, to_uri
+from producer.sources.kinds import SourceOptions, SourceReport, to_uri
+from producer.sources.parts import items_of
 
 #: Names of the column or key that holds the item, best first; letters' case does not matter.
 URI_KEYS = ("uri", "path", "image", "url", "file_name")
@@ -26,7 +27,7 @@ _SHOWN_CHARS = 60
 _Entry = tuple[int, str, Mapping[str, Any] | None]
 
 
-def read_manifest(path: str, options: SourceOptions) -> Iterator[ItemRef]:
+def read_manifest(path: str, options: SourceOptions, report: SourceReport) -> Iterator[ItemRef]:
     """The items of a manifest, in its order.
 
     Raises:
@@ -37,7 +38,7 @@ def read_manifest(path: str, options: SourceOptions) -> Iterator[ItemRef]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:  # noqa: PTH123
             for line, written, metadata in read(path, file):
-                yield ItemRef(_resolve(path, line, written, folder, options), metadata)
+                yield from items_of(_resolve(path, line, written, folder, options), options, report, metadata)
     except OSError as error:
         raise SourceUnreadable(f"{path} cannot be read: {error.strerror}") from error
 
@@ -59,8 +60,6 @@ def _resolve(path: str, line: int, written: str, folder: str, options: SourceOpt
         raise ManifestInvalid(path, line, "the item is empty; expected a path or URI")
     if "\n" in written:
         raise ManifestInvalid(path, line, f"{_show(written)} holds a line break; expected a path or URI")
-    if is_video(written):
-        raise ManifestInvalid(path, line, f"{_show(written)} is a video; videos are not taken yet")
     if "://" in written:
         try:
             check_scheme(written, options)

@@ -7,9 +7,8 @@ import glob
 import os
 from typing import TYPE_CHECKING
 
-from jobstore.schema import ItemRef
 from producer.errors import SourceUnreadable
-from producer.sources.kinds import SourceReport, is_picture, to_uri
+from producer.sources.kinds import SourceReport, is_taken, to_uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,10 +21,10 @@ def has_magic(pattern: str) -> bool:
     return glob.has_magic(pattern)
 
 
-def match(pattern: str, report: SourceReport) -> Iterator[ItemRef]:
-    """Pictures whose absolute path matches, folder by folder and by name; `**` stands for folders at any depth.
+def match(pattern: str, report: SourceReport) -> Iterator[str]:
+    """URIs of pictures and videos whose absolute path matches, folder by folder and by name.
 
-    As in a shell, `*` and `?` match no leading dot, and `**` enters no link.
+    `**` stands for folders at any depth. As in a shell, `*` and `?` match no leading dot, and `**` enters no link.
     """
     parts = [part for part in pattern.split("/") if part]
     while parts[-2:] == [_ANY_DEPTH, _ANY_DEPTH]:
@@ -33,10 +32,10 @@ def match(pattern: str, report: SourceReport) -> Iterator[ItemRef]:
     if parts[-1] == _ANY_DEPTH:
         parts.append("*")
     for path in _match_parts("/", _without_doubled_depth(parts)):
-        if not is_picture(path):
+        if not is_taken(path):
             report.skip(path)
         else:
-            yield ItemRef(to_uri(path))
+            yield to_uri(path)
 
 
 def _without_doubled_depth(parts: Sequence[str]) -> tuple[str, ...]:

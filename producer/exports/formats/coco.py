@@ -20,7 +20,7 @@ from producer.errors import ExportFailed
 from producer.exports.annotations import DECIMALS, annotation_shapes, category_points
 from producer.exports.atomic import atomic_file
 from producer.exports.naming import CommonRoot
-from producer.exports.summary import RECORDED, ExportSummary
+from producer.exports.summary import ExportSummary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,6 +39,8 @@ def export(
     dest: Path,
 ) -> ExportSummary:
     """Write both files below `dest/coco`; items without a record are counted in `info` and are no images.
+
+    An image of a video is one of its frames, `file_name` is `clip.mp4@12` for the twelfth, with `timestamp_s`.
 
     `category_id` is the model's `class_id` + 1, as 0 is the background of many readers. `file_name` is the path below
     the one folder that holds all pictures, which `info.root` names.
@@ -75,7 +77,7 @@ class _Parts:
 
     def add(self, row: ResultRow) -> None:
         self._states[row.state.value] += 1
-        if row.state not in RECORDED or row.record is None:
+        if not row.holds_prediction or row.record is None:
             return
         if "xyxy" not in row.record:
             raise ExportFailed(
@@ -85,7 +87,7 @@ class _Parts:
         self.images += 1
         height, width = row.record["image_hw"]
         # The name waits for the common root.
-        self._files["images"].write(self._encode((row.uri, row.frame, row.idx, width, height)) + b"\n")
+        self._files["images"].write(self._encode((row.uri, row.frame, row.timestamp_s, row.idx, width, height)) + b"\n")
         self._points |= category_points(row.record)
         columns = (row.record[key] for key in ("xyxy", "confidence", "class_id", "class_name"))
         for box, shapes in zip(zip(*columns, strict=True), annotation_shapes(row.record), strict=True):
@@ -134,9 +136,10 @@ class _Parts:
         shutil.copyfileobj(self._files[name], output)
 
     def _image(self, number: int, line: bytes) -> dict[str, Any]:
-        uri, frame, idx, width, height = msgspec.json.decode(line)
+        uri, frame, timestamp_s, idx, width, height = msgspec.json.decode(line)
         name = self._root.relative(uri, frame)
-        return {"id": number, "file_name": name, "width": width, "height": height, "idx": idx}
+        image = {"id": number, "file_name": name, "width": width, "height": height, "idx": idx}
+        return image if timestamp_s is None else {**image, "timestamp_s": timestamp_s}
 
     def _info(self) -> dict[str, Any]:
         job = self._job

@@ -41,6 +41,7 @@ def _line(row: ResultRow, decision: DecisionRow | None) -> dict[str, Any]:
         "uri": row.uri,
         "idx": row.idx,
         "frame": row.frame,
+        "timestamp_s": row.timestamp_s,
         "state": row.state.value,
         "record": row.record,
         "error": {"code": row.error.code, "message": row.error.message} if row.error else None,

@@ -12,6 +12,7 @@ from pycocotools.coco import COCO
 
 from producer.errors import ExportFailed
 from producer.exports import exporter
+from videos.options import Clip
 
 
 @pytest.fixture
@@ -147,3 +148,17 @@ def test_memory_does_not_grow_with_the_job(tmp_path, name):
 
     # The data set is 60 MB on disk; three parts may each hold 8 MiB before they go there.
     assert int(done.stdout) < 40_000
+
+
+def test_frames_of_a_video_are_images_and_the_video_itself_is_none(tmp_path, job, rows, decisions):
+    clip = {"uri": "/cameras/clip.mp4", "clip": Clip()}
+    summed = dataclasses.replace(rows[0], record={"task": "video", "frames_read": 2}, **clip)
+    frames = [dataclasses.replace(rows[0], frame=n, timestamp_s=n / 2, **clip) for n in (1, 12)]
+
+    summary = exporter("coco")(job, [summed, *frames], decisions, tmp_path)
+
+    images = json.loads(summary.path.read_text())["images"]
+    assert [(image["file_name"], image["timestamp_s"]) for image in images] == [
+        ("clip.mp4@1", 0.5),
+        ("clip.mp4@12", 6.0),
+    ]

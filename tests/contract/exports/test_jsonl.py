@@ -18,6 +18,7 @@ def test_every_outcome_is_a_line_with_all_of_its_fields(tmp_path, job, rows, dec
         "uri": rows[0].uri,
         "idx": 0,
         "frame": 0,
+        "timestamp_s": None,
         "state": "ok",
         "record": rows[0].record,
         "error": None,

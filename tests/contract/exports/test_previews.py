@@ -11,7 +11,9 @@ from drawing.colours import class_colour
 from producer.errors import ExportFailed
 from producer.exports import exporter
 from producer.exports.formats import previews
-from producer.exports.formats.previews.drawing import draw_preview
+from producer.exports.formats.previews.drawing import decode, draw_preview
+from tests.fixtures.videos import SIDE_HW, read_number, write_video
+from videos.options import Clip
 
 GATE, YARD = "images/gate/0000.jpg", "images/yard & <co>/0000.jpg"
 
@@ -132,7 +134,7 @@ def test_a_large_picture_is_shrunk_with_its_boxes(tmp_path, rows):
     _, data = cv2.imencode(".png", np.full((1500, 2560, 3), 128, np.uint8))
     record = {**rows[0].record, "image_hw": [1500, 2560], "xyxy": [[200, 1000, 2000, 1400]] * 2}
 
-    assert draw_preview(data.tobytes(), record, None, tmp_path / "a.png") == (750, 1280)
+    assert draw_preview(decode(data.tobytes()), record, None, tmp_path / "a.png") == (750, 1280)
 
     line = read_pixels(tmp_path / "a.png")[600, 95:106].astype(int)
     assert np.abs(line - class_colour(0)[::-1]).sum(axis=1).min() < 60
@@ -147,7 +149,7 @@ def test_odd_pictures_and_boxes_beyond_the_edge_are_drawn(tmp_path, rows, hw, dr
     _, data = cv2.imencode(".png", np.zeros((*hw, 3), np.uint8))
     record = {**rows[0].record, "image_hw": list(hw), "xyxy": [[-50, -50, 9000, 9000], [3, 3, 3, 3]]}
 
-    draw_preview(data.tobytes(), record, None, tmp_path / "a.png")
+    draw_preview(decode(data.tobytes()), record, None, tmp_path / "a.png")
 
     assert read_pixels(tmp_path / "a.png").shape[:2] == drawn
 
@@ -158,7 +160,7 @@ def test_an_opencv_without_its_own_font_draws_labels_too(tmp_path, rows, photos,
     monkeypatch.delattr(cv2, "FontFace", raising=False)
     data = (photos / "gate" / "0000.jpg").read_bytes()
 
-    draw_preview(data, {**rows[0].record, "xyxy": [[100, 100, 300, 300]] * 2}, None, tmp_path / "a.png")
+    draw_preview(decode(data), {**rows[0].record, "xyxy": [[100, 100, 300, 300]] * 2}, None, tmp_path / "a.png")
 
     plate = read_pixels(tmp_path / "a.png")[80:98, 102:180].reshape(-1, 3)
     assert len(np.unique(plate, axis=0)) > 5  # strokes on the plate, with smooth edges
@@ -229,3 +231,22 @@ def test_a_damaged_record_is_listed_and_the_rest_is_shown(tmp_path, job, rows, d
 
     assert summary.items == 1
     assert "the record cannot be drawn" in summary.problems[0]
+
+
+def test_a_frame_of_a_video_is_drawn_from_the_video(tmp_path, job, rows, decisions):
+    import cv2
+
+    path = write_video(tmp_path / "clip.mp4", range(0, 400, 40))
+    video = {"uri": str(path), "clip": Clip()}
+    record = {
+        **rows[0].record,
+        "image_hw": list(SIDE_HW),
+        **{key: [] for key in ("xyxy", "confidence", "class_id", "class_name")},
+    }
+    summed = dataclasses.replace(rows[0], record={"task": "video"}, **video)
+    frame = dataclasses.replace(rows[0], frame=6, record=record, **video)
+
+    summary = exporter("previews")(job, [summed, frame], decisions, tmp_path / "out")
+
+    drawn = cv2.imread(str(summary.path / "images" / "clip.mp4@6.jpg"))
+    assert (summary.items, summary.problems, read_number(drawn)) == (1, (), 5)

@@ -3,7 +3,7 @@ from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
 from jobstore.errors import LeaseLost
-from jobstore.schema import JobState, Outcome, OutcomeState, Renewal, ShardId
+from jobstore.schema import ItemRef, JobSpec, JobState, Outcome, OutcomeState, Renewal, ShardId
 from jobstore.tables import outcomes
 from tests.fixtures.jobs import (
     ALICE,
@@ -16,10 +16,12 @@ from tests.fixtures.jobs import (
     finish,
     lease_next,
     ok,
+    queue_of,
     run_to_end,
     take,
     write,
 )
+from videos.options import Clip, VideoOptions
 
 
 def test_two_deliveries_of_one_hint_give_one_lease(store):
@@ -182,7 +184,34 @@ def test_frames_of_a_video_are_rows_but_one_item(store):
     assert write(store, lease_next(store), frames, finished=True) is True
 
     job = store.status(job_id)
-    assert (job.ok, job.objects, store.result_count(job_id)) == (1, 5, 5)
+    assert (job.ok, job.frames, job.objects, store.result_count(job_id)) == (1, 4, 5, 5)
+
+
+def test_parts_of_videos_are_shards_of_their_own_so_that_workers_share_them(store):
+    parts = [ItemRef("/a.mp4", clip=Clip(float(n), float(n + 1))) for n in range(3)]
+
+    store.add_job(JobSpec("digits"), parts, queue_of)
+
+    assert len(store.release(100)) == 3
+
+
+def test_a_lease_tells_the_part_the_sampling_and_the_frames_that_are_done(store):
+    video = VideoOptions(fps=2, segment_s=4)
+    refs = [ItemRef("/a.mp4", clip=Clip(0.0, 4.0)), ItemRef("/a.mp4", clip=Clip(4.0)), ItemRef("/b.png")]
+    job_id = store.add_job(JobSpec("digits", video=video), refs, queue_of)
+    first = lease_next(store)
+    write(
+        store, first, [Outcome(1, OutcomeState.OK, frame=7, timestamp_s=4.5), Outcome(1, OutcomeState.FAILED, frame=9)]
+    )
+    store.release_shard(first)
+
+    again = lease_next(store)
+
+    assert [item.clip for item in again.items] == [Clip(0.0, 4.0), Clip(4.0), None]
+    assert [item.frames for item in again.items] == [{}, {7: OutcomeState.OK, 9: OutcomeState.FAILED}, {}]
+    assert again.video == video
+    found = [(row.frame, row.timestamp_s, row.clip, row.holds_prediction) for row in store.results(job_id)]
+    assert found == [(7, 4.5, Clip(4.0), True), (9, None, Clip(4.0), False)]
 
 
 def test_a_shard_cannot_finish_with_items_left(store):

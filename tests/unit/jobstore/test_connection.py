@@ -61,5 +61,5 @@ def test_the_clock_is_the_databases(dialect, words):
 def test_an_item_is_counted_by_its_first_frame_and_objects_in_all():
     counted = count_states([(OutcomeState.OK, 0, 2), (OutcomeState.OK, 1, 3), (OutcomeState.FAILED, 0, 0)])
 
-    assert counted == Counters(ok=1, failed=1, objects=5)
+    assert counted == Counters(ok=1, failed=1, objects=5, frames=1)
     assert (counted + counted).ended == 4

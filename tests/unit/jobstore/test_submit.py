@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from jobstore.errors import InvalidJob
 from jobstore.schema import ItemRef, JobSpec
 from jobstore.submit import ItemSpool, check_spec, plan_shards
+from videos.options import Clip
 
 
 @given(total=st.integers(1, 2000), size=st.integers(1, 300))
@@ -43,11 +44,12 @@ def test_a_good_spec_passes():
 
 
 def test_a_spool_walks_its_source_once_and_can_be_read_twice():
-    refs = iter([ItemRef("/a\nb.png"), ItemRef("/ü.png", {"k": [1]})])
+    refs = iter([ItemRef("/a\nb.png"), ItemRef("/ü.png", {"k": [1]}), ItemRef("/c.mp4", clip=Clip(4.0))])
+    written = [("/a\nb.png", None, None, None), ("/ü.png", '{"k":[1]}', None, None), ("/c.mp4", None, 4.0, None)]
 
     with ItemSpool(refs) as spool:
-        assert list(spool.rows()) == list(spool.rows()) == [("/a\nb.png", None), ("/ü.png", '{"k":[1]}')]
-        assert (spool.total, spool.first_uri) == (2, "/a\nb.png")
+        assert list(spool.rows()) == list(spool.rows()) == written
+        assert (spool.total, spool.first_uri) == (3, "/a\nb.png")
 
 
 def test_a_spool_of_many_items_moves_to_disk():

@@ -5,6 +5,8 @@ import pytest
 
 from producer.errors import SourceEmpty, SourceInvalid, SourceNotFound, SourceUnreadable, SourceUnsupported
 from producer.sources import SourceOptions, SourceReport, expand
+from tests.fixtures.videos import write_video
+from videos.options import Clip, VideoOptions
 
 
 @pytest.fixture
@@ -31,19 +33,21 @@ def names(sources, root, **options):
     return [os.path.relpath(item.uri, root) for item in expand(sources, SourceOptions(**options))]
 
 
-def test_a_folder_gives_its_pictures_in_one_order_without_hidden_files(photos):
-    assert names(photos, photos) == ["a.JPG", "b.jpg", "gate/0001.png", "gate/deep/er/z.webp", "yard/0001.png"]
+def test_a_folder_gives_its_pictures_and_videos_in_one_order_without_hidden_files(photos):
+    assert names(photos, photos) == [
+        "a.JPG", "b.jpg", "gate/0001.png", "gate/clip.mp4", "gate/deep/er/z.webp", "yard/0001.png",
+    ]  # fmt: skip
 
 
 def test_what_a_folder_holds_beside_pictures_is_counted(photos):
     report = SourceReport()
 
-    assert len(list(expand(str(photos), report=report))) == 5
+    assert len(list(expand(str(photos), report=report))) == 6
 
-    assert (report.taken, report.skipped, report.videos) == (5, 3, 1)
-    assert report.by_suffix == {".txt": 1, ".mp4": 1, ".heic": 1}
-    assert len(report.examples) == 3
-    assert "videos are not taken yet" in report.describe()
+    assert (report.taken, report.skipped, report.videos, report.parts) == (6, 2, 1, 1)
+    assert report.by_suffix == {".txt": 1, ".heic": 1}
+    assert len(report.examples) == 2
+    assert report.describe() == "passed over 2 files: 1 .txt, 1 .heic"
 
 
 def test_relative_sources_become_absolute(photos, monkeypatch):
@@ -88,7 +92,7 @@ def test_links_that_form_a_loop_end(photos):
     (photos / "yard" / "again").symlink_to(photos / "gate")
     report = SourceReport()
 
-    assert len(list(expand(photos, report=report))) == 5
+    assert len(list(expand(photos, report=report))) == 6
     assert report.links == 2
 
 
@@ -138,9 +142,26 @@ def test_a_scheme_that_workers_read_is_kept():
     assert [item.uri for item in expand(["s3://bucket/a.jpg"], options)] == ["s3://bucket/a.jpg"]
 
 
-def test_a_video_is_refused_with_advice(photos):
-    with pytest.raises(SourceUnsupported, match="videos are not taken yet"):
-        list(expand(photos / "gate" / "clip.mp4"))
+def test_a_video_is_one_item_with_the_range_that_was_asked_for(photos):
+    (item,) = expand(photos / "gate" / "clip.mp4", SourceOptions(video=VideoOptions(start_s=1, end_s=3)))
+
+    assert item.clip == Clip(1, 3)
+
+
+def test_a_video_is_cut_into_parts_that_touch_and_the_last_is_open(tmp_path):
+    write_video(tmp_path / "a.mp4", times_ms=range(0, 1000, 40))
+    report = SourceReport()
+
+    items = list(expand(tmp_path, SourceOptions(video=VideoOptions(segment_s=0.4)), report))
+
+    assert [item.clip for item in items] == [Clip(0.0, 0.4), Clip(0.4, 0.8), Clip(0.8, None)]
+    assert (report.taken, report.videos, report.parts) == (3, 1, 3)
+
+
+def test_a_video_that_cannot_be_read_is_one_item_for_the_worker_to_say_why(photos):
+    (item,) = expand(photos / "gate" / "clip.mp4", SourceOptions(video=VideoOptions(segment_s=0.4)))
+
+    assert item.clip == Clip()
 
 
 def test_a_missing_path_is_named(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,16 +10,18 @@ from urllib.parse import unquote_to_bytes
 
 from jobstore.schema import OutcomeState
 from producer.exports.atomic import atomic_folder
-from producer.exports.formats.previews.drawing import PreviewFailed, draw_preview
+from producer.exports.formats.previews.drawing import PreviewFailed, decode, draw_preview
 from producer.exports.formats.previews.gallery import Failure, Figure, Gallery, write_gallery
 from producer.exports.naming import CommonRoot
-from producer.exports.summary import RECORDED, ExportSummary, count_objects
+from producer.exports.summary import ExportSummary, count_objects
+from videos.errors import VideoUnreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from jobstore.schema import DecisionRow
     from jobstore.views import JobStatus, ResultRow
+    from producer.exports.formats.previews.drawing import Image
 
 DEFAULT_LIMIT = 200
 _MAX_FAILURES = 500
@@ -64,7 +65,7 @@ def export(
 def _choose(job: JobStatus, rows: Iterable[ResultRow], limit: int) -> _Chosen:
     chosen, total, seen = _Chosen(), max(job.ok + job.cached, 1), 0
     for row in rows:
-        if row.state in RECORDED:
+        if row.holds_prediction:
             chosen.root.add(row.uri)
             is_due = total <= limit or seen * limit // total != (seen + 1) * limit // total
             if is_due and len(chosen.rows) < limit:
@@ -81,7 +82,7 @@ def _draw_all(chosen: _Chosen, folder: Path) -> tuple[list[Figure], list[Failure
         name = chosen.root.relative(row.uri, row.frame)
         file = _free_name(name, taken)
         try:
-            hw = draw_preview(_read(row.uri), row.record or {}, row.blob, folder / file)
+            hw = draw_preview(_pixels(row), row.record or {}, row.blob, folder / file)
         except PreviewFailed as error:
             problems.append(Failure(row.uri, "preview_failed", str(error)))
             continue
@@ -101,14 +102,36 @@ def _free_name(name: str, taken: set[str]) -> str:
     return file
 
 
-def _read(uri: str) -> bytes:
+def _pixels(row: ResultRow) -> Image:
+    if not row.frame:
+        return decode(_read(row.uri))
+    from videos.reading import Video
+
+    try:
+        with _path(row.uri).open("rb") as file, Video(file) as video:
+            found = next(video.frames(video.timeline(), [row.frame - 1]), None)
+    except (OSError, VideoUnreadable) as error:
+        raise PreviewFailed(f"the video cannot be read any more: {error}") from error
+    if found is None:
+        raise PreviewFailed("the frame cannot be decoded any more")
+    return found.image[:, :, ::-1].copy()
+
+
+def _path(uri: str) -> Path:
+    """Where a local, regular file lies."""
     path = os.fsdecode(unquote_to_bytes(uri.removeprefix("file://"))) if uri.startswith("file://") else uri
     if "://" in path:
         raise PreviewFailed("only local files are read for previews")
+    if not Path(path).is_file():
+        raise PreviewFailed("the file cannot be read any more, or is no regular file")
+    return Path(path)
+
+
+def _read(uri: str) -> bytes:
+    path = _path(uri)
     try:
-        status = Path(path).stat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_FILE_BYTES:
-            raise PreviewFailed("the file is no regular file any more, or too large")
-        return Path(path).read_bytes()
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise PreviewFailed("the file is too large")
+        return path.read_bytes()
     except OSError as error:
         raise PreviewFailed(f"the file cannot be read any more: {error.strerror}") from error

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
+    Image = NDArray[np.uint8]
+
 _MAX_SIDE = 1280
 _JPEG_QUALITY = 88
 
@@ -21,21 +25,34 @@ class PreviewFailed(Exception):
     """One picture cannot be drawn."""
 
 
-def draw_preview(data: bytes, record: Mapping[str, Any], blob: bytes | None, path: Path) -> tuple[int, int]:
-    """Decode, shrink to 1280 pixels a side at most, draw the record, write `path`; gives its height and width.
-
-    A record of a task that is not known here leaves the picture as it is.
+def decode(data: bytes) -> Image:
+    """Decode to `(H, W, 3)` BGR, upright.
 
     Raises:
-        PreviewFailed: the bytes are no longer the picture that was labelled, or the record is damaged.
+        PreviewFailed: the bytes are no picture any more.
     """
     cv2 = import_cv2()
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        image: Image | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     except cv2.error as error:
         raise PreviewFailed("the picture cannot be decoded any more") from error
     if image is None:
         raise PreviewFailed("the picture cannot be decoded any more")
+    return image
+
+
+def draw_preview(image: Image, record: Mapping[str, Any], blob: bytes | None, path: Path) -> tuple[int, int]:
+    """Shrink to 1280 pixels a side at most, draw the record, write `path`; gives its height and width.
+
+    A record of a task that is not known here leaves the picture as it is.
+
+    Args:
+        image: `(H, W, 3)` BGR.
+
+    Raises:
+        PreviewFailed: this is not the picture that was labelled, or the record is damaged.
+    """
+    cv2 = import_cv2()
     if list(image.shape[:2]) != list(record.get("image_hw") or image.shape[:2]):
         raise PreviewFailed("the file is another picture than the one that was labelled")
     scale = min(1.0, _MAX_SIDE / max(image.shape[:2]))
