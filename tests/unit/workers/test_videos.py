@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
@@ -43,6 +43,8 @@ class Number:
 @dataclass
 class NumberModel:
     """Reads the number in a frame; `before` may raise for one."""
+
+    turn = nullcontext()
 
     package: object = field(default_factory=lambda: SimpleNamespace(model_id="numbers", task="object-detection"))
     decision: object = field(default_factory=lambda: SimpleNamespace(chosen=None))
