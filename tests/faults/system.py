@@ -133,13 +133,14 @@ class System:
                 **self.options,
             },
         )
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.machine"],
-            stdin=subprocess.PIPE,
-            stderr=(self.folder / "machines.log").open("ab"),
-            env=environment_of(told),
-            cwd=ROOT,
-        )
+        with (self.folder / "machines.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.faults.machine"],
+                stdin=subprocess.PIPE,
+                stderr=log,
+                env=environment_of(told),
+                cwd=ROOT,
+            )
         assert process.stdin is not None
         process.stdin.write(msgspec.json.encode(config))
         process.stdin.close()
