@@ -12,7 +12,7 @@ from tests.faults.faults import FAULTS
 from tests.faults.runner import run_fault
 
 #: One after the other: each starts two machines and its servers.
-pytestmark = [pytest.mark.acceptance, pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults")]
 
 #: `FAULT_SEED=... python3 dev.py test tests/faults` repeats a run.
 SEED = int(os.environ.get("FAULT_SEED") or random.SystemRandom().randrange(2**31))
