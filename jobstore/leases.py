@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
 #: What a shard looks like that nobody works on.
-UNOWNED = {"owner": None, "lease_until": None, "leased_at": None, "enqueued_at": None}
+UNOWNED = {"owner": None, "lease_until": None, "leased_at": None, "enqueued_at": None, "opening": 0}
 
 
 def lease_shard(db: Connection, shard_id: ShardId, attempt: int, owner: WorkerId, lease_s: float) -> Lease | None:
