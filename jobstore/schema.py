@@ -198,7 +198,8 @@ class Renewal:
 
     Attributes:
         kept: shards that are still its own; a shard that is missing is somebody else's, or its job ended.
-        give_back: those of `kept` whose job was stopped: finish what is in flight, flush it, release the shard.
+        give_back: those of `kept` whose job was stopped, or that work of a higher priority waits for: finish what is in
+            flight, flush it, release the shard.
     """
 
     kept: frozenset[ShardId] = frozenset()

@@ -1,4 +1,4 @@
-"""Openings: trouble with a job's model on a class of hardware, and how far the model of a leased shard is."""
+"""Openings: trouble with a job's model on a class, and how far a leased shard's model is; an index on priorities."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("job_id", "hardware", name=op.f("pk_openings")),
     )
     op.create_index(op.f("ix_openings_next_try"), "openings", ["next_try"])
+    op.create_index(op.f("ix_jobs_state_priority"), "jobs", ["state", "priority"])
 
 
 def downgrade() -> None:
+    op.drop_index(op.f("ix_jobs_state_priority"), table_name="jobs")
     op.drop_table("openings")
     op.drop_column("shards", "opening")
