@@ -77,7 +77,7 @@ def test_a_pause_acts_on_a_running_job_within_two_seconds_and_it_goes_on_to_its_
 
     wait_until(lambda: is_quiet(fleet), 30, "giving back what was held")
     assert last_label_at(fleet, job_id) - told_at(fleet, job_id, "paused") < PROMISE_S
-    assert 0 < fleet.store.status(job_id).pending
+    assert fleet.store.status(job_id).pending > 0
     fleet.producer.resume(job_id)
     done = fleet.store.status(job_id).done
     wait_until(lambda: fleet.store.status(job_id).done > done, 30, "going on")
