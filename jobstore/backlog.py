@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,10 @@ from jobstore.clock import db_now
 from jobstore.fleet import live_workers
 from jobstore.queues import hardware_of
 from jobstore.schema import OPEN_SHARDS, RUNNABLE_STATES, WAITING_SHARDS, JobState, ShardState
-from jobstore.tables import class_refusals, jobs, queue_speeds, shards
+from jobstore.tables import class_refusals, jobs, openings, queue_speeds, shards
 from jobstore.upsert import insert_or_ignore
 from jobstore.views import AutoscaleFigures, QueueRow
-from jobstore.waiting import QueueFacts, explain
+from jobstore.waiting import QueueFacts, explain, words_of_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,13 +28,21 @@ NEWEST_SHARE = 0.2
 UNMEASURED_S = 0.25
 
 
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """What became of opening models: classes that refused a job, by job, and what may pass, by job and class."""
+
+    refusals: Mapping[str, Sequence[str]]
+    troubles: Mapping[tuple[str, str], str]
+
+
 def list_queues(db: Connection, hardware: str | None) -> list[QueueRow]:
     """Give what waits and runs in each queue that has anything, and why it waits."""
     speeds, live = _speeds(db), live_workers(db)
-    refusals = _refusals(db)
+    tried = _Tried(_refusals(db), _troubles(db))
     rows = db.execute(_per_job(hardware)).all()
     return [
-        _queue_row(queue, list(of_queue), speeds, refusals, live)
+        _queue_row(queue, list(of_queue), speeds, tried, live)
         for queue, of_queue in groupby(rows, key=lambda row: str(row.queue))
     ]
 
@@ -109,7 +118,7 @@ def _queue_row(
     queue: str,
     rows: Sequence[Row[Any]],
     speeds: Mapping[str, float],
-    refusals: Mapping[str, Sequence[str]],
+    tried: _Tried,
     live: Sequence[Any],
 ) -> QueueRow:
     counts = {state.value: sum(getattr(row, state.value) for row in rows) for state in OPEN_SHARDS}
@@ -120,7 +129,8 @@ def _queue_row(
         leased=counts["leased"],
         due_age_s=max((row.due_s for row in rows if row.due_s is not None), default=0.0),
         held={JobState(row.state): sum(other.state == row.state for other in holding) for row in holding},
-        refusals=sorted({words for row in rows for words in refusals.get(row.job_id, ())}),
+        troubles=sorted({tried.troubles[_key(row)] for row in holding if _key(row) in tried.troubles}),
+        refusals=sorted({words for row in rows for words in tried.refusals.get(row.job_id, ())}),
     )
     waiting, reason = explain(facts, live) or (None, "")
     due_items = _due_items(rows)
@@ -144,6 +154,19 @@ def _due_items(rows: Iterable[Row[Any]]) -> int:
 
 def _speeds(db: Connection) -> dict[str, float]:
     return {row.queue: row.seconds_per_item for row in db.execute(select(queue_speeds))}
+
+
+def _key(row: Any) -> tuple[str, str]:
+    return row.job_id, row.hardware
+
+
+def _troubles(db: Connection) -> dict[tuple[str, str], str]:
+    """Why models of running jobs cannot be opened now, by job and class."""
+    wait = (openings.c.next_try - db_now()).label("wait_s")
+    query = select(openings.c.job_id, openings.c.hardware, openings.c.message, wait)
+    running = query.join(jobs, jobs.c.id == openings.c.job_id).where(jobs.c.state.in_(RUNNABLE_STATES))
+    rows = db.execute(running.where(openings.c.next_try.is_not(None)))
+    return {_key(row): words_of_trouble(row.hardware, row.message, row.wait_s) for row in rows}
 
 
 def _refusals(db: Connection) -> dict[str, list[str]]:

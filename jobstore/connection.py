@@ -6,6 +6,7 @@ import contextlib
 import logging
 import sqlite3
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import stamina
@@ -62,18 +63,22 @@ class Database:
         with self._turn:
             return self._run(self._writer, work)
 
-    def close(self) -> None:
-        """Give the pool's connections back."""
-        self._reader.dispose()
-
-    def _run(self, engine: Engine, work: Callable[[Connection], T]) -> T:
+    def retried(self, work: Callable[[], T]) -> T:
+        """Run work that has a transaction of its own, with the same patience and the same errors."""
         try:
-            return self._retrying(_once, engine, work)
+            return self._retrying(work)
         except SQLAlchemyError as error:
             wrapped = self._wrapped(error)
             if wrapped is None:
                 raise
             raise wrapped from error
+
+    def close(self) -> None:
+        """Give the pool's connections back."""
+        self._reader.dispose()
+
+    def _run(self, engine: Engine, work: Callable[[Connection], T]) -> T:
+        return self.retried(partial(_once, engine, work))
 
     def _wrapped(self, error: SQLAlchemyError) -> Exception | None:
         cause = str(getattr(error, "orig", error)).strip()

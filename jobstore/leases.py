@@ -27,6 +27,7 @@ from jobstore.schema import (
 )
 from jobstore.steering import hold_if_stopped
 from jobstore.tables import items, jobs, outcomes, shards
+from jobstore.window import SUSPECT_DEATHS
 from videos.options import VideoOptions
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
 #: What a shard looks like that nobody works on.
-UNOWNED = {"owner": None, "lease_until": None, "leased_at": None, "enqueued_at": None}
+UNOWNED = {"owner": None, "lease_until": None, "leased_at": None, "enqueued_at": None, "opening": 0}
 
 
 def lease_shard(db: Connection, shard_id: ShardId, attempt: int, owner: WorkerId, lease_s: float) -> Lease | None:
@@ -74,7 +75,10 @@ def _take(db: Connection, shard_id: ShardId, attempt: int, owner: WorkerId, leas
 
 
 def renew(db: Connection, owner: WorkerId, held: Sequence[tuple[ShardId, int]], lease_s: float) -> Renewal:
-    """Lengthen the leases on `(shard, attempt)`; say which are still this owner's, and which it should give back."""
+    """Lengthen the leases on `(shard, attempt)`; say which are still this owner's, and which it should give back.
+
+    Those of stopped jobs, and as many as work of a higher priority waits for, those of the lowest priority first.
+    """
     if not held:
         return Renewal()
     rows = db.execute(
@@ -82,12 +86,51 @@ def renew(db: Connection, owner: WorkerId, held: Sequence[tuple[ShardId, int]], 
         .where(tuple_(shards.c.id, shards.c.attempt).in_([(shard, attempt) for shard, attempt in held]))
         .where(shards.c.owner == owner, shards.c.state == ShardState.LEASED)
         .values(lease_until=db_now() + lease_s)
-        .returning(shards.c.id, shards.c.job_id)
+        .returning(shards.c.id, shards.c.job_id, shards.c.queue)
     ).all()
-    runs = select(jobs.c.id).where(jobs.c.id.in_({row.job_id for row in rows}), jobs.c.state.in_(RUNNABLE_STATES))
-    running = set(db.execute(runs).scalars())
+    runs = select(jobs.c.id, jobs.c.priority).where(
+        jobs.c.id.in_({row.job_id for row in rows}), jobs.c.state.in_(RUNNABLE_STATES)
+    )
+    priorities: dict[str, int] = {row.id: row.priority for row in db.execute(runs)}
     kept = frozenset(ShardId(row.id) for row in rows)
-    return Renewal(kept, frozenset(ShardId(row.id) for row in rows if row.job_id not in running))
+    stopped = frozenset(ShardId(row.id) for row in rows if row.job_id not in priorities)
+    ranked = [(priorities[row.job_id], row.queue, ShardId(row.id)) for row in rows if row.job_id in priorities]
+    return Renewal(kept, stopped | outranked(sorted(ranked), _more_urgent(db, ranked)))
+
+
+def outranked(held: Sequence[tuple[int, str, ShardId]], waiting: Sequence[tuple[int, str]]) -> frozenset[ShardId]:
+    """Say which shards should make room. Pure.
+
+    Args:
+        held: priority, queue and shard, the lowest priority first.
+        waiting: priority and queue of each shard that waits.
+    """
+    left, given_back = sorted(waiting, reverse=True), set()
+    for priority, queue, shard_id in held:
+        taker = next((one for one in left if one[1] == queue and one[0] > priority), None)
+        if taker is not None:
+            left.remove(taker)
+            given_back.add(shard_id)
+    return frozenset(given_back)
+
+
+def _more_urgent(db: Connection, held: Sequence[tuple[int, str, ShardId]]) -> list[tuple[int, str]]:
+    """Give priority and queue of what waits in these queues before the least of what is held, as much as matters.
+
+    Shards that may be deadly do not count: they wait for each other, not for room.
+    """
+    if not held:
+        return []
+    query = (
+        select(jobs.c.priority, shards.c.queue)
+        .join(shards, shards.c.job_id == jobs.c.id)
+        .where(jobs.c.state.in_(RUNNABLE_STATES), jobs.c.priority > min(priority for priority, _, _ in held))
+        .where(shards.c.state.in_(WAITING_SHARDS), shards.c.queue.in_(sorted({queue for _, queue, _ in held})))
+        .where(shards.c.deaths < SUSPECT_DEATHS)
+        .order_by(jobs.c.priority.desc())
+        .limit(len(held))
+    )
+    return [(row.priority, row.queue) for row in db.execute(query)]
 
 
 def release_shard(db: Connection, lease: Lease) -> bool:

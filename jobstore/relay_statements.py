@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, case, func, insert, select, update
 
 from jobstore.clock import db_now
 from jobstore.counters import Counters, added, counters_of
@@ -12,6 +12,7 @@ from jobstore.endings import end_early, finish_shard
 from jobstore.events import add_event
 from jobstore.ids import new_id
 from jobstore.leases import UNOWNED, is_held, items_left
+from jobstore.openings import Stage, count_lost
 from jobstore.schema import (
     RUNNABLE_STATES,
     STOPPED_STATES,
@@ -119,15 +120,19 @@ def expire_jobs(db: Connection) -> list[JobId]:
 
 
 def _take_back(db: Connection, max_deaths: int, *conditions: ColumnElement[bool]) -> int:
-    """Make leased shards due again and count a death for each; give their number."""
-    rows = db.execute(
-        update(shards)
-        .where(*conditions)
-        .values(state=ShardState.PENDING, attempt=shards.c.attempt + 1, deaths=shards.c.deaths + 1, **UNOWNED)
-        .returning(*shards.c)
-    ).all()
+    """Make leased shards due again and count a death for each whose items were begun; give their number."""
+    is_open = shards.c.opening == Stage.OPEN
+    # Who was lost before the model was open is read from the answer; those rows are cleaned below.
+    kept = {"owner": case((is_open, None), else_=shards.c.owner), "opening": shards.c.opening}
+    deaths = shards.c.deaths + case((is_open, 1), else_=0)
+    values = {**UNOWNED, **kept, "state": ShardState.PENDING, "attempt": shards.c.attempt + 1, "deaths": deaths}
+    rows = db.execute(update(shards).where(*conditions).values(values).returning(*shards.c)).all()
+    begun, unopened = ([row for row in rows if (row.opening == Stage.OPEN) is wanted] for wanted in (True, False))
+    if unopened:
+        db.execute(update(shards).where(shards.c.id.in_([shard.id for shard in unopened])).values(UNOWNED))
+        count_lost(db, unopened, max_deaths)
     # All shard rows are held by now; job rows follow, in one order for every caller.
-    for shard in sorted(rows, key=lambda row: (row.job_id, row.id)):
+    for shard in sorted(begun, key=lambda row: (row.job_id, row.id)):
         if shard.deaths >= max_deaths:
             _narrow(db, shard, max_deaths)
     hold_if_stopped(db, {shard.job_id for shard in rows})

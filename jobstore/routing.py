@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, delete, func, select, update
 
 from jobstore.clock import db_now
 from jobstore.encoding import from_json, storable
@@ -19,8 +19,10 @@ from jobstore.events import add_event
 from jobstore.queues import queue_name
 from jobstore.schema import ENDED_STATES, OPEN_SHARDS, RUNNABLE_STATES, WAITING_SHARDS, JobId, JobState, ShardState
 from jobstore.serving import ALIVE_S, LiveWorker, live_workers
-from jobstore.tables import class_refusals, jobs, shards
+from jobstore.steering import unhold_class
+from jobstore.tables import class_refusals, jobs, openings, shards
 from jobstore.upsert import insert_or_ignore
+from jobstore.waiting import words_of_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,6 +59,7 @@ def refuse_class(db: Connection, job_id: JobId, hardware: str, code: str, messag
     fresh = insert_or_ignore(db, class_refusals).values(row).returning(class_refusals.c.hardware)
     if db.execute(fresh).scalar_one_or_none() is not None:
         add_event(db, job_id, "class_refused", {"hardware": hardware, "code": code, "message": message})
+    db.execute(delete(openings).where(openings.c.job_id == job_id, openings.c.hardware == hardware))
     classes: list[str] = from_json(job.hardware)
     refusals = {r.hardware: r for r in db.execute(select(class_refusals).where(class_refusals.c.job_id == job_id))}
     left = [name for name in classes if name not in refusals]
@@ -66,6 +69,7 @@ def refuse_class(db: Connection, job_id: JobId, hardware: str, code: str, messag
         return None
     # Shards at work move too: they keep their owner, and should it give them back, they wait for the new class.
     _move(db, job, Move(hardware, left[0], None, code), OPEN_SHARDS)
+    unhold_class(db, job_id, left[0])  # those that waited for the model on the class before
     return left[0]
 
 
@@ -120,12 +124,24 @@ def plan_moves(classes: Sequence[str], waiting: Mapping[str, int], serving: Serv
 
 
 def why_waiting(db: Connection, job_id: JobId) -> str | None:
-    """Say why nothing of a running job moves: no live worker serves its classes; None: somebody does."""
+    """Say why nothing of a running job moves: nobody serves its classes, or its model is away. None: it may move."""
     query = select(shards.c.hardware).where(shards.c.job_id == job_id, shards.c.state.in_(WAITING_SHARDS)).distinct()
     classes = sorted(db.execute(query).scalars())
     fleet = live_workers(db)
     unserved = [name for name in classes if not any(worker.serves(name) for worker in fleet)]
-    return f"no worker serves {' or '.join(unserved)}" if unserved and unserved == classes else None
+    if unserved and unserved == classes:
+        return f"no worker serves {' or '.join(unserved)}"
+    return None if classes else _trouble(db, job_id)
+
+
+def _trouble(db: Connection, job_id: JobId) -> str | None:
+    """Say what keeps a job's model from being opened where its shards are held for it."""
+    wait = (openings.c.next_try - db_now()).label("wait_s")
+    query = select(openings.c.hardware, openings.c.message, wait).join(jobs, jobs.c.id == openings.c.job_id)
+    is_meant = (openings.c.job_id == job_id, openings.c.next_try.is_not(None), jobs.c.state.in_(RUNNABLE_STATES))
+    is_worked_on = select(shards.c.id).where(shards.c.job_id == job_id, shards.c.state == ShardState.LEASED).exists()
+    rows = db.execute(query.where(*is_meant, ~is_worked_on).order_by(openings.c.hardware))
+    return "; ".join(words_of_trouble(row.hardware, row.message, row.wait_s) for row in rows) or None
 
 
 def _move(db: Connection, job: Row[Any], move: Move, states: Sequence[ShardState]) -> int:

@@ -49,7 +49,7 @@ SETTLED_STATES = ENDED_STATES | {JobState.NEEDS_ATTENTION}
 class ShardState(StrEnum):
     """(held ->) pending -> queued -> leased -> done | (lease lost: pending, attempt + 1) | cancelled."""
 
-    HELD = "held"  # its job is stopped, or tries its first items alone; no queue knows of it
+    HELD = "held"  # its job is stopped, tries its first items alone, or waits for its model; no queue knows of it
     PENDING = "pending"  # waits for room in its queue's window
     QUEUED = "queued"  # its hint was sent to Redis
     LEASED = "leased"  # one worker owns it until `lease_until`
@@ -109,7 +109,7 @@ class JobSpec:
         model: a model id, or the absolute path of a package folder or weights file.
         name: shown to people; empty means the model and the first source.
         params: what the model's task takes, for example `{"confidence": 0.4}`; checked by the worker's model.
-        wishes: what negotiation takes: `backend`, `quantization`, `batch_size`.
+        wishes: what the negotiation should heed: names and forms in `jobstore.wishes`; trust is none of them.
         hardware: classes that may run it, best first; each names a queue. `gpu-any` is a class, which every GPU serves.
         priority: higher goes first.
         max_failure_rate: share of failed items, 0 to 1, above which the job's end counts as over its limit.
@@ -180,12 +180,26 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
+class OpeningTrouble:
+    """Why a model does not open at this moment, though it may later.
+
+    Attributes:
+        asked_s: seconds that its provider asked to wait.
+    """
+
+    code: str
+    message: str
+    asked_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Renewal:
     """The answer to a worker that renews its leases.
 
     Attributes:
         kept: shards that are still its own; a shard that is missing is somebody else's, or its job ended.
-        give_back: those of `kept` whose job was stopped: finish what is in flight, flush it, release the shard.
+        give_back: those of `kept` whose job was stopped, or that work of a higher priority waits for: finish what is in
+            flight, flush it, release the shard.
     """
 
     kept: frozenset[ShardId] = frozenset()

@@ -1,14 +1,15 @@
 """Steering a job that has not ended: pause, resume, a stop that needs attention, another priority.
 
 A stopped job's waiting shards are `held`: no window, no queue and no idle worker ever looks at them, however many there
-are. Locks are taken in the order of `endings`: shard rows, then the job's row.
+are, and so are those of a model that cannot be fetched now (`jobstore.openings`). Locks are taken in the order of
+`endings`: shard rows, then the job's row.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, true, update
 
 from jobstore.encoding import storable
 from jobstore.errors import InvalidJob, JobNotFound
@@ -19,6 +20,7 @@ from jobstore.schema import (
     RUNNABLE_STATES,
     STOPPED_STATES,
     WAITING_SHARDS,
+    JobId,
     JobState,
     ShardState,
 )
@@ -26,8 +28,6 @@ from jobstore.tables import job_events, jobs, shards
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-    from jobstore.schema import JobId
 
 #: Kind of the event that stands for a judged canary, whatever the judgement was.
 CANARY_DONE = "canary_done"
@@ -43,11 +43,11 @@ def stop(db: Connection, job_id: JobId, state: JobState, reason: str, message: s
     """Hold what waits and say why; workers give back what they hold at their next renewal. False: it does not run."""
     if _job(db, job_id).state not in RUNNABLE_STATES:
         return False
-    _hold(db, job_id)
+    hold(db, job_id)
     change = update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(RUNNABLE_STATES))
     if not db.execute(change.values(state=state, reason=reason, message=storable(message))).rowcount:
         return False  # somebody else stopped it, or it ended, while we waited for its row
-    _hold(db, job_id)  # what was given back between the two statements
+    hold(db, job_id)  # what was given back between the two statements
     add_event(db, job_id, str(state), {"code": reason, "message": message})
     return True
 
@@ -111,15 +111,29 @@ def hold_if_stopped(db: Connection, job_ids: Collection[str]) -> None:
     locked = select(jobs.c.id, jobs.c.state).where(jobs.c.id.in_(sorted(job_ids))).order_by(jobs.c.id)
     for job in db.execute(locked.with_for_update(key_share=True)).all():
         if job.state in STOPPED_STATES:
-            _hold(db, job.id)
+            hold(db, JobId(job.id))
 
 
-def unhold(db: Connection, job_id: JobId, below: int | None) -> None:
-    """Make held shards pending: those that begin before item `below`, or all."""
-    is_due = and_(shards.c.job_id == job_id, shards.c.state == ShardState.HELD)
+def hold(db: Connection, job_id: JobId, hardware: str | None = None) -> None:
+    """Hold what waits of a job: on one class of hardware, or all of it."""
+    is_meant = and_(shards.c.job_id == job_id, shards.c.state.in_(WAITING_SHARDS), _is_on(hardware))
+    db.execute(update(shards).where(is_meant).values(state=ShardState.HELD, enqueued_at=None))
+
+
+def unhold(db: Connection, job_id: JobId, below: int | None, hardware: str | None = None) -> None:
+    """Make held shards pending: those that begin before item `below`, or all; on one class of hardware, or on any."""
+    is_due = and_(shards.c.job_id == job_id, shards.c.state == ShardState.HELD, _is_on(hardware))
     if below is not None:
         is_due = and_(is_due, shards.c.first_idx < below)
     db.execute(update(shards).where(is_due).values(state=ShardState.PENDING))
+
+
+def unhold_class(db: Connection, job_id: JobId, hardware: str) -> None:
+    """Make shards pending that waited for their model on a class, unless their job is stopped or tries its canary."""
+    job = _job(db, job_id)
+    if job.state in RUNNABLE_STATES:
+        unhold(db, job_id, job.canary_items if job.state == JobState.CANARY else None, hardware)
+        hold_if_stopped(db, [job_id])
 
 
 def open_failures(db: Connection, job_id: JobId) -> int:
@@ -128,12 +142,8 @@ def open_failures(db: Connection, job_id: JobId) -> int:
     return int(db.execute(query.where(shards.c.job_id == job_id, shards.c.state.in_(OPEN_SHARDS))).scalar_one())
 
 
-def _hold(db: Connection, job_id: str) -> None:
-    db.execute(
-        update(shards)
-        .where(shards.c.job_id == job_id, shards.c.state.in_(WAITING_SHARDS))
-        .values(state=ShardState.HELD, enqueued_at=None)
-    )
+def _is_on(hardware: str | None) -> ColumnElement[bool]:
+    return true() if hardware is None else shards.c.hardware == hardware
 
 
 def _is_canary_judged(db: Connection, job_id: JobId) -> bool:

@@ -12,6 +12,7 @@ from jobstore import (
     fleet,
     learned,
     leases,
+    openings,
     policy,
     quarantine,
     reading,
@@ -39,6 +40,7 @@ from jobstore.schema import (
     JobState,
     Lease,
     ModelBuild,
+    OpeningTrouble,
     Outcome,
     OutcomeState,
     QuarantinedMessage,
@@ -161,12 +163,32 @@ class JobStore:
         """Give a shard back that ended, or is about to end, this process: as if its lease had run out.
 
         Args:
-            max_deaths: lost workers after which the shard is split, and an item that stands alone given up.
+            max_deaths: lost workers after which the shard is split, and an item that stands alone given up; where its
+                model was not open yet, after which its class is refused.
 
         Returns:
             False: it was no longer ours.
         """
         return self._db.write(lambda db: relay_statements.count_death(db, lease, max_deaths))
+
+    def note_stage(self, lease: Lease, stage: openings.Stage) -> None:
+        """Note how far the model of a leased shard is: who is lost before it is open has touched no item."""
+        self._db.write(lambda db: openings.note_stage(db, lease, stage))
+
+    def opened(self, lease: Lease) -> None:
+        """Note that the model of a leased shard is open now, which ends the trouble that its job had with it."""
+        self._db.write(lambda db: openings.opened(db, lease))
+
+    def postpone(self, lease: Lease, trouble: OpeningTrouble, retry_s: float) -> float | None:
+        """Give a shard back until the next try to open its model.
+
+        Args:
+            retry_s: seconds of trouble after which the class is refused.
+
+        Returns:
+            Seconds until the next try; None: the class is refused now, or the shard was no longer the lease's.
+        """
+        return self._db.write(lambda db: openings.postpone(db, lease, trouble, retry_s))
 
     def learned_batch(self, build: ModelBuild, hardware: str) -> int | None:
         """Give the batch size that fitted on this hardware class where a larger one did not."""
@@ -230,7 +252,7 @@ class JobStore:
         return self._db.read(lambda db: reading.state(db, job_id))
 
     def why_waiting(self, job_id: JobId) -> str | None:
-        """Say why a running job does not move: no live worker serves its classes. None: somebody does."""
+        """Say why a running job does not move: nobody serves its classes, or its model is away. None: it may move."""
         return self._db.read(lambda db: routing.why_waiting(db, job_id))
 
     def jobs(
@@ -344,6 +366,10 @@ class JobStore:
     def judge_jobs(self) -> int:
         """Stop running jobs that are over their limits, and end canaries; give the number of both."""
         return self._db.write(lambda db: canary.end_canaries(db) + policy.judge_running(db))
+
+    def retry_openings(self) -> int:
+        """Let go of shards that waited for the next try to open their model; give the number of jobs and classes."""
+        return self._db.write(openings.retry_due)
 
     def expire_jobs(self) -> list[JobId]:
         """End jobs whose time is over."""

@@ -17,6 +17,7 @@ from jobstore.ids import new_id
 from jobstore.schema import ItemRef, JobId, JobSpec, JobState, ShardState
 from jobstore.tables import items, jobs, shards
 from jobstore.upsert import insert_or_ignore
+from jobstore.wishes import check_wishes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -100,7 +101,7 @@ def check_spec(spec: JobSpec) -> None:
     problems += [
         (not is_storable(text), f"{name} {text!r}: no NUL, no lone surrogates") for name, text in texts.items()
     ]
-    found = [words for wrong, words in problems if wrong]
+    found = [words for wrong, words in problems if wrong] + check_wishes(spec.wishes)
     if found:
         raise InvalidJob("; ".join(found))
 

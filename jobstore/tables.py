@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 #: Alembic revision that makes exactly these tables.
-SCHEMA_VERSION = "0003"
+SCHEMA_VERSION = "0004"
 
 metadata = MetaData(
     naming_convention={
@@ -84,6 +84,8 @@ jobs = Table(
     Index("ix_jobs_tenant_created", "tenant", "created"),
     Index("ix_jobs_state_created", "state", "created"),
     Index("ix_jobs_state_expires", "state", "expires"),
+    # What outranks the work in hand: asked at each renewal, and mostly nothing.
+    Index("ix_jobs_state_priority", "state", "priority"),
 )
 
 items = Table(
@@ -122,6 +124,7 @@ shards = Table(
     Column("leased_at", Double),  # when the present owner took it
     Column("offers", Integer, nullable=False, server_default="0"),  # times it was taken from a slow owner
     Column("ended", Double),  # when its last outcome was written; with `leased_at`, how long it took
+    Column("opening", Integer, nullable=False, server_default="0"),  # leased: how far its model is (`openings.Stage`)
     UniqueConstraint("job_id", "seq"),
     CheckConstraint(_NOT_NEGATIVE, name="counters_not_negative"),
     CheckConstraint("ok + cached + failed + skipped <= size", name="books"),
@@ -221,6 +224,23 @@ class_refusals = Table(
     Column("message", Text, nullable=False),
     Column("created", Double, nullable=False),
     PrimaryKeyConstraint("job_id", "hardware"),
+)
+
+# Trouble with opening a job's model on a class of hardware, from the first failure until a worker has it open.
+openings = Table(
+    "openings",
+    metadata,
+    Column("job_id", Text, ForeignKey("jobs.id"), nullable=False),
+    Column("hardware", Text, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),  # that failed for a reason that may pass
+    Column("deaths", Integer, nullable=False, server_default="0"),  # processes that were lost while they loaded it
+    Column("owner", Text),  # of the last death, which is counted once however many shards waited
+    Column("code", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("since", Double, nullable=False),
+    Column("next_try", Double),  # shards are held until then; none: they may be tried now
+    PrimaryKeyConstraint("job_id", "hardware"),
+    Index("ix_openings_next_try", "next_try"),
 )
 
 # Batch sizes that fitted where a larger one did not; every worker of the class begins with them.

@@ -121,7 +121,8 @@ class JobEvent:
 
     Attributes:
         kind: submitted, started, canary_done, paused, resumed, needs_attention, reprioritised, class_refused, rerouted,
-            straggler_offered, worker_lost, shard_split, completed, completed_with_errors, failed, cancelled, expired.
+            opening_postponed, opening_lost, straggler_offered, worker_lost, shard_split, completed,
+            completed_with_errors, failed, cancelled, expired.
         created: seconds since the epoch by the database's clock.
     """
 
@@ -139,6 +140,7 @@ class Waiting(StrEnum):
     BUSY = "busy"  # the workers of the class work on other queues
     BROKER = "broker"  # idle workers, and no hint reaches them: Redis is away, or no relay runs
     TAKEN_SOON = "taken_soon"  # they are only just due
+    MODEL_AWAY = "model_away"  # their model cannot be fetched at the moment; the next try is due by itself
     CANARY = "canary"  # their jobs try their first items elsewhere or at this moment
     PAUSED = "paused"  # somebody paused their jobs
     NEEDS_ATTENTION = "needs_attention"  # their jobs stopped themselves, by a canary or by failures
@@ -154,7 +156,7 @@ class QueueRow:
         pending: shards behind the window.
         queued: shards whose hints were sent.
         leased: shards that are worked on.
-        held: shards of jobs that are stopped or try their first items.
+        held: shards of jobs that are stopped, try their first items, or wait for a model that is away.
         items_left: items without an outcome.
         oldest_age_s: how long the oldest pending or queued shard has existed; None: there is none.
         backlog_items: items without an outcome of jobs that may run.

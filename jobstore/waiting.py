@@ -22,6 +22,7 @@ class QueueFacts:
         leased: shards that are worked on.
         due_age_s: how long the oldest shard that is due has been so.
         held: jobs that hold shards back, by their state.
+        troubles: why models cannot be opened at the moment, in words.
         refusals: what became of the classes that these jobs tried before, such as `gpu-sm90: no_runnable_backend`.
     """
 
@@ -30,6 +31,7 @@ class QueueFacts:
     leased: int
     due_age_s: float = 0.0
     held: Mapping[JobState, int] = field(default_factory=dict)
+    troubles: Sequence[str] = ()
     refusals: Sequence[str] = ()
 
 
@@ -40,7 +42,7 @@ def explain(facts: QueueFacts, live: Sequence[WorkerRow]) -> tuple[Waiting, str]
         live: workers of any class that take work at this moment.
     """
     if not facts.due:
-        return None if facts.leased else _held(facts.held)
+        return None if facts.leased else _held(facts)
     if facts.leased:
         return Waiting.WINDOW_FULL, f"works: {_count(facts.leased, 'shard')} in hand, {facts.due:,} follow"
     serving = [worker for worker in live if facts.hardware in worker.serves]
@@ -56,7 +58,16 @@ def explain(facts: QueueFacts, live: Sequence[WorkerRow]) -> tuple[Waiting, str]
     return Waiting.TAKEN_SOON, "just due"
 
 
-def _held(jobs: Mapping[JobState, int]) -> tuple[Waiting, str] | None:
+def words_of_trouble(hardware: str, message: str, wait_s: float) -> str:
+    """Say why a model does not open on a class, and when the next try is due."""
+    following = f"in {wait_s:.0f} s" if wait_s >= 1 else "now"
+    return f"the model cannot be opened on {hardware}: {message.partition(chr(10))[0]}; next try {following}"
+
+
+def _held(facts: QueueFacts) -> tuple[Waiting, str] | None:
+    jobs = facts.held
+    if facts.troubles:
+        return Waiting.MODEL_AWAY, "; ".join(facts.troubles)
     if stopped := jobs.get(JobState.NEEDS_ATTENTION):
         return Waiting.NEEDS_ATTENTION, f"{_count(stopped, 'job')} stopped and needs attention: resume or cancel"
     if paused := jobs.get(JobState.PAUSED):

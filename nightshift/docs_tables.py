@@ -35,6 +35,7 @@ STOP_CODES = {
     "too_many_failures": "more items failed than `max_failures` allows; resume or cancel",
     "failure_rate_exceeded": "so many items failed that the job cannot end within `max_failure_rate`; resume or cancel",
     "canary_failed": "more of the first items failed than chance explains within `max_failure_rate`; resume or cancel",
+    "opening_lost": "worker processes were lost, or did not get on, while they opened the job's model",
     "cancelled": "somebody ended the job",
     "expired": "the job's `expires` passed; what had no outcome was skipped",
 }

@@ -88,7 +88,9 @@ class WorkerSettings(BaseModel):
     )
     window: int = Field(default=32, ge=1, description="Hints that a queue holds in Redis at most.")
     max_deaths: int = Field(
-        default=3, ge=1, description="Lost workers after which a shard is split and an item given up."
+        default=3,
+        ge=1,
+        description="Lost workers after which a shard is split and an item given up, or a model's class refused.",
     )
     item_attempts: int = Field(default=3, ge=1, description="Tries of an item that fails for a reason that may pass.")
     item_timeout_s: float = Field(
@@ -96,6 +98,12 @@ class WorkerSettings(BaseModel):
     )
     forward_timeout_s: float = Field(
         default=120.0, gt=0, description="Seconds that one run of the model may take; then the process is replaced."
+    )
+    open_timeout_s: float = Field(
+        default=900.0, gt=0, description="Seconds that loading a fetched model may take; then the process is replaced."
+    )
+    open_retry_s: float = Field(
+        default=3600.0, ge=0, description="Seconds that a job waits for a model whose provider is away."
     )
     drain_s: float = Field(default=25.0, ge=0, description="Seconds that SIGTERM leaves to finish or give back shards.")
     max_image_bytes: int = Field(default=256 * 2**20, ge=1, description="Bytes above which a file is not read.")

@@ -69,6 +69,7 @@ def build_runtime(config: WorkerConfig, slot: Slot) -> Runtime:
         lease_s=config.lease_s,
         item_attempts=config.item_attempts,
         max_deaths=config.max_deaths,
+        open_retry_s=config.open_retry_s,
         meter=meter,
     )
 

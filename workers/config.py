@@ -35,6 +35,8 @@ class WorkerConfig:
         item_attempts: tries of an item that fails for a reason that may pass.
         item_timeout_s: limit of one stage of one item outside the model: fetch, decode, preprocess, postprocess.
         forward_timeout_s: limit of one run of the model.
+        open_timeout_s: limit of loading a model once it was fetched.
+        open_retry_s: how long a model whose provider is away is waited for.
         drain_s: seconds that SIGTERM leaves to finish or give back shards.
         max_image_bytes: larger files are refused before they are read.
         max_image_pixels: larger pictures are refused before they are decoded.
@@ -68,6 +70,8 @@ class WorkerConfig:
     item_attempts: int = 3
     item_timeout_s: float = 60.0
     forward_timeout_s: float = 120.0
+    open_timeout_s: float = 900.0
+    open_retry_s: float = 3600.0
     drain_s: float = 25.0
     max_image_bytes: int = 256 * 2**20
     max_image_pixels: int = 50_000_000

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from inference_engine.images import Image
     from jobstore.schema import Item
+    from workers.first_use import FirstUse
     from workers.shard_run import ShardRun
     from workers.video_run import VideoRun
 
@@ -64,9 +66,10 @@ class Flight:
 
 @dataclass(slots=True)
 class RunBook:
-    """The shards that this process works on, and since when it works on none."""
+    """The shards that this process works on, or opens a model for, and since when it does neither."""
 
     _runs: set[ShardRun] = field(default_factory=set)
+    _opening: set[FirstUse] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _idle_since: float = field(default_factory=time.monotonic)
 
@@ -86,7 +89,29 @@ class RunBook:
         with self._lock:
             return tuple(self._runs)
 
+    @contextlib.contextmanager
+    def opening(self, use: FirstUse) -> Iterator[None]:
+        """For the length of a block, a shard waits for its model."""
+        with self._lock:
+            self._opening.add(use)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._opening.discard(use)
+                self._idle_since = time.monotonic()
+
+    def unopened(self) -> tuple[FirstUse, ...]:
+        """Those that wait for their model."""
+        with self._lock:
+            return tuple(self._opening)
+
+    def count(self) -> int:
+        """How many shards are in work."""
+        with self._lock:
+            return len(self._runs) + len(self._opening)
+
     def idle_s(self) -> float:
         """Seconds without any shard; 0 while there is one."""
         with self._lock:
-            return 0.0 if self._runs else time.monotonic() - self._idle_since
+            return 0.0 if self._runs or self._opening else time.monotonic() - self._idle_since

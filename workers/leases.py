@@ -21,7 +21,7 @@ class HeldLease:
 
     Attributes:
         lost: the shard is somebody else's, or its job ended; nothing of it can be written.
-        stop: its job was stopped: finish what is in flight, write it, give the shard back.
+        stop: its job was stopped, or something more urgent waits: write what is in flight, give the shard back.
     """
 
     lease: Lease

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jobstore.errors import JobStoreError
 
 if TYPE_CHECKING:
+    from workers.first_use import FirstUse
     from workers.flights import Flight
     from workers.shards import Runtime
 
@@ -25,35 +28,46 @@ class Exit(IntEnum):
 
     DRAINED = 0  # finished or gave back everything
     STUCK = 75  # did not drain in time
-    HUNG = 76  # a forward or a picture took longer than its limit, or no message came through
+    HUNG = 76  # a forward, a picture or a loading took longer than its limit, or no message came through
     BROKEN = 77  # a model's session broke again after it was reopened
     TOLD = 78  # a second SIGTERM, or SIGQUIT
 
 
-def leave(
-    runtime: Runtime, status: Exit, timed_out: Collection[Flight] = (), suspects: Collection[Flight] = ()
-) -> None:
-    """Write what is known, give every shard back, and end the process: nothing waits for a lease to run out.
+@dataclass(frozen=True, slots=True)
+class Hanging:
+    """What took longer than its limit; a run of the model that is nobody's item is none of these.
 
-    Args:
-        timed_out: items that hung, each known to be alone.
-        suspects: items of which one hung. A death is counted for their shards, so that it will stand alone.
+    Attributes:
+        alone: items that hang, each known for itself.
+        among: items of runs of several, of which one hangs; a death is counted for their shards.
+        loading: shards whose model does not get on with its loading; a death is counted for their class.
     """
+
+    alone: tuple[Flight, ...] = ()
+    among: tuple[Flight, ...] = ()
+    loading: tuple[FirstUse, ...] = ()
+
+
+def leave(runtime: Runtime, status: Exit, hanging: Hanging = Hanging()) -> None:
+    """Write what is known, give every shard back, and end the process: nothing waits for a lease to run out."""
     runtime.draining.set()
-    words = threading.Thread(
-        target=_last_words, args=(runtime, status, timed_out, suspects), name="last-words", daemon=True
-    )
+    words = threading.Thread(target=_last_words, args=(runtime, status, hanging), name="last-words", daemon=True)
     words.start()
     words.join(_LAST_WORDS_S)
     runtime.exit(status)
 
 
-def _last_words(runtime: Runtime, status: Exit, timed_out: Collection[Flight], suspects: Collection[Flight]) -> None:
+def _last_words(runtime: Runtime, status: Exit, hanging: Hanging) -> None:
     # Not in the thread that leaves: a signal may have come in the middle of a line that it was writing.
     logger.warning("leaving: %s", status.name.lower(), extra={"event": "worker_leaves", "status": int(status)})
-    for run in runtime.runs.active():
+    farewells: list[Callable[[], None]] = []
+    farewells += [partial(run.abandon, hanging.alone, hanging.among) for run in runtime.runs.active()]
+    # The guilty ones first: with them their class may be refused, which moves the others.
+    unopened = sorted(runtime.runs.unopened(), key=lambda use: use not in hanging.loading)
+    farewells += [partial(use.abandon, is_guilty=use in hanging.loading) for use in unopened]
+    for give_back in farewells:
         try:
-            run.abandon(timed_out, suspects)
+            give_back()
         except JobStoreError as error:
             logger.warning("a shard waits for its lease to end: %s", error, extra={"event": "abandon_failed"})
     try:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from inference_engine.errors import EngineError
+from inference_engine.images import Image
 from inference_engine.memory import trim
+from jobstore.errors import JobStoreError
 from workers.figures import Figures
 from workers.opening import LoadedModel, Plan, Samples
 
@@ -19,6 +21,39 @@ logger = logging.getLogger(__name__)
 
 #: Seconds that a load waits for models in use to be given back; then it takes more memory than the budget.
 _ROOM_PATIENCE_S = 60.0
+
+
+class Borrower(Protocol):
+    """Who needs a model, and hears how far it is."""
+
+    def samples(self) -> Sequence[Image]:
+        """Pictures to measure with; asked only where something is measured."""
+        ...
+
+    def waits(self) -> None:
+        """It is not open yet; not called for one that is."""
+        ...
+
+    def loads(self) -> None:
+        """It is loaded for this borrower from now on."""
+        ...
+
+    def opened(self) -> None:
+        """It is open, after this borrower had to wait."""
+        ...
+
+
+class Unheard:
+    """A borrower who has no pictures and wants to hear nothing."""
+
+    def samples(self) -> Sequence[Image]:
+        """None."""
+        return ()
+
+    def waits(self) -> None:
+        """Nothing happens, here and in the others."""
+
+    loads = opened = waits
 
 
 class ModelOpener(Protocol):
@@ -41,6 +76,7 @@ class Loan:
         reference: what the job names the model by.
         users: shards that work with it.
         used: when it was last lent, by `time.monotonic`.
+        loader: for whom it is being loaded at this moment, and since when.
     """
 
     key: str
@@ -48,6 +84,7 @@ class Loan:
     future: Future[LoadedModel] = field(default_factory=Future)
     users: int = 0
     used: float = 0.0
+    loader: tuple[Borrower, float] | None = None
 
     @property
     def loaded(self) -> LoadedModel:
@@ -80,14 +117,12 @@ class ModelPool:
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _loading: threading.Lock = field(default_factory=threading.Lock)
 
-    def borrow(self, reference: str, wishes: Mapping[str, Any], samples: Samples = lambda: ()) -> Loan:
+    def borrow(self, reference: str, wishes: Mapping[str, Any], borrower: Borrower = Unheard()) -> Loan:  # noqa: B008
         """The model, to be given back.
-
-        Args:
-            samples: gives pictures to measure with, should this be the first borrower.
 
         Raises:
             EngineError: it cannot be opened; the next borrower tries again.
+            JobStoreError: the store did not answer meanwhile.
         """
         key = f"{reference} {sorted(wishes.items())}"
         with self._changed:
@@ -97,10 +132,15 @@ class ModelPool:
             loan = self._loans.setdefault(key, Loan(key, reference))
             loan.users += 1
             loan.used = time.monotonic()
+            has_to_wait = not loan.is_open
         if is_first:
-            self._load(loan, wishes, samples)
+            self._load(loan, wishes, borrower)
         try:
+            if has_to_wait and not is_first:
+                borrower.waits()
             loan.future.result()
+            if has_to_wait:
+                borrower.opened()
         except BaseException:
             self.give_back(loan)
             raise
@@ -135,6 +175,11 @@ class ModelPool:
         """The open models."""
         return tuple(loan.loaded for loan in self._open())
 
+    def loading(self) -> list[tuple[Borrower, float]]:
+        """For whom a model is being loaded, and since when by `time.monotonic`."""
+        with self._changed:
+            return [loan.loader for loan in self._loans.values() if loan.loader is not None]
+
     def figures(self) -> dict[str, Figures]:
         """By model id, how full batches are and where time goes; what metrics and the worker's row are made of."""
         found: dict[str, Figures] = {}
@@ -153,16 +198,26 @@ class ModelPool:
         with self._changed:
             return [loan for loan in self._loans.values() if loan.is_open]
 
-    def _load(self, loan: Loan, wishes: Mapping[str, Any], samples: Samples) -> None:
+    def _load(self, loan: Loan, wishes: Mapping[str, Any], borrower: Borrower) -> None:
         try:
-            plan = self.opener.plan(loan.reference, wishes, samples)
+            borrower.waits()
+            plan = self.opener.plan(loan.reference, wishes, borrower.samples)
             with self._loading:
                 self._make_room(max(plan.weights_bytes, self._costs.get(loan.key, 0)))
-                loaded = self.opener.open(plan)
+                borrower.loads()
+                loan.loader = borrower, time.monotonic()
+                try:
+                    loaded = self.opener.open(plan)
+                finally:
+                    loan.loader = None
         except Exception as error:  # noqa: BLE001 (every borrower gets it)
             with self._changed:
                 self._loans.pop(loan.key, None)
-            known = error if isinstance(error, EngineError) else EngineError(f"{type(error).__name__}: {error}")
+            known = (
+                error
+                if isinstance(error, EngineError | JobStoreError)
+                else EngineError(f"{type(error).__name__}: {error}")
+            )
             loan.future.set_exception(known)
             return
         self._costs[loan.key] = loaded.cost_bytes

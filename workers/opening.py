@@ -13,24 +13,23 @@ from typing import Any
 
 from inference_engine.batching import BatchPolicy, MicroBatcher
 from inference_engine.called import open_vision_model
-from inference_engine.errors import EngineError, NoRunnableBackend, ParameterInvalid, SessionFailed
+from inference_engine.errors import EngineError, NoRunnableBackend, ProviderUnavailable, SessionFailed
 from inference_engine.finding import local_package
 from inference_engine.images import Image
 from inference_engine.loading import decide
 from inference_engine.machine import probe_machine
 from inference_engine.memory import resident_bytes
 from inference_engine.model import VisionModel
-from inference_engine.negotiation import Decision, Wishes
-from inference_engine.options import STRATEGIES
+from inference_engine.negotiation import Decision
 from inference_engine.packages import ModelPackage
 from inference_engine.providers import ProviderOptions
-from inference_engine.sessions import SessionOptions
 from inference_engine.trust import TrustPolicy
 from jobstore.schema import ModelBuild
 from workers.figures import Figures, Tally
 from workers.metrics import Meter, labels_of
 from workers.placement import batch_policy, session_options
 from workers.trusting import operator_hints
+from workers.wishing import Asked, read_wishes
 
 logger = logging.getLogger(__name__)
 
@@ -89,8 +88,7 @@ class Plan:
     """
 
     reference: str
-    strategy: str
-    wishes: Wishes
+    asked: Asked
     decision: Decision
     samples: Samples
     weights_bytes: int
@@ -124,18 +122,25 @@ class Opener:
         """Negotiate, and fetch what was chosen; nothing is loaded.
 
         Args:
-            wishes: fields of `Wishes`, and `strategy`: `order` or `measured`.
+            wishes: of the job; see `jobstore.wishes`.
             samples: gives pictures of the job, which `measured` measures with.
 
         Raises:
             NoRunnableBackend: nothing here runs it.
+            ProviderUnavailable: it cannot be fetched now.
             EngineError: there is no such model, or a wish is unknown.
         """
-        strategy, wished = split_wishes(wishes, self.device, self.trust)
-        decision = decide(reference, wished, model_dirs=self.model_dirs, provider_options=self.provider_options)
+        asked = read_wishes(wishes, self.device, self.trust)
+        decision = decide(
+            reference,
+            asked.wishes,
+            model_dirs=self.model_dirs,
+            order=asked.order,
+            provider_options=self.provider_options,
+        )
         if decision.chosen is None:
             raise NoRunnableBackend(f"nothing here runs {decision.model_id}\n{decision}{operator_hints(decision)}")
-        return Plan(reference, strategy, wished, decision, samples, weights_bytes(decision))
+        return Plan(reference, asked, decision, samples, weights_bytes(decision))
 
     def open(self, plan: Plan) -> LoadedModel:
         """Load, and run one grey image, so that the first real one does not pay for warming up.
@@ -144,8 +149,8 @@ class Opener:
             EngineError: the model cannot be opened.
         """
         started, used = time.perf_counter(), self.used_bytes()
-        decision = self._measured(plan.decision, plan.samples()) if plan.strategy == "measured" else plan.decision
-        model, policy = self._open(decision, plan.wishes)
+        decision = self._measured(plan) if plan.asked.strategy == "measured" else plan.decision
+        model, policy = self._open(decision, plan.asked)
         try:
             model.forward(grey_tensors(model))
         except BaseException:
@@ -166,15 +171,15 @@ class Opener:
         )
         return loaded
 
-    def _open(self, decision: Decision, wished: Wishes) -> tuple[VisionModel, BatchPolicy]:
+    def _open(self, decision: Decision, asked: Asked) -> tuple[VisionModel, BatchPolicy]:
         chosen = decision.chosen
         if chosen is not None and chosen.measurement is not None:
             tuned = chosen.measurement.setting
-            return open_vision_model(decision, SessionOptions()), BatchPolicy(
-                tuned.batch, self.max_wait_s, tuned.streams
-            )
-        model = open_vision_model(decision, session_options(self.device, self.cores))
-        most = model.session.max_batch_size, wished.largest_batch
+            return open_vision_model(decision, asked.session), BatchPolicy(tuned.batch, self.max_wait_s, tuned.streams)
+        shared = session_options(self.device, self.cores)
+        options = replace(asked.session, threads=shared.threads, concurrency=shared.concurrency)
+        model = open_vision_model(decision, options)
+        most = model.session.max_batch_size, asked.wishes.largest_batch
         return model, batch_policy(self.device, model.session.concurrency, most, self.max_wait_s)
 
     def _as_learned(self, model: VisionModel, policy: BatchPolicy) -> BatchPolicy:
@@ -182,13 +187,21 @@ class Opener:
         learned = self.learned_batch(build) if build else None
         return replace(policy, max_batch_size=min(policy.max_batch_size, learned or policy.max_batch_size))
 
-    def _measured(self, decision: Decision, images: Sequence[Image]) -> Decision:
+    def _measured(self, plan: Plan) -> Decision:
         from inference_engine.measuring import resolve
         from inference_engine.resolution_cache import ResolutionCache
         from inference_engine.tuning import Limits
 
         cache = ResolutionCache(self.resolution_dir) if self.resolution_dir else None
-        return resolve(decision, probe_machine(), images, limits=Limits(self.cores, self.cores), cache=cache)
+        return resolve(
+            plan.decision,
+            probe_machine(),
+            plan.samples(),
+            budget_s=plan.asked.budget_s,
+            limits=Limits(self.cores, self.cores),
+            cache=cache,
+            options=plan.asked.session,
+        )
 
 
 def build_of(model: VisionModel) -> ModelBuild | None:
@@ -197,34 +210,19 @@ def build_of(model: VisionModel) -> ModelBuild | None:
     return ModelBuild(model.package.digest, chosen.backend, chosen.quantization) if chosen else None
 
 
-def split_wishes(
-    wishes: Mapping[str, Any],
-    device: str,
-    trust: TrustPolicy = TrustPolicy(),  # noqa: B008 (frozen)
-) -> tuple[str, Wishes]:
-    """A job's wishes as the strategy and what negotiation takes; trust is the worker's own, and no wish.
+def weights_bytes(decision: Decision) -> int:
+    """Bytes of the chosen package's weights, which are fetched for it; 0 where that is left to the opening.
 
     Raises:
-        ParameterInvalid: a wish that is not known.
+        ProviderUnavailable: it cannot be fetched now.
     """
-    rest = {"device": device, **wishes}
-    strategy = rest.pop("strategy", "order")
-    known = {"backend", "quantization", "batch_size", "device"}
-    if strategy not in STRATEGIES or not known >= rest.keys():
-        raise ParameterInvalid(
-            f"wishes {dict(wishes)!r}: expected some of {', '.join(sorted(known))}, and strategy as one of "
-            f"{', '.join(STRATEGIES)}"
-        )
-    return strategy, Wishes(**rest, trust=trust)
-
-
-def weights_bytes(decision: Decision) -> int:
-    """Bytes of the chosen package's weights, which are fetched for it; 0 where that is left to the opening."""
     if decision.chosen is None:
         return 0
     try:
         package: ModelPackage = local_package(decision.packages[decision.chosen.package_id])
         return package.weights.stat().st_size
+    except ProviderUnavailable:
+        raise  # no other candidate would be fetched for it
     except (EngineError, OSError):
         return 0  # the opening heals it, takes the next candidate, or says why it cannot
 

@@ -104,7 +104,7 @@ def _work(orders: Orders) -> int:
     stopped = threading.Event()
     watchers = (
         Pulse(runtime, slot, min(INTERVAL_S, config.lease_s / 4), consumed, lambda: drain(runtime), orders.lifeline),
-        Watchdog(runtime, config.item_timeout_s, config.forward_timeout_s, consumed),
+        Watchdog(runtime, config.item_timeout_s, config.forward_timeout_s, config.open_timeout_s, consumed),
         refill,
     )
     threads = [

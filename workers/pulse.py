@@ -79,7 +79,7 @@ class Pulse:
             models=models.names(),
             items_per_second=self._speed(),
             serves=self.slot.serves,
-            active=len(self.runtime.runs.active()),
+            active=self.runtime.runs.count(),
             memory_bytes=resident_bytes(),
             stats={model: figures.to_record() for model, figures in models.figures().items()},
         )

@@ -52,6 +52,7 @@ class Relay:
         for job_id in self.store.expire_jobs():
             self.doorbell.announce_end(job_id)
         judged, offered = self.store.judge_jobs(), self.store.offer_stragglers()
+        self.store.retry_openings()
         rerouted, recalled = self.store.reroute(self.window, self.unserved_after_s), self.store.recall_outranked()
         if judged or offered or rerouted or recalled:
             logger.info(

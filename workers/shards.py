@@ -11,32 +11,26 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from inference_engine.decoding import decode_image
-from inference_engine.errors import EngineError, ImageUnreadable, NoRunnableBackend, SessionFailed
-from inference_engine.images import Image
+from inference_engine.errors import EngineError
 from inference_engine.sniff import ImageLimits
 from jobstore.errors import LeaseLost
 from jobstore.schema import Hint, JobId, Lease, WorkerId
 from jobstore.store import JobStore
-from videos.errors import VideoUnreadable
 from workers.decisions import DecisionBook
+from workers.first_use import FirstUse, fail_job
 from workers.flights import RunBook
 from workers.leases import HeldLease, LeaseBook
 from workers.leaving import Exit, leave
 from workers.logs import bound
-from workers.media import MediaError, MediaReader
+from workers.media import MediaReader
 from workers.metrics import Meter
 from workers.models import ModelPool
 from workers.opening import LoadedModel
 from workers.shard_run import SessionBroken, ShardRun
 from workers.speeds import Speedometer
 from workers.turns import Turns
-from workers.video_run import first_frame
 
 logger = logging.getLogger(__name__)
-
-#: Pictures of a job that candidates are measured with.
-SAMPLES = 8
 
 
 @dataclass(slots=True)
@@ -61,12 +55,13 @@ class Runtime:
             holds one permit for each image between its reading and its outcome, which bounds memory.
         finishers: threads that turn a batch's outputs into outcomes.
         item_attempts: tries of an item that fails for a reason that may pass.
-        max_deaths: lost workers after which a shard is split.
+        max_deaths: lost workers after which a shard is split, or a class refused on which they were lost over a model.
+        open_retry_s: seconds for which a model that is away is waited for.
         draining: set when the process should give back what it has not begun.
         written: outcomes that this process has committed.
         meter: counts for Prometheus.
         speeds: how long an item of each queue takes here.
-        runs: shards that it works on.
+        runs: shards that it works on, or opens a model for.
         exit: ends the process at once.
     """
 
@@ -82,6 +77,7 @@ class Runtime:
     lease_s: float
     item_attempts: int = 3
     max_deaths: int = 3
+    open_retry_s: float = 3600.0
     draining: threading.Event = field(default_factory=threading.Event)
     written: Counter = field(default_factory=Counter)
     meter: Meter = field(default_factory=Meter)
@@ -97,11 +93,13 @@ def process_shard(runtime: Runtime, hint: Hint) -> JobId | None:
         return None
     told = {"job_id": lease.job_id, "shard_id": lease.shard_id, "attempt": lease.attempt, "model": lease.model}
     with bound(**told), runtime.leases.holding(lease) as held:
+        use = FirstUse(runtime, lease)
         try:
-            loan = runtime.models.borrow(lease.model, lease.wishes, lambda: sample_images(runtime, lease))
+            with runtime.runs.opening(use):
+                loan = runtime.models.borrow(lease.model, lease.wishes, use)
         except EngineError as error:
             runtime.meter.model_refused(lease.model)
-            return _not_opened(runtime, lease, error)
+            return use.failed(error)
         try:
             return _label(runtime, held, loan.loaded)
         except LeaseLost:
@@ -112,7 +110,7 @@ def process_shard(runtime: Runtime, hint: Hint) -> JobId | None:
             _recover(runtime, lease, runtime.models.discard(loan))
             return None
         except EngineError as error:
-            return _fail_job(runtime, lease, error)
+            return fail_job(runtime, lease, error)
         finally:
             runtime.models.give_back(loan)
 
@@ -153,42 +151,3 @@ def _recover(runtime: Runtime, lease: Lease, breaks: int) -> None:
         return
     runtime.store.count_death(lease, runtime.max_deaths)
     leave(runtime, Exit.BROKEN)
-
-
-def sample_images(runtime: Runtime, lease: Lease) -> list[Image]:
-    """The first readable pictures of a shard, to measure candidates with; an unreadable one has its outcome later."""
-    images: list[Image] = []
-    for item in lease.items:
-        if len(images) == SAMPLES:
-            break
-        with contextlib.suppress(MediaError, ImageUnreadable, VideoUnreadable):
-            if item.clip is None:
-                images.append(decode_image(runtime.media.read(item.uri), runtime.limits))
-            else:
-                images.extend(first_frame(runtime.media, item.uri, runtime.limits))
-    return images
-
-
-def _not_opened(runtime: Runtime, lease: Lease, error: EngineError) -> JobId | None:
-    """The model does not open here: other hardware may run it. Where no hardware can help, the job fails."""
-    if not isinstance(error, NoRunnableBackend | SessionFailed):
-        return _fail_job(runtime, lease, error)
-    following = runtime.store.refuse_class(lease.job_id, lease.hardware, error.code, str(error))
-    logger.error(
-        "job %s does not run on %s: %s",
-        lease.job_id,
-        lease.hardware,
-        error,
-        extra={"event": "class_refused", "job_id": lease.job_id, "next": following},
-    )
-    if following is None:
-        return lease.job_id
-    runtime.store.release_shard(lease)
-    return None
-
-
-def _fail_job(runtime: Runtime, lease: Lease, error: EngineError) -> JobId:
-    """The parameters are wrong, or there is no such model: no item of this job can ever succeed."""
-    logger.error("job %s: %s", lease.job_id, error, extra={"event": "job_failed", "job_id": lease.job_id})
-    runtime.store.fail_job(lease.job_id, error.code, str(error))
-    return lease.job_id

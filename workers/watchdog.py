@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from jobstore.errors import StoreUnavailable
+from workers.first_use import FirstUse
 from workers.flights import Flight
-from workers.leaving import Exit, leave
+from workers.leaving import Exit, Hanging, leave
 from workers.shards import Runtime
 
 logger = logging.getLogger(__name__)
@@ -22,19 +23,6 @@ _LOOK_S, _QUEUE_LOOK_S = 0.25, 10.0
 _OVERDUE_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Hanging:
-    """What takes longer than its limit; a run of the model that is nobody's item has neither.
-
-    Attributes:
-        alone: items that hang, each known for itself.
-        among: items of runs of several, of which one hangs.
-    """
-
-    alone: tuple[Flight, ...] = ()
-    among: tuple[Flight, ...] = ()
-
-
 @dataclass(slots=True)
 class Watchdog:
     """Looks a few times a second; costs nothing between.
@@ -42,12 +30,15 @@ class Watchdog:
     Attributes:
         item_timeout_s: limit of one stage of one item outside the model: fetch, decode, preprocess, postprocess.
         forward_timeout_s: limit of one run of the model.
+        open_timeout_s: limit of loading a model, what it was measured and warmed up with included. Fetching it is not:
+            that has limits of its own for each read and each file.
         consumed: gives the queues that this process consumes.
     """
 
     runtime: Runtime
     item_timeout_s: float
     forward_timeout_s: float
+    open_timeout_s: float
     consumed: Callable[[], Collection[str]]
     _queues_looked_at: float = 0.0
 
@@ -60,8 +51,9 @@ class Watchdog:
         """Look once."""
         if (hanging := self.hanging(now)) is not None:
             uris = [flight.item.uri for flight in (*hanging.alone, *hanging.among)]
-            logger.error("hanging: %s", ", ".join(uris[:3]) or "the model", extra={"event": "hanging", "items": uris})
-            leave(self.runtime, Exit.HUNG, hanging.alone, hanging.among)
+            what = uris[:3] or [f"the loading of {use.lease.model}" for use in hanging.loading] or ["the model"]
+            logger.error("hanging: %s", ", ".join(what), extra={"event": "hanging", "items": uris})
+            leave(self.runtime, Exit.HUNG, hanging)
         elif self._hears_nothing(now):
             logger.error("idle, and hints wait in queues that it consumes", extra={"event": "worker_deaf"})
             leave(self.runtime, Exit.HUNG)
@@ -80,10 +72,13 @@ class Watchdog:
             for flight in run.flights
             if flight.stage and now - flight.since > self.item_timeout_s
         ]
-        if not overdue:
+        loading = self.runtime.models.loading()
+        stuck = tuple(use for use, since in loading if isinstance(use, FirstUse) and now - since > self.open_timeout_s)
+        if not overdue and not stuck:
             return None
         alone = [flights[0] for flights in overdue if len(flights) == 1]
-        return Hanging(tuple(alone), tuple(flight for flights in overdue if len(flights) > 1 for flight in flights))
+        among = tuple(flight for flights in overdue if len(flights) > 1 for flight in flights)
+        return Hanging(tuple(alone), among, stuck)
 
     def _hears_nothing(self, now: float) -> bool:
         idle_s = self.runtime.runs.idle_s()

@@ -42,6 +42,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Fleet": {
         "up": ("fleet", "Run workers here until Ctrl-C, with Redis if no broker is configured."),
         "worker": ("fleet", "Start workers for a fleet, list them, ask how they are, send one home."),
+        "workers": ("fleet", "List worker processes of the last day, as they report themselves."),
         "queues": ("fleet", "Show what waits and what runs, queue by queue, and why."),
         "autoscale": ("fleet", "Show how much work each hardware class has."),
     },

@@ -31,7 +31,8 @@ def explain(
     from workers.trusting import operator_hints
 
     settings = load_settings(**trust_settings(trust, allow_code))
-    decision = decide_here(settings, model_reference(model), hardware, wishes)
+    given = {name: value for name, value in wishes.items() if value is not None}
+    decision = decide_here(settings, model_reference(model), hardware, given)
     if as_json:
         chosen = decision.chosen
         print_json({**decision.to_record(), "chosen": chosen})

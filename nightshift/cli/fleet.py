@@ -121,6 +121,10 @@ def list_workers(as_json: bool) -> None:
     ])  # fmt: skip
 
 
+#: `nightshift workers`: the same list, beside `jobs` and `queues`.
+workers = list_workers
+
+
 @worker.command()
 @click.argument("worker_id", metavar="WORKER")
 @json_option

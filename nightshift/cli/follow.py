@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobstore.schema import JobState
+from jobstore.waiting import words_of_trouble
 from nightshift.cli.errors import INTERRUPTED, print_error
 from nightshift.cli.output import say
 from nightshift.cli.progress import View, open_view
@@ -23,9 +24,10 @@ CAUSES_SHOWN = 5
 def follow(stack: Stack, job_id: JobId) -> JobStatus:
     """Show a job's progress until it ends or needs attention, and give its last status."""
     with open_view() as view:
-        is_told, state = False, None
+        is_told, state, waits_told = False, None, 0
         for status in stack.producer.watch(job_id):
             if not is_told:
+                waits_told = _tell_waits(stack.store, view, status, waits_told)
                 is_told = _tell_decision(stack.store, view, status)
             if status.state is not state:
                 _tell_change(stack, view, status, state)
@@ -43,6 +45,14 @@ def _tell_decision(store: JobStore, view: View, status: JobStatus) -> bool:
     if decisions:
         view.say("model", model_line(status.model, decisions[0]))
     return bool(decisions)
+
+
+def _tell_waits(store: JobStore, view: View, status: JobStatus, told: int) -> int:
+    """Print why the model is not open yet, once for each try that failed, and give the number that was told."""
+    waits = [event.details for event in store.events(status.job_id) if event.kind == "opening_postponed"]
+    for wait in waits[told:]:
+        view.say("waiting", words_of_trouble(wait["hardware"], wait["message"], wait["next_try_s"]))
+    return len(waits)
 
 
 def _tell_change(stack: Stack, view: View, status: JobStatus, before: JobState | None) -> None:

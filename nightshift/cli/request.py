@@ -23,7 +23,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: Option's parameter name -> what the model's task calls it.
 PARAMS = {"conf": "confidence", "iou": "iou_threshold", "classes": "classes", "max_detections": "max_detections"}
 #: Option's parameter name -> what negotiation calls it.
-WISHES = {"backend": "backend", "quantization": "quantization", "batch": "batch_size", "strategy": "strategy"}
+WISHES = {
+    "backend": "backend",
+    "quantization": "quantization",
+    "strategy": "strategy",
+    "measuring_budget_s": "measuring_budget_s",
+    "batch": "batch_size",
+    "package_id": "package_id",
+    "backend_order": "backend_order",
+    "execution_providers": "execution_providers",
+    "nms_fusion": "nms_fusion",
+}
 
 
 def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -56,12 +66,39 @@ _OPTIONS = (
     click.option("--iou", type=click.FloatRange(0, 1), help="Overlap above which the weaker of two boxes goes."),
     click.option("--classes", callback=_words, metavar="A,B", help="Keep these classes only."),
     click.option("--max-detections", type=click.IntRange(min=1), help="Objects a picture at most."),
-    click.option("--backend", help="Take this backend: trt, torch, hf, openvino or onnx."),
-    click.option("--quantization", help="Take this precision: fp32, fp16, bf16 or int8."),
+    click.option(
+        "--backend",
+        callback=_words,
+        metavar="A,B",
+        help="Take one of these backends, best first: trt, torch, hf, openvino, onnx.",
+    ),
+    click.option(
+        "--backend-order", callback=_words, metavar="A,B", help="Prefer backends in this order, and exclude none."
+    ),
+    click.option(
+        "--quantization",
+        callback=_words,
+        metavar="A,B",
+        help="Take one of these precisions, best first: fp32, fp16, bf16, int8.",
+    ),
+    click.option("--package", "package_id", help="Take this package of the model: see `nightshift explain`."),
+    click.option(
+        "--execution-providers", callback=_words, metavar="A,B", help="ONNX Runtime's names, best first, for onnx."
+    ),
+    click.option(
+        "--nms-fusion/--no-nms-fusion", default=None, help="Take only models that suppress boxes themselves, or none."
+    ),
     click.option(
         "--strategy",
         type=click.Choice(["order", "measured"]),
         help="Take the first backend that runs, or the fastest that agrees (measured on the job's first pictures).",
+    ),
+    click.option(
+        "--measuring-budget",
+        "measuring_budget_s",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Seconds that `--strategy measured` may take [default: 30].",
     ),
     click.option("--batch", default="auto", callback=_batch, metavar="auto|N", help="Pictures a run of the model."),
     click.option(
@@ -156,6 +193,7 @@ def _video(options: Mapping[str, Any]) -> VideoOptions:
 
 
 def _given(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Only what was said: False is, None and an empty list are not."""
     return {name: options[option] for option, name in names.items() if options[option] not in (None, ())}
 
 
@@ -171,18 +209,20 @@ def decide_here(settings: Settings, model: str, hardware: str, wishes: Mapping[s
 
     Raises:
         ModelNotFound, PackageInvalid: there is no such model.
+        ParameterInvalid: a wish that cannot be.
     """
-    from inference_engine.auto import explain
+    from inference_engine.loading import decide
+    from inference_engine.trust import trust_policy
+    from workers.wishing import read_wishes
 
     device = next((name for name in ("auto", "cpu") if hardware.startswith(name)), "cuda")
-    return explain(
+    asked = read_wishes(wishes, device, trust_policy(settings.trust, settings.allow_local_code_packages))
+    return decide(
         model,
-        device=device,
+        asked.wishes,
         model_dirs=settings.all_model_dirs,
+        order=asked.order,
         provider_options=settings.provider_options,
-        trust=settings.trust,
-        allow_local_code_packages=settings.allow_local_code_packages,
-        **{name: value for name, value in wishes.items() if name != "strategy"},
     )
 
 

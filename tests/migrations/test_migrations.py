@@ -1,11 +1,16 @@
+import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import OperationalError
 
 import migrations
 from jobstore.connection import WRITES, make_engine
-from jobstore.errors import SchemaOutdated
+from jobstore.errors import SchemaOutdated, StoreUnavailable
 from jobstore.store import JobStore
 from jobstore.tables import SCHEMA_VERSION, metadata
 
@@ -135,3 +140,58 @@ def test_rows_of_the_first_version_survive_the_upgrade_and_the_way_back(empty_da
 
     assert tuple(found) == (3, 7, 0, None)
     assert connection.execute(text("SELECT priority, total, state FROM jobs")).one() == (3, 7, "running")
+
+
+def test_an_upgrade_waits_for_its_turn_while_another_process_writes(sqlite_url, monkeypatch):
+    tried = threading.Event()
+    run = migrations.command.upgrade
+
+    def upgrade(*args):
+        try:
+            run(*args)
+        finally:
+            tried.set()
+
+    monkeypatch.setattr("migrations.command.upgrade", upgrade)
+    writer = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
+    writer.execute("BEGIN IMMEDIATE")
+
+    with ThreadPoolExecutor(1) as threads:
+        upgraded = threads.submit(migrations.upgrade, sqlite_url)
+        assert tried.wait(30)
+        writer.execute("COMMIT")
+        upgraded.result(60)
+
+    writer.close()
+    assert migrations.current(sqlite_url) == SCHEMA_VERSION
+
+
+def test_a_database_that_stays_busy_is_one_of_our_errors_and_keeps_its_schema(sqlite_url):
+    writer = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(StoreUnavailable, match=r"does not answer \(database is locked\)"):
+        migrations.upgrade(sqlite_url, patience_s=0.1)
+
+    writer.execute("COMMIT")
+    writer.close()
+    assert migrations.current(sqlite_url) is None
+
+
+def test_an_upgrade_whose_reply_is_lost_is_found_done(empty_database_url, monkeypatch):
+    run, replies = migrations.command.upgrade, []
+
+    def lose_the_first_reply(*args):
+        run(*args)
+        replies.append(args)
+        if len(replies) == 1:
+            lost = sqlite3.OperationalError("database is locked")
+            lost.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise OperationalError("COMMIT", None, lost)
+
+    monkeypatch.setattr("migrations.command.upgrade", lose_the_first_reply)
+
+    migrations.upgrade(empty_database_url)
+
+    assert len(replies) == 2
+    assert migrations.current(empty_database_url) == SCHEMA_VERSION

@@ -51,6 +51,28 @@ def test_a_worker_learns_of_a_pause_when_it_renews_and_keeps_what_it_flushes(sto
     assert store.status(job_id).ok == 1
 
 
+def test_a_worker_makes_room_for_what_is_more_urgent_as_much_as_it_needs(store):
+    add(store, 12)
+    leases = [lease_next(store) for _ in range(3)]
+    mine = [(lease.shard_id, lease.attempt) for lease in leases]
+    urgent = add(store, 8)
+    assert store.renew(ALICE, mine, LEASE_S).give_back == frozenset()
+
+    store.reprioritise(urgent, 5)
+
+    renewal = store.renew(ALICE, mine, LEASE_S)
+    assert (len(renewal.kept), len(renewal.give_back)) == (3, 2)
+
+
+def test_nothing_is_given_back_for_work_of_another_queue_or_of_a_stopped_job(store):
+    add(store, 4)
+    lease = lease_next(store)
+    add(store, 4, priority=5, hardware=("gpu-sm90",))
+    store.pause(add(store, 4, priority=5))
+
+    assert store.renew(ALICE, held(lease), LEASE_S).give_back == frozenset()
+
+
 def test_a_resumed_job_goes_on_where_it_stood(store):
     job_id = add(store, 12)
     finish(store, lease_next(store))

@@ -26,8 +26,16 @@ def test_shards_cover_every_item_once_and_none_is_too_large(total, size):
         ({"priority": 2**31}, "priority 2147483648"),
         ({"tenant": "a\0"}, "tenant"),
         ({"name": "\udcff"}, "name"),
+        ({"wishes": {"backends": "onnx"}}, "no wish is called 'backends'; did you mean 'backend'"),
+        ({"wishes": {"trust": True}}, "wish 'trust': .* never by a job"),
+        ({"wishes": {"batch_size": [8, 1]}}, r"wish 'batch_size': .*found \[8, 1\]"),
+        ({"wishes": {"execution_providers": "CPUExecutionProvider"}}, "each alone or with its options"),
+        ({"wishes": {"nms_fusion": {"speed": 1}}}, "some of class_agnostic, confidence"),
     ],
-    ids=["model", "hardware", "shard-size", "rate", "priority", "tenant", "name"],
+    ids=[
+        *("model", "hardware", "shard-size", "rate", "priority", "tenant", "name"),
+        *("unknown wish", "trust", "batch", "providers", "fusion"),
+    ],
 )
 def test_what_can_never_run_is_refused_with_the_reason(changes, words):
     with pytest.raises(InvalidJob, match=words):
@@ -41,6 +49,7 @@ def test_all_that_is_wrong_is_said_at_once():
 
 def test_a_good_spec_passes():
     check_spec(JobSpec(model="digits"))
+    check_spec(JobSpec(model="digits", wishes={"backend": ["onnx"], "batch_size": 4, "strategy": "measured"}))
 
 
 def test_a_spool_walks_its_source_once_and_can_be_read_twice():

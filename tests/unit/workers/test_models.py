@@ -10,11 +10,14 @@ import pytest
 
 from inference_engine.errors import EngineError, ModelNotFound, NoRunnableBackend, PackageInvalid, ParameterInvalid
 from inference_engine.memory import resident_bytes
+from inference_engine.negotiation import BACKEND_ORDER
 from inference_engine.trust import TrustPolicy
+from inference_engine.wishes import NmsFusion
 from jobstore.schema import ModelBuild
 from workers.figures import Figures
 from workers.models import ModelPool
-from workers.opening import Opener, split_wishes
+from workers.opening import Opener
+from workers.wishing import read_wishes
 
 MODELS, EXAMPLES = (Path(__file__).parents[3] / name for name in ("models", "examples"))
 PATIENCE_S = 20
@@ -233,23 +236,70 @@ def test_a_model_begins_with_the_batch_size_that_the_fleet_has_learned():
     loaded.close()
 
 
-def test_a_jobs_wishes_are_a_strategy_and_what_negotiation_takes():
-    strategy, wished = split_wishes({"strategy": "measured", "backend": "onnx"}, "cpu")
+def test_everything_that_a_job_may_wish_reaches_negotiation_and_session():
+    asked = read_wishes(
+        {
+            "strategy": "measured",
+            "measuring_budget_s": 5,
+            "backend": ["onnx", "torch"],
+            "backend_order": ["torch", "onnx"],
+            "quantization": "fp32",
+            "batch_size": [1, 8],
+            "package_id": "digits-onnx-fp32",
+            "execution_providers": [["CPUExecutionProvider", {"arena_extend_strategy": "kSameAsRequested"}]],
+            "nms_fusion": {"max_detections": [10, 300]},
+        },
+        "cpu",
+    )
 
-    assert (strategy, wished.backend, wished.device) == ("measured", "onnx", "cpu")
-    assert split_wishes({}, "cuda:0")[0] == "order"
+    wished = asked.wishes
+    assert (asked.strategy, asked.budget_s, asked.order) == ("measured", 5.0, ("torch", "onnx"))
+    assert (wished.backend, wished.quantization, wished.batch_size) == (("onnx", "torch"), "fp32", (1, 8))
+    assert (wished.device, wished.package_id) == ("cpu", "digits-onnx-fp32")
+    assert wished.execution_providers == asked.session.execution_providers == ("CPUExecutionProvider",)
+    assert asked.session.provider_options == {"CPUExecutionProvider": {"arena_extend_strategy": "kSameAsRequested"}}
+    assert wished.nms_fusion == NmsFusion(max_detections=(10, 300))
+
+
+def test_without_wishes_the_order_of_backends_decides_on_the_workers_own_device():
+    asked = read_wishes({}, "cuda:0")
+
+    assert (asked.strategy, asked.order, asked.wishes.device) == ("order", BACKEND_ORDER, "cuda:0")
 
 
 @pytest.mark.parametrize(
-    "wishes", [{"strategy": "luck"}, {"speed": "high"}, {"trust": True}, {"allow_local_code_packages": True}]
+    ("wishes", "words"),
+    [
+        ({"strategy": "luck"}, "expected order or measured, found 'luck'"),
+        ({"speed": "high"}, "no wish is called 'speed'"),
+        ({"trust": True}, "never by a job"),
+        ({"allow_local_code_packages": True}, "never by a job"),
+        ({"backend": "onxx"}, "backend must be some of"),
+    ],
+    ids=["strategy", "unknown", "trust", "own code", "no such backend"],
 )
-def test_a_wish_that_is_not_known_is_refused(wishes):
-    with pytest.raises(ParameterInvalid, match="expected some of"):
-        split_wishes(wishes, "cpu")
+def test_a_wish_that_cannot_be_is_refused(wishes, words):
+    with pytest.raises(ParameterInvalid, match=words):
+        read_wishes(wishes, "cpu")
 
 
 def test_trust_is_the_workers_own():
-    assert split_wishes({"backend": "torch"}, "cpu", TrustPolicy(allows_compiled=True))[1].trust.allows_compiled
+    assert read_wishes({"backend": "torch"}, "cpu", TrustPolicy(allows_compiled=True)).wishes.trust.allows_compiled
+
+
+def test_a_model_is_opened_as_its_job_wishes():
+    opener = Opener("cpu", 1, 0.01, (MODELS,))
+    wishes = {
+        "package_id": "digits-onnx-int8",
+        "backend_order": ["onnx"],
+        "execution_providers": ["CPUExecutionProvider"],
+    }
+
+    loaded = opener.open(opener.plan("digits", wishes, tuple))
+
+    chosen = loaded.model.decision.chosen
+    assert (chosen.package_id, chosen.backend) == ("digits-onnx-int8", "onnx")
+    loaded.close()
 
 
 def test_a_package_that_the_operator_does_not_trust_is_refused_with_what_would_admit_it():

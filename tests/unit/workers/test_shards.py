@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -16,12 +17,13 @@ import pytest
 from sqlalchemy import select
 
 from inference_engine.batching import BatchPolicy, MicroBatcher
-from inference_engine.errors import NoRunnableBackend, OutOfMemory, ParameterInvalid, SessionFailed
+from inference_engine.errors import NoRunnableBackend, OutOfMemory, ParameterInvalid, ProviderUnavailable, SessionFailed
 from inference_engine.images import Fit
 from inference_engine.opencv import import_cv2
 from inference_engine.sniff import ImageLimits
 from inference_engine.tasks import read_prediction
 from inference_engine.tasks.embedding import Embedding
+from jobstore.errors import StoreUnavailable
 from jobstore.ids import new_id
 from jobstore.queues import queue_name
 from jobstore.schema import DecisionId, ItemRef, JobSpec, JobState, OutcomeState, WorkerId, WorkerRow
@@ -30,7 +32,7 @@ from jobstore.tables import outcomes
 from tests.fixtures.fleet import wait_until
 from workers.figures import STAGES
 from workers.leases import LeaseBook
-from workers.leaving import Exit, leave
+from workers.leaving import Exit, Hanging, leave
 from workers.media import FileReader, MediaError
 from workers.models import ModelPool
 from workers.opening import LoadedModel
@@ -96,6 +98,7 @@ class OneModel:
     policy: BatchPolicy
     opened: int = 0
     refuses: Exception | None = None
+    before: Callable[[], object] = lambda: None
 
     def plan(self, reference, wishes, samples):
         if self.refuses:
@@ -104,6 +107,7 @@ class OneModel:
 
     def open(self, plan):
         self.opened += 1
+        self.before()
         return LoadedModel(self.model, MicroBatcher(self.model.forward, self.policy), 0.0)
 
 
@@ -422,7 +426,11 @@ def gate(world):
 
 def watch(world, **limits):
     """A watchdog with a short limit for what is given, and none for the rest."""
-    return Watchdog(world.runtime, **{"item_timeout_s": 1e9, "forward_timeout_s": 1e9, **limits}, consumed=list)
+    return Watchdog(
+        world.runtime,
+        **{"item_timeout_s": 1e9, "forward_timeout_s": 1e9, "open_timeout_s": 1e9, **limits},
+        consumed=list,
+    )
 
 
 def test_a_forward_that_hangs_costs_its_image_alone_and_the_process(world, gate):
@@ -483,6 +491,53 @@ def test_who_waits_for_the_models_turn_does_not_hang(world):
     assert world.store.status(job_id).ok == 2
 
 
+def test_a_loading_that_hangs_costs_the_process_and_blames_no_item(world):
+    opened = threading.Event()
+    world.opener.before = lambda: opened.wait(20)
+    job_id = world.submit(world.photos([1, 2, 3, 4]), shard_size=2)
+    with ThreadPoolExecutor(2) as shards:
+        running = [shards.submit(process_shard, world.runtime, hint) for hint in world.store.release(2)]
+        dog = watch(world, open_timeout_s=0.0)
+        wait_until(lambda: len(world.runtime.runs.unopened()) == 2 and dog.hanging(time.monotonic()))
+        assert (watch(world).hanging(time.monotonic()), world.runtime.runs.idle_s()) == (None, 0.0)
+
+        dog.look(time.monotonic())
+
+        assert world.exits == [Exit.HUNG]
+        assert [(row.leased, row.pending) for row in world.store.queues()] == [(0, 2)]
+        opened.set()
+        assert [shard.result(20) for shard in running] == [None, None]
+    assert [event.details["deaths"] for event in world.store.events(job_id) if event.kind == "opening_lost"] == [1]
+    world.runtime.draining.clear()
+    world.run_all()
+    assert world.store.status(job_id).ok == 4
+
+
+def test_a_model_whose_provider_is_away_is_waited_for_and_no_item_is_tried(world):
+    world.opener.refuses = ProviderUnavailable("models.example does not answer", retry_after_s=60.0)
+    job_id = world.submit(world.photos([1, 2]), shard_size=1)
+
+    assert world.run_all() == [None, None]
+
+    assert world.store.why_waiting(job_id).startswith("the model cannot be opened on cpu: models.example")
+    assert (world.model.batches, world.store.status(job_id).done) == ([], 0)
+    world.opener.refuses = None
+    world.store.pause(job_id)
+    world.store.resume(job_id)
+    world.run_all()
+    assert (world.store.status(job_id).state, world.store.status(job_id).ok) == (JobState.COMPLETED, 2)
+
+
+def test_a_store_that_is_away_while_a_model_opens_fails_no_job(world):
+    world.opener.refuses = StoreUnavailable("the database does not answer")
+    job_id = world.submit(world.photos([1]))
+
+    with pytest.raises(StoreUnavailable):
+        world.run_all()
+
+    assert world.store.status(job_id).state is JobState.RUNNING
+
+
 def test_of_a_batch_that_hangs_nobody_is_blamed_and_a_death_is_counted(world, gate):
     world.submit(world.photos([MARK, 2]))
     (hint,) = world.store.release(1)
@@ -491,7 +546,7 @@ def test_of_a_batch_that_hangs_nobody_is_blamed_and_a_death_is_counted(world, ga
         wait_until(lambda: any(run.flights for run in world.runtime.runs.active()))
         flights = world.runtime.runs.active()[0].flights
 
-        leave(world.runtime, Exit.HUNG, suspects=flights)
+        leave(world.runtime, Exit.HUNG, Hanging(among=flights))
 
         gate.set()
         running.result(20)
@@ -532,7 +587,7 @@ def test_an_idle_process_whose_queues_hold_old_hints_is_replaced(world, monkeypa
     monkeypatch.setattr("workers.watchdog._OVERDUE_S", 0.0)
     world.submit(world.photos([1]))
     (hint,) = world.store.release(1)
-    dog = Watchdog(world.runtime, 60.0, 60.0, consumed=lambda: [hint.queue])
+    dog = Watchdog(world.runtime, 60.0, 60.0, 60.0, consumed=lambda: [hint.queue])
 
     dog.look(time.monotonic())
 
