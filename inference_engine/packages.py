@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from inference_engine.architectures import END_TO_END
+from inference_engine.architectures import ARCHITECTURES, END_TO_END
 from inference_engine.config_fields import check_known, optional_count, section, text
 from inference_engine.errors import PackageInvalid
 from inference_engine.inference_config import InferenceConfig, NmsDefaults, parse_inference_config
@@ -65,7 +65,7 @@ FAMILY_APPLIES = {
     "rf_detr": frozenset({"nms", "class removal"}),
     "detr_exports": _DETECTOR_APPLIES,
     "classification": frozenset({"softmax", "sigmoid", "fused", "class removal"}),
-    "semantic_segmentation": frozenset({"softmax", "sigmoid"}),
+    "semantic_segmentation": frozenset({"softmax", "sigmoid", "class removal"}),
     "depth": frozenset(),
     "embedding": frozenset(),
     "text_detection": frozenset(),
@@ -176,7 +176,8 @@ def read_package(folder: str | os.PathLike[str]) -> ModelPackage:
         return _hf_package(folder, config, where)
     architecture, family = family_for(config, where)
     weights = find_weights(folder, kind, config.get("weights") and text(config, "weights", where))
-    inference = read_inference_config(folder, kind, is_fused=architecture in END_TO_END)
+    is_end_to_end = architecture in END_TO_END and family == ARCHITECTURES[architecture]
+    inference = read_inference_config(folder, kind, is_fused=is_end_to_end)
     names, network_names = names_for(text(config, "task_type", where), folder, inference)
     files = checked_files(folder, config, where)
     package = ModelPackage(
