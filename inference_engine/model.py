@@ -120,7 +120,9 @@ class VisionModel:
 
     def postprocess(self, outputs: Tensors, fits: Sequence[Fit], params: Any) -> list[Any]:
         """One prediction an image, or the `EngineError` that this image alone ended with."""
-        return self._recipe.postprocess(outputs, fits, self.package, params)
+        # A head that is not finite, or nearly not, is found by what comes of it; numpy need not warn of each step.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._recipe.postprocess(outputs, fits, self.package, params)
 
     def __call__(self, images: Any, *, input_color_format: str | None = None, **params: Any) -> list[Any]:
         """Preprocess, run in batches that the session takes, postprocess.
