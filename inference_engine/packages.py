@@ -43,6 +43,7 @@ from inference_engine.package_sections import (
 )
 from inference_engine.recommended import Recommended, parse_recommended
 from inference_engine.requirements import Requirements
+from inference_engine.sessions import TensorSpec
 from inference_engine.skeletons import FILE as SKELETONS_FILE
 from inference_engine.skeletons import read_skeletons, reported
 from inference_engine.tasks import (
@@ -98,6 +99,8 @@ class ModelPackage:
         skeletons: names and lines of key points, by class id of results; empty where the task has none.
         key_point_places: points that the network gives each box: as many as its class with the most has.
         parts: artefacts of the same kind beside the weights, by what they are for, such as `text`.
+        more_inputs: what the network takes beside a picture, as its recipe says; of artefacts that do not say it.
+        takes_pictures: false of a part, such as one for texts.
     """
 
     package_id: str
@@ -124,11 +127,13 @@ class ModelPackage:
     skeletons: tuple[Skeleton, ...] = ()
     key_point_places: int = 0
     parts: Mapping[str, Path] = field(default_factory=dict)
+    more_inputs: tuple[TensorSpec, ...] = ()
+    takes_pictures: bool = True
 
     def part(self, name: str) -> ModelPackage:
         """The package with one of its parts in place of its weights."""
         path = self.parts[name]
-        return replace(self, weights=path, weights_bytes=path.stat().st_size, parts={})
+        return replace(self, weights=path, weights_bytes=path.stat().st_size, parts={}, takes_pictures=False)
 
     @property
     def fused_nms(self) -> NmsDefaults | None:

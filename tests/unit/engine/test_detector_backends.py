@@ -15,7 +15,7 @@ from inference_engine.errors import SessionFailed
 from inference_engine.sessions import SessionOptions
 from tests.fixtures.detector_heads import CLASSES, HEADS, POINTS, SIDE
 from tests.fixtures.detector_modules import QUERIES, ROWS, Detector
-from tests.fixtures.exported_modules import write_packages
+from tests.fixtures.exported_modules import BACKENDS, write_packages
 
 THRESHOLD, OVERLAP, GREY = 0.6, 0.4, 114
 INPUT = {"training_input_size": {"height": SIDE, "width": SIDE}, "padding_value": GREY, "scaling_factor": 255}
@@ -192,9 +192,9 @@ def opened(folders, backend):
 
 
 def rows():
-    """Every head on every backend; the archives of torch have one input, which heads that take sizes do not."""
+    """Every head on every backend."""
     for name, head in HEADS.items():
-        for backend in ("onnx", "openvino") if head.sizes else ("onnx", "openvino", "torch"):
+        for backend in BACKENDS:
             marks = pytest.mark.reaches(head.family, head.task, backend, "agrees")
             yield pytest.param(name, backend, id=f"{name} on {backend}", marks=marks)
 
