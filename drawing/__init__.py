@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from drawing.canvas import Canvas, Image
-from drawing.shapes import boxes, depth, key_points, label_map, masks, oriented, plates, texts
+from drawing.shapes import boxes, classified, depth, key_points, label_map, masks, oriented, plates, texts
 
 __all__ = ["TASKS", "Image", "draw_record", "is_drawn"]
 
 #: Draws one record, and its blob where the task has one, on a canvas.
 Drawer = Callable[[Canvas, Mapping[str, Any], bytes | None], None]
 
-#: What is drawn for each task, in this order.
+#: What is drawn for each task, and for a pipeline with results of its own, in this order.
 TASKS: Mapping[str, tuple[Drawer, ...]] = {
     "object-detection": (boxes.draw,),
     "open-vocabulary-object-detection": (boxes.draw,),
@@ -36,6 +36,7 @@ TASKS: Mapping[str, tuple[Drawer, ...]] = {
     "text-only-ocr": (plates.draw_text,),
     "vlm": (plates.draw_text,),
     "action-recognition": (plates.draw_spans,),
+    "detect-then-classify": (classified.draw,),
 }
 
 

@@ -63,7 +63,7 @@ ARCHITECTURES = {
     "deim": "detr_exports",
     "deimv2": "detr_exports",
 }
-#: Architectures whose head needs no suppression of boxes; a package of another export of them says `fused: false`.
+#: Architectures whose boxes need no suppression; a package of another export of them says `fused: false`.
 END_TO_END = frozenset({"yolov10", "yolo26"})
 _registered: dict[str, str] = {}
 

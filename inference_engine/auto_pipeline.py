@@ -8,6 +8,7 @@ from inspect import signature
 from typing import Any
 
 from inference_engine.auto import AutoModel
+from inference_engine.cutting import close_all
 from inference_engine.errors import ParameterInvalid
 from inference_engine.pipelines import known_pipelines, pipeline_module
 from inference_engine.roles import check_behaviour, check_names
@@ -51,8 +52,7 @@ class AutoModelPipeline:
                 check_behaviour(name, joined[name], role)
             return module.make(joined)
         except BaseException:
-            for model in opened.values():
-                _close(model)
+            close_all(opened.values())
             raise
 
 
@@ -65,9 +65,3 @@ def _open(name: str, given: Any, shared: Mapping[str, Any]) -> Any:
         told = f"unknown keyword {unknown[0]!r}" if unknown else "no model_id_or_path"
         raise ParameterInvalid(f"{name}: {told}; a model is opened with {', '.join(known)}")
     return AutoModel.from_pretrained(**keywords)
-
-
-def _close(model: Any) -> None:
-    """A package's own class need not have `close`."""
-    if callable(close := getattr(model, "close", None)):
-        close()

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from inference_engine.boxes import centre_to_corners, suppress, top_k
 from inference_engine.errors import EngineError, OutputInvalid, ParameterInvalid
 from inference_engine.packages import ModelPackage
+from inference_engine.scores import activated
 from inference_engine.tasks import detection
 from inference_engine.tasks.detection import DetectionParams
 from inference_engine.tasks.keypoints import KeyPointsParams
@@ -135,7 +136,13 @@ def keep_suppressed(rows: npt.NDArray[Any], package: ModelPackage, params: BoxPa
 def _checked(boxes: Floats, confidence: Floats, class_id: Ids, extra: npt.NDArray[Any]) -> Kept | EngineError:
     if not np.isfinite(extra).all():
         return OutputInvalid("the model gave numbers beside its boxes that are not finite for this image")
-    return Kept(boxes, confidence, class_id, extra.astype(np.float32, copy=False))
+    scores = activated(confidence)
+    if scores is None:
+        return OutputInvalid(
+            f"the model gave a score of {confidence.max():.4g} for this image, expected 0 to 1: its export lacks the "
+            "activation of the scores, or is of another family"
+        )
+    return Kept(boxes, scores, class_id, extra.astype(np.float32, copy=False))
 
 
 def _reported(

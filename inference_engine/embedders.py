@@ -2,7 +2,8 @@
 
 Such a package names two artefacts of one kind, `weights` and `parts.text`, and section `text` of `model_config.json`:
 `tokenizer` (a `tokenizer.json` of the package, Hugging Face's format), `max_tokens` (of every text: shorter ones are
-padded, longer ones cut) and `padding_id`.
+padded, longer ones cut), `padding_id`, and `inputs`, names of what an archive of PyTorch takes, which does not say it:
+`input_ids`, where nothing is said, or that and `attention_mask`.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from inference_engine.errors import OutputInvalid, PackageInvalid
 from inference_engine.model import Recipe, VisionModel
 from inference_engine.negotiation import Decision
 from inference_engine.packages import ModelPackage
-from inference_engine.sessions import Array, Session
+from inference_engine.sessions import Array, Session, TensorSpec
 from inference_engine.tasks.embedding import compare_embeddings
 from inference_engine.tasks.parts.parameters import words
 
 #: Name of the package's part that takes texts.
 TEXT = "text"
+#: What an archive for texts may take.
+_INPUTS = (["input_ids"], ["input_ids", "attention_mask"])
 Vectors = npt.NDArray[np.float32]  # (n, d)
 
 
@@ -91,6 +94,28 @@ def make_embedder(
     return kind(package, session, recipe, decision, parts)
 
 
+def text_inputs(package: ModelPackage, part: str) -> tuple[TensorSpec, ...]:
+    """What the part for texts takes: tokens `(n, max_tokens)`, and which of them are no padding.
+
+    Raises:
+        PackageInvalid: section `text` is wrong, or the part is another.
+    """
+    if part != TEXT:
+        raise PackageInvalid(f"{package.package_id}: part {part!r} is none of a model of embeddings, only {TEXT}")
+    where, given = f"{package.package_id}: {TEXT}", _section(package)
+    names = given.get("inputs", ["input_ids"])
+    if names not in _INPUTS:
+        raise PackageInvalid(f"{where}: inputs must be one of {', '.join(map(str, _INPUTS))}, found {names!r}")
+    length = positive(given.get("max_tokens"), "max_tokens", where)
+    return tuple(TensorSpec(name, (None, length), "int64") for name in names)
+
+
+def _section(package: ModelPackage) -> Mapping[str, Any]:
+    given = section(package.settings, TEXT, package.package_id)
+    check_known(given, {"tokenizer", "max_tokens", "padding_id", "inputs"}, f"{package.package_id}: {TEXT}")
+    return given
+
+
 def open_tokenizer(package: ModelPackage) -> Any:
     """The package's tokenizer, set to give every text the same number of tokens.
 
@@ -99,8 +124,7 @@ def open_tokenizer(package: ModelPackage) -> Any:
         ImportError: `tokenizers` is not installed.
     """
     where = f"{package.package_id}: {TEXT}"
-    given = section(package.settings, TEXT, package.package_id)
-    check_known(given, {"tokenizer", "max_tokens", "padding_id"}, where)
+    given = _section(package)
     path = package.weights.parent / Path(text(given, "tokenizer", where)).name
     length, padding = positive(given.get("max_tokens"), "max_tokens", where), given.get("padding_id", 0)
     if not isinstance(padding, int) or isinstance(padding, bool) or padding < 0:

@@ -14,7 +14,7 @@ from inference_engine.errors import DownloadRefused, NoRunnableBackend, PackageI
 from inference_engine.families import recipe
 from inference_engine.finding import find, local_package
 from inference_engine.machine import Machine, probe_machine
-from inference_engine.model import VisionModel
+from inference_engine.model import Recipe, VisionModel
 from inference_engine.negotiation import BACKEND_ORDER, Candidate, Decision, Offer, Reason, Wishes, negotiate
 from inference_engine.network_input import rectangular
 from inference_engine.packages import ModelPackage
@@ -120,15 +120,20 @@ def open_candidate(decision: Decision, candidate: Candidate, options: SessionOpt
     made = recipe(package.family, package.task)
     wanted = replace(options, precision=candidate.quantization if candidate.is_lowered else None)
     shaped = _rectangular(package) if options.rectangular else package
-    session: Session = backend(candidate.backend).open_session(package, candidate.device, wanted)
+    runtime = backend(candidate.backend)
+    told = replace(package, more_inputs=made.more_inputs)
+    session: Session = runtime.open_session(told, candidate.device, wanted)
     if session.inputs:  # none where a recipe's tensors follow each picture, as those of models that write
         _check_fits(session, package, is_free=options.rectangular)
     check_widths(session.outputs, package)
-    parts = {
-        name: backend(candidate.backend).open_session(package.part(name), candidate.device, wanted)
-        for name in package.parts
-    }
+    parts = {name: runtime.open_session(_part(package, name, made), candidate.device, wanted) for name in package.parts}
     return (made.model or VisionModel)(shaped, session, made, decision, parts)
+
+
+def _part(package: ModelPackage, name: str, made: Recipe) -> ModelPackage:
+    """A part of the package as a package, with what its recipe says that it takes."""
+    inputs = made.part_inputs(package, name) if made.part_inputs else ()
+    return replace(package.part(name), more_inputs=inputs)
 
 
 def switches(candidate: Candidate, package: ModelPackage) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from inference_engine.images import Fit, Image, to_network
 from inference_engine.inputs import as_rgb_images
 from inference_engine.negotiation import Decision
 from inference_engine.packages import ModelPackage
-from inference_engine.sessions import Array, Session, Tensors
+from inference_engine.sessions import Array, Session, Tensors, TensorSpec
 from inference_engine.tasks.keypoints import Skeleton
 
 
@@ -31,6 +31,8 @@ class Recipe:
         prepare: instead of `preprocess`, for tasks of which the parameters go into the network too, such as a prompt;
             its tensors have the session's own names. Params are None where a model is only warmed up.
         model: makes the model, as `VisionModel` is made, where a task's behaviour has more methods; None: that.
+        more_inputs: what the network takes beside one picture, for artefacts that do not say what they take.
+        part_inputs: the same of a part of the package, by its name; a part takes no picture.
         turn: whoever runs `postprocess` holds it meanwhile, and may wait for it: a lock, where threads must not meet.
     """
 
@@ -39,6 +41,8 @@ class Recipe:
     check_params: Callable[[Mapping[str, Any], ModelPackage], Any]
     prepare: Callable[[Image, ModelPackage, Any], tuple[Tensors, Fit]] | None = None
     model: Callable[..., VisionModel] | None = None
+    more_inputs: tuple[TensorSpec, ...] = ()
+    part_inputs: Callable[[ModelPackage, str], tuple[TensorSpec, ...]] | None = None
     turn: AbstractContextManager[Any] = field(default_factory=nullcontext)
 
 
@@ -120,7 +124,9 @@ class VisionModel:
 
     def postprocess(self, outputs: Tensors, fits: Sequence[Fit], params: Any) -> list[Any]:
         """One prediction an image, or the `EngineError` that this image alone ended with."""
-        return self._recipe.postprocess(outputs, fits, self.package, params)
+        # A head that is not finite, or nearly not, is found by what comes of it; numpy need not warn of each step.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._recipe.postprocess(outputs, fits, self.package, params)
 
     def __call__(self, images: Any, *, input_color_format: str | None = None, **params: Any) -> list[Any]:
         """Preprocess, run in batches that the session takes, postprocess.

@@ -50,15 +50,19 @@ def find_weights(folder: Path, kind: str, named: str | None) -> Path:
     return found[0]
 
 
+#: Kinds of artefacts that a package may have several of.
+_WITH_PARTS = ("onnx", "torch-script", "torch-export")
+
+
 def read_parts(folder: Path, kind: str, config: Mapping[str, Any], where: str) -> dict[str, Path]:
     """Artefacts beside the weights, by what they are for: section `parts` of `model_config.json`.
 
     Raises:
-        PackageInvalid: one is no file of the folder, or the kind of artefact does not say what it takes.
+        PackageInvalid: one is no file of the folder, or the kind of artefact has no parts.
     """
     named = section(config, "parts", where)
-    if named and kind != "onnx":
-        raise PackageInvalid(f"{where}: parts are opened of kind onnx only, whose files say what they take; not {kind}")
+    if named and kind not in _WITH_PARTS:
+        raise PackageInvalid(f"{where}: parts are opened of kinds {', '.join(_WITH_PARTS)}, not {kind}")
     parts = {name: folder / str(file) for name, file in named.items()}
     for name, path in parts.items():
         if path.parent != folder or not path.is_file():

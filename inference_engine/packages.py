@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from inference_engine.architectures import END_TO_END
+from inference_engine.architectures import ARCHITECTURES, END_TO_END
 from inference_engine.config_fields import check_known, optional_count, section, text
 from inference_engine.errors import PackageInvalid
 from inference_engine.inference_config import InferenceConfig, NmsDefaults, parse_inference_config
@@ -43,6 +43,7 @@ from inference_engine.package_sections import (
 )
 from inference_engine.recommended import Recommended, parse_recommended
 from inference_engine.requirements import Requirements
+from inference_engine.sessions import TensorSpec
 from inference_engine.skeletons import FILE as SKELETONS_FILE
 from inference_engine.skeletons import read_skeletons, reported
 from inference_engine.tasks import (
@@ -65,7 +66,7 @@ FAMILY_APPLIES = {
     "rf_detr": frozenset({"nms", "class removal"}),
     "detr_exports": _DETECTOR_APPLIES,
     "classification": frozenset({"softmax", "sigmoid", "fused", "class removal"}),
-    "semantic_segmentation": frozenset({"softmax", "sigmoid"}),
+    "semantic_segmentation": frozenset({"softmax", "sigmoid", "class removal"}),
     "depth": frozenset(),
     "embedding": frozenset(),
     "text_detection": frozenset(),
@@ -98,6 +99,8 @@ class ModelPackage:
         skeletons: names and lines of key points, by class id of results; empty where the task has none.
         key_point_places: points that the network gives each box: as many as its class with the most has.
         parts: artefacts of the same kind beside the weights, by what they are for, such as `text`.
+        more_inputs: what the network takes beside a picture, as its recipe says; of artefacts that do not say it.
+        takes_pictures: false of a part, such as one for texts.
     """
 
     package_id: str
@@ -124,11 +127,13 @@ class ModelPackage:
     skeletons: tuple[Skeleton, ...] = ()
     key_point_places: int = 0
     parts: Mapping[str, Path] = field(default_factory=dict)
+    more_inputs: tuple[TensorSpec, ...] = ()
+    takes_pictures: bool = True
 
     def part(self, name: str) -> ModelPackage:
         """The package with one of its parts in place of its weights."""
         path = self.parts[name]
-        return replace(self, weights=path, weights_bytes=path.stat().st_size, parts={})
+        return replace(self, weights=path, weights_bytes=path.stat().st_size, parts={}, takes_pictures=False)
 
     @property
     def fused_nms(self) -> NmsDefaults | None:
@@ -176,7 +181,8 @@ def read_package(folder: str | os.PathLike[str]) -> ModelPackage:
         return _hf_package(folder, config, where)
     architecture, family = family_for(config, where)
     weights = find_weights(folder, kind, config.get("weights") and text(config, "weights", where))
-    inference = read_inference_config(folder, kind, is_fused=architecture in END_TO_END)
+    is_end_to_end = architecture in END_TO_END and family == ARCHITECTURES[architecture]
+    inference = read_inference_config(folder, kind, is_fused=is_end_to_end)
     names, network_names = names_for(text(config, "task_type", where), folder, inference)
     files = checked_files(folder, config, where)
     package = ModelPackage(

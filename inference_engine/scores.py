@@ -8,6 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 Scores = npt.NDArray[np.float32]
+#: How far scores that a network activated itself may leave 0 to 1: half precision near 1 has steps of 0.0005.
+_SLACK = 1e-3
+
+
+def activated(scores: npt.NDArray[Any]) -> Scores | None:
+    """Finite scores that a network activated itself, cut to [0, 1]; None where they are logits or something else."""
+    if scores.size and not (scores.min() >= -_SLACK and scores.max() <= 1 + _SLACK):
+        return None
+    cut: Scores = np.clip(scores.astype(np.float32, copy=False), 0, 1)
+    return cut
 
 
 def softmax(logits: npt.NDArray[Any]) -> Scores:

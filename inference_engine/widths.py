@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from inference_engine.errors import PackageInvalid
 from inference_engine.packages import ModelPackage
 from inference_engine.sessions import TensorSpec
-from inference_engine.tasks import depth, detection, instance_segmentation, oriented, semantic_segmentation
+from inference_engine.tasks import detection, instance_segmentation, oriented
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,6 @@ def _expected(package: ModelPackage, outputs: Sequence[TensorSpec]) -> _Width | 
     count = package.network_class_count
     if package.family in _FIXED:
         return _FIXED[package.family](count)
-    if package.family == "yolo" and package.task in _MAPS:
-        is_labelled = package.task == semantic_segmentation.TASK
-        return _Width(4, 1, (count,), f"{count} classes") if is_labelled else None
     extra = _extra(package, outputs)
     if package.family not in _ROWS or extra is None:
         return None
@@ -73,8 +70,6 @@ _FIXED: Mapping[str, Callable[[int], _Width]] = {
     "classification": lambda count: _Width(2, 1, (count,), f"{count} classes"),
     "rf_detr": lambda count: _Width(3, 2, (count, count + 1), f"{count} classes, and no object", output=1),
 }
-#: Tasks that have maps and no boxes.
-_MAPS = (semantic_segmentation.TASK, depth.TASK)
 #: Families that also suppress boxes inside: axis of the classes, numbers before them, and what these are.
 _ROWS = {
     "yolo": (1, 4, "a box, "),

@@ -60,16 +60,14 @@ class TorchSession:
         self._layout = torch.channels_last if options.channels_last else torch.contiguous_format
         self._module, self._dtype, self._lowered = load_artifact(torch, package, self._device, options)
         hw = package.config.network_input.hw
-        sides = (None, None) if options.rectangular else hw
-        self.inputs = (TensorSpec("images", (self._static, 3, *sides), "float32"),)
-        example = torch.zeros((self._static or 1, 3, *hw), dtype=self._dtype, device=self._device)
-        example = example.to(memory_format=self._layout)
+        self.inputs = network_inputs(package, (None, None) if options.rectangular else hw)
+        examples = [self._example(spec, hw) for spec in self.inputs]
         if options.compile and package.kind == "torch":
-            once = partial(self._once, example=example)
+            once = partial(self._once, examples=examples)
             self._module = compiled(torch, self._module, once, falls_back=options.falls_back)
         self._runner = self._graph_runner(options) if device != "cpu" else None
         self._names: tuple[str, ...] = ()
-        self.outputs = self._describe(example)
+        self.outputs = self._describe(examples)
 
     @property
     def max_batch_size(self) -> int:
@@ -107,11 +105,22 @@ class TorchSession:
             return value.to(self._dtype, memory_format=self._layout)
         return value.to(self._dtype) if value.is_floating_point() else value
 
-    def _once(self, module: Any, example: Any) -> Any:
+    def _example(self, spec: TensorSpec, hw: tuple[int, int]) -> Any:
+        """Zeros that an input takes; free sides of pictures are the package's."""
+        rest = (size or side for size, side in zip(spec.shape[1:], (3, *hw), strict=False))
+        zeros = self._torch.zeros((self._static or 1, *rest), dtype=self._type(spec), device=self._device)
+        return self._placed(zeros)
+
+    def _type(self, spec: TensorSpec) -> Any:
+        """What an input is on the device: numbers of pictures in the module's own precision."""
+        found = getattr(self._torch, spec.dtype)
+        return self._dtype if found.is_floating_point else found
+
+    def _once(self, module: Any, examples: Sequence[Any]) -> Any:
         """Call a module as every run will."""
         use_threads(self._torch, self._threads)
         with self._torch.inference_mode(), self._precision():
-            return module(example)
+            return module(*examples)
 
     def _call(self, values: Sequence[Any]) -> list[Any]:
         with self._precision():
@@ -127,23 +136,32 @@ class TorchSession:
         return GraphRunner(
             TorchCuda(self._torch, self._device, self._layout),
             self._call,
-            [self._dtype],
+            [self._type(spec) for spec in self.inputs],
             max_batch_size=self._max_batch_size,
             static=self._static,
             graphs=options.cuda_graphs,
         )
 
-    def _describe(self, example: Any) -> tuple[TensorSpec, ...]:
+    def _describe(self, examples: Sequence[Any]) -> tuple[TensorSpec, ...]:
         """What comes out, by one run: PyTorch's artefacts do not say it themselves."""
         try:
-            found = named_outputs(self._once(self._module, example))
+            found = named_outputs(self._once(self._module, examples))
         except Exception as error:
-            raise SessionFailed(f"torch on {self._device} cannot run {tuple(example.shape)}: {error}") from error
+            shapes = ", ".join(
+                f"{spec.name} {tuple(value.shape)}" for spec, value in zip(self.inputs, examples, strict=True)
+            )
+            raise SessionFailed(f"torch on {self._device} cannot run {shapes}: {error}") from error
         self._names = tuple(found)
         return tuple(
             TensorSpec(name, (self._static, *(None for _ in value.shape[1:])), "float32")
             for name, value in found.items()
         )
+
+
+def network_inputs(package: ModelPackage, sides: tuple[int | None, int | None]) -> tuple[TensorSpec, ...]:
+    """What a module takes, in order: pictures, unless it is a part for something else, and what the recipe says."""
+    pictures = TensorSpec("images", (package.static_batch_size, 3, *sides), "float32")
+    return (*((pictures,) if package.takes_pictures else ()), *package.more_inputs)
 
 
 def named_outputs(output: Any) -> dict[str, Any]:

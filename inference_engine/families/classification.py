@@ -18,7 +18,7 @@ from inference_engine.errors import EngineError, OutputInvalid
 from inference_engine.images import Fit
 from inference_engine.model import Recipe, fitted
 from inference_engine.packages import ModelPackage
-from inference_engine.scores import Scores, sigmoid, softmax
+from inference_engine.scores import Scores, activated, sigmoid, softmax
 from inference_engine.sessions import Tensors
 from inference_engine.tasks import classification, multi_label
 from inference_engine.tasks.classification import ClassificationParams, ClassificationPrediction
@@ -26,8 +26,6 @@ from inference_engine.tasks.parts.parameters import class_thresholds
 
 _ACTIVATIONS = {"softmax": softmax, "sigmoid": sigmoid}
 _USUAL = {classification.TASK: "softmax", multi_label.TASK: "sigmoid"}
-#: How far a fused head may leave 0 to 1: half precision near 1 has steps of 0.0005.
-_SLACK = 1e-3
 
 
 def postprocess(
@@ -45,23 +43,20 @@ def _rank(
 ) -> ClassificationPrediction | EngineError:
     if not np.isfinite(head).all():
         return OutputInvalid("the model gave scores that are not finite numbers for this image")
-    config = package.config
-    if config.is_fused and not (head.min() >= -_SLACK and head.max() <= 1 + _SLACK):
+    found = activated(head) if package.config.is_fused else _ACTIVATIONS[_activation(package)](head)
+    if found is None:
         return OutputInvalid(
             f"the model gave scores from {head.min():.4g} to {head.max():.4g}, expected 0 to 1: its package says that "
             "the activation is fused in (post_processing.fused)"
         )
-    scores = _reported(_activated(head, package), package)
+    scores = _reported(found, package)
     kept = np.flatnonzero(scores >= class_thresholds(params, package.class_names))
     ranked = kept[top_k(scores[kept], params.max_classes)]
     return ClassificationPrediction(ranked, scores[ranked], fit.original_hw, package.class_names, package.task)
 
 
-def _activated(head: npt.NDArray[Any], package: ModelPackage) -> Scores:
-    if package.config.is_fused:
-        clipped: Scores = np.clip(head.astype(np.float32), 0, 1)
-        return clipped
-    return _ACTIVATIONS[package.config.post_processing or _USUAL[package.task]](head)
+def _activation(package: ModelPackage) -> str:
+    return package.config.post_processing or _USUAL[package.task]
 
 
 def _reported(scores: Scores, package: ModelPackage) -> Scores:

@@ -25,6 +25,8 @@ from inference_engine.tasks.parts.parameters import refuse_all
 
 #: Key of `model_config.json`.
 UNIT = "depth_unit"
+#: Architectures that give metres where their package says no unit.
+_METRIC = frozenset({"yolo26"})
 
 
 def postprocess(
@@ -66,7 +68,8 @@ def check_params(given: Mapping[str, Any], package: ModelPackage) -> DepthUnit:
         PackageInvalid: the package's unit is not known.
     """
     refuse_all(given, "a model of depth")
-    said = package.settings.get(UNIT, DepthUnit.RELATIVE_INVERSE.value)
+    usual = DepthUnit.METRES if package.architecture in _METRIC else DepthUnit.RELATIVE_INVERSE
+    said = package.settings.get(UNIT, usual.value)
     return DepthUnit(one_of(said, tuple(DepthUnit), UNIT, package.package_id))
 
 

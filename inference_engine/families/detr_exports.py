@@ -17,7 +17,7 @@ from inference_engine.families.yolo.detection import detections
 from inference_engine.images import Fit, Image
 from inference_engine.model import Recipe, smoothly_fitted
 from inference_engine.packages import ModelPackage
-from inference_engine.sessions import Tensors
+from inference_engine.sessions import Tensors, TensorSpec
 from inference_engine.suppressed_outputs import suppressed_rows
 from inference_engine.tasks import detection
 from inference_engine.tasks.detection import DetectionParams, Detections
@@ -38,4 +38,8 @@ def postprocess(
     return [detections(kept, fit, package) for kept, fit in zip(found, fits, strict=True)]
 
 
-RECIPES = {detection.TASK: Recipe(preprocess, postprocess, check_query_params)}
+RECIPES = {
+    detection.TASK: Recipe(
+        preprocess, postprocess, check_query_params, more_inputs=(TensorSpec("orig_target_sizes", (None, 2), "int64"),)
+    )
+}

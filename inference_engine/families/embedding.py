@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from inference_engine.embedders import make_embedder
+from inference_engine.embedders import make_embedder, text_inputs
 from inference_engine.errors import EngineError, OutputInvalid, PackageInvalid
 from inference_engine.images import Fit, Image
 from inference_engine.model import Recipe, fitted
@@ -113,4 +113,4 @@ def check_params(given: Mapping[str, Any], package: ModelPackage) -> EmbeddingPa
     return embedding.embedding_params(given)
 
 
-RECIPES = {embedding.TASK: Recipe(preprocess, postprocess, check_params, model=make_embedder)}
+RECIPES = {embedding.TASK: Recipe(preprocess, postprocess, check_params, model=make_embedder, part_inputs=text_inputs)}

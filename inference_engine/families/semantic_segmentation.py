@@ -2,7 +2,8 @@
 
 Logits are sampled at the original's pixels, then activated, then the best class is taken (arXiv 1802.02611, section 3,
 upsamples logits too): the other way round borders between classes become stairs. One class alone has a sigmoid, and
-what is not it is `background`. A package may name one class more than the network scores, `background`.
+what is not it is `background`. A package may name one class more than the network scores, `background`; a class that
+it removed labels no pixel, and has no share of any.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from inference_engine.tasks.semantic_segmentation import SemanticSegmentationPar
 BACKGROUND = "background"
 #: Logits that are sampled at once: 150 classes of a 12-megapixel picture would be 7 GB.
 _BAND_BYTES = 64 << 20
+#: Classes, the background among them, without which every pixel would be the same.
+_FEWEST = 2
 #: From here a single class is likelier than not.
 _EVEN = 0.5
 _Logits = npt.NDArray[np.float32]  # (classes, height, width)
@@ -38,23 +41,37 @@ def postprocess(
 
     Raises:
         OutputInvalid: there is none of as many classes as the package names, or one less than that.
+        PackageInvalid: the package names one class only.
     """
+    if len(package.class_names) < _FEWEST:
+        raise PackageInvalid(
+            f"{package.package_id}: a map of one class, {', '.join(package.class_names)}, says nothing: name what is "
+            f"not it {BACKGROUND}"
+        )
     heads = next((array for array in outputs.values() if array.ndim == 4), None)
-    if heads is None or len(heads) != len(fits) or heads.shape[1] not in _class_counts(package):
+    ids = _scored_ids(package, heads.shape[1]) if heads is not None and len(heads) == len(fits) else None
+    if heads is None or ids is None:
         shapes = [array.shape for array in outputs.values()]
-        raise OutputInvalid(f"outputs {shapes}, expected logits ({len(fits)}, {_class_counts(package)[0]}, h, w)")
-    return [_label(head, fit, package, params) for head, fit in zip(heads, fits, strict=True)]
+        raise OutputInvalid(f"outputs {shapes}, expected logits ({len(fits)}, {package.network_class_count}, h, w)")
+    return [_label(head, ids, fit, package, params) for head, fit in zip(heads, fits, strict=True)]
 
 
-def _class_counts(package: ModelPackage) -> tuple[int, ...]:
-    """How many classes the network may score: all, or all but the background."""
-    names = package.class_names
-    without = (len(names) - 1,) if BACKGROUND in names and len(names) > 1 else ()
-    return (len(names), *without) if len(names) > 1 else ()
+def _scored_ids(package: ModelPackage, scored: int) -> tuple[int, ...] | None:
+    """Class ids of results, or -1, of what the network scores: all classes, or all but the background; else None."""
+    names = package.network_classes or package.class_names
+    named = list(zip(names, package.reported_ids, strict=True))
+    for each in (named, [(name, class_id) for name, class_id in named if name != BACKGROUND]):
+        if len(each) == scored:
+            return tuple(class_id for _, class_id in each)
+    return None
 
 
 def _label(
-    head: npt.NDArray[Any], fit: Fit, package: ModelPackage, params: SemanticSegmentationParams
+    head: npt.NDArray[Any],
+    scored_ids: tuple[int, ...],
+    fit: Fit,
+    package: ModelPackage,
+    params: SemanticSegmentationParams,
 ) -> SemanticSegmentationResult | EngineError:
     if not np.isfinite(head).all():
         return OutputInvalid("the model gave logits that are not finite numbers for this image")
@@ -67,8 +84,9 @@ def _label(
         )
     labels = np.full((height, width), background or 0, dtype=np.uint8 if len(names) <= 256 else np.uint16)
     confidence = np.zeros((height, width), dtype=np.uint8) if params.with_confidence else None
-    ids = np.asarray([i for i in range(len(names)) if len(head) == len(names) or i != background], dtype=labels.dtype)
-    logits = head.astype(np.float32, copy=False)
+    kept = [place for place, class_id in enumerate(scored_ids) if class_id >= 0]
+    ids = np.asarray([scored_ids[place] for place in kept], dtype=labels.dtype)
+    logits = (head if len(kept) == len(head) else head[kept]).astype(np.float32, copy=False)
     for left, top, right, bottom, band in _bands(logits, region, fit, package):
         best, score = _best(band, package)
         found = ids[best]

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, floor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from inference_engine.config_fields import is_number
-from inference_engine.errors import OutputInvalid, ParameterInvalid
-from inference_engine.images import Boxes, Image
-from inference_engine.inputs import as_rgb_images
+from inference_engine.cutting import checked, close_all, detect_and_cut
 from inference_engine.interfaces import ClassificationModel, ObjectDetectionModel
 from inference_engine.roles import Role
 from inference_engine.tasks import classification, detection
 from inference_engine.tasks.classification import ClassificationPrediction
 from inference_engine.tasks.detection import Detections
 from inference_engine.tasks.parts import records
+from inference_engine.tasks.parts.drawing import Image, draw_prediction
 
 ROLES = {
     "detector": Role(ObjectDetectionModel, detection.TASK),
@@ -56,6 +53,10 @@ class ClassifiedDetections:
         return records.same(self, other)
 
     __hash__ = None  # type: ignore[assignment]
+
+    def draw(self, image: Image) -> Image:
+        """A new picture with this on it; `image` is the picture, `(H, W, 3)` uint8 RGB, or a smaller copy."""
+        return draw_prediction(image, self)
 
     def to_record(self) -> dict[str, Any]:
         """JSON-safe: the detector's record, and a label with its confidence for each box."""
@@ -122,11 +123,7 @@ class DetectThenClassify:
             ParameterInvalid: the margin is out of range; or what the models raise.
             OutputInvalid: a model did not give one prediction of its kind for each picture.
         """
-        if not is_number(margin) or not 0 <= margin <= 1:
-            raise ParameterInvalid(f"margin must be a number from 0 to 1, found {margin!r}")
-        rgb = as_rgb_images(images, input_color_format)
-        found = checked(self.detector(rgb, input_color_format="rgb", **(detector or {})), Detections, len(rgb))
-        cuts = [cut for image, boxes in zip(rgb, found, strict=True) for cut in cut_out(image, boxes.xyxy, margin)]
+        found, cuts = detect_and_cut(self.detector, images, input_color_format, margin, detector)
         # One call for all: the classifier fills its batches across boxes and images. It is not asked about nothing.
         told = self.classifier(cuts, input_color_format="rgb", **(classifier or {})) if cuts else []
         labels = iter(checked(told, ClassificationPrediction, len(cuts)))
@@ -135,48 +132,12 @@ class DetectThenClassify:
 
     def close(self) -> None:
         """Close both models, as far as they can be closed."""
-        for model in (self.detector, self.classifier):
-            if callable(close := getattr(model, "close", None)):
-                close()
+        close_all((self.detector, self.classifier))
 
 
 def make(models: Mapping[str, Any]) -> DetectThenClassify:
     """The pipeline of a detector and a classifier."""
     return DetectThenClassify(models["detector"], models["classifier"])
-
-
-def cut_out(image: Image, xyxy: Boxes, margin: float) -> list[Image]:
-    """Views of the image, one a box: widened by the margin, to whole pixels, clipped, at least one pixel each way.
-
-    Args:
-        xyxy: `(n, 4)`, pixels of the image.
-    """
-    height, width = image.shape[:2]
-    extra = (xyxy[:, 2:] - xyxy[:, :2]).clip(min=0) * np.float32(margin)
-    wide = np.concatenate([xyxy[:, :2] - extra, xyxy[:, 2:] + extra], axis=1)
-    cuts = []
-    for x_min, y_min, x_max, y_max in wide.tolist():
-        left, right = _span(x_min, x_max, width)
-        top, bottom = _span(y_min, y_max, height)
-        cuts.append(image[top:bottom, left:right])
-    return cuts
-
-
-def _span(low: float, high: float, size: int) -> tuple[int, int]:
-    """Whole pixels that touch what lies between, on the picture."""
-    start = min(max(floor(low), 0), size - 1)
-    return start, max(min(ceil(high), size), start + 1)
-
-
-def checked(given: Any, kind: type, count: int) -> Sequence[Any]:
-    """What a model gave, one prediction of its kind a picture.
-
-    Raises:
-        OutputInvalid: it gave something else.
-    """
-    if not isinstance(given, list | tuple) or len(given) != count or not all(isinstance(one, kind) for one in given):
-        raise OutputInvalid(f"expected {count} predictions of type {kind.__name__}, found {given!r:.200}")
-    return given
 
 
 def _labelled(

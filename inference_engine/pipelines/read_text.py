@@ -7,12 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from inference_engine.config_fields import is_number
-from inference_engine.errors import ParameterInvalid
+from inference_engine.cutting import checked, close_all, detect_and_cut
 from inference_engine.images import Boxes
-from inference_engine.inputs import as_rgb_images
 from inference_engine.interfaces import ObjectDetectionModel, TextOnlyOCRModel
-from inference_engine.pipelines.detect_then_classify import checked, cut_out
 from inference_engine.roles import Role
 from inference_engine.tasks import detection, text_ocr
 from inference_engine.tasks.detection import Detections
@@ -59,20 +56,14 @@ class ReadText:
             ParameterInvalid: the margin is out of range; or what the models raise.
             OutputInvalid: a model did not give one prediction of its kind for each picture.
         """
-        if not is_number(margin) or not 0 <= margin <= 1:
-            raise ParameterInvalid(f"margin must be a number from 0 to 1, found {margin!r}")
-        rgb = as_rgb_images(images, input_color_format)
-        found = checked(self.detector(rgb, input_color_format="rgb", **(detector or {})), Detections, len(rgb))
-        cuts = [cut for image, boxes in zip(rgb, found, strict=True) for cut in cut_out(image, boxes.xyxy, margin)]
+        found, cuts = detect_and_cut(self.detector, images, input_color_format, margin, detector)
         # One call for all: the reader fills its batches across boxes and images. It is not asked about nothing.
         read = iter(checked(self.reader(cuts, input_color_format="rgb") if cuts else [], RecognizedText, len(cuts)))
         return [_structured(boxes, [next(read) for _ in range(len(boxes))]) for boxes in found]
 
     def close(self) -> None:
         """Close both models, as far as they can be closed."""
-        for model in (self.detector, self.reader):
-            if callable(close := getattr(model, "close", None)):
-                close()
+        close_all((self.detector, self.reader))
 
 
 def make(models: Mapping[str, Any]) -> ReadText:

@@ -71,10 +71,7 @@ class ActionSpans:
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        n = len(self.start_frame)
-        records.check_shapes(
-            {name: (getattr(self, name), (n,)) for name in ("start_frame", "end_frame", "confidence", "class_id")}
-        )
+        records.check_rows(self, len(self), start_frame=(), end_frame=(), confidence=(), class_id=())
         if (self.start_frame < 0).any() or (self.end_frame <= self.start_frame).any():
             raise ValueError("a span must begin at frame 0 or later and have at least one frame")
         if not 0 < self.fps < np.inf:

@@ -79,8 +79,7 @@ class ClassificationPrediction:
     task: str = TASK
 
     def __post_init__(self) -> None:
-        k = len(self.class_id)
-        records.check_shapes({"class_id": (self.class_id, (k,)), "confidence": (self.confidence, (k,))})
+        records.check_rows(self, len(self), class_id=(), confidence=())
 
     def __len__(self) -> int:
         return len(self.class_id)

@@ -80,10 +80,7 @@ class Detections:
     task: str = TASK
 
     def __post_init__(self) -> None:
-        n = len(self.xyxy)
-        records.check_shapes(
-            {"xyxy": (self.xyxy, (n, 4)), "confidence": (self.confidence, (n,)), "class_id": (self.class_id, (n,))}
-        )
+        records.check_rows(self, len(self), xyxy=(4,), confidence=(), class_id=())
 
     def __len__(self) -> int:
         return len(self.xyxy)

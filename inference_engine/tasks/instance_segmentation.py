@@ -39,10 +39,8 @@ class InstanceDetections:
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        n = len(self.xyxy)
-        records.check_shapes(
-            {"xyxy": (self.xyxy, (n, 4)), "confidence": (self.confidence, (n,)), "class_id": (self.class_id, (n,))}
-        )
+        n = len(self)
+        records.check_rows(self, n, xyxy=(4,), confidence=(), class_id=())
         if (len(self.masks), self.masks.image_hw) != (n, self.image_hw):
             raise ValueError(f"expected {n} masks of {self.image_hw}, found {len(self.masks)} of {self.masks.image_hw}")
 

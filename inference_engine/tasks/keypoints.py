@@ -102,15 +102,7 @@ class KeyPoints:
 
     def __post_init__(self) -> None:
         n, k = self.xy.shape[:2]
-        records.check_shapes(
-            {
-                "xy": (self.xy, (n, k, 2)),
-                "key_points_confidence": (self.key_points_confidence, (n, k)),
-                "xyxy": (self.xyxy, (n, 4)),
-                "confidence": (self.confidence, (n,)),
-                "class_id": (self.class_id, (n,)),
-            }
-        )
+        records.check_rows(self, n, xy=(k, 2), key_points_confidence=(k,), xyxy=(4,), confidence=(), class_id=())
         if len(self.skeletons) != len(self.class_names):
             raise ValueError(f"{len(self.skeletons)} skeletons for {len(self.class_names)} classes")
 

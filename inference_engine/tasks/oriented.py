@@ -37,10 +37,7 @@ class OrientedDetections:
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        n = len(self.xywhr)
-        records.check_shapes(
-            {"xywhr": (self.xywhr, (n, 5)), "confidence": (self.confidence, (n,)), "class_id": (self.class_id, (n,))}
-        )
+        records.check_rows(self, len(self), xywhr=(5,), confidence=(), class_id=())
 
     def __len__(self) -> int:
         return len(self.xywhr)

@@ -113,8 +113,7 @@ class PromptedMasks:
     image_hw: tuple[int, int]
 
     def __post_init__(self) -> None:
-        n = len(self.masks)
-        records.check_shapes({"confidence": (self.confidence, (n,)), "prompt_id": (self.prompt_id, (n,))})
+        records.check_rows(self, len(self), confidence=(), prompt_id=())
         if self.masks.image_hw != self.image_hw:
             raise ValueError(f"expected masks of {self.image_hw}, found {self.masks.image_hw}")
 

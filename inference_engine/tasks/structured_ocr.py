@@ -62,10 +62,7 @@ class StructuredText:
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        n = len(self.texts)
-        records.check_shapes(
-            {"xyxy": (self.xyxy, (n, 4)), "confidence": (self.confidence, (n,)), "class_id": (self.class_id, (n,))}
-        )
+        records.check_rows(self, len(self), xyxy=(4,), confidence=(), class_id=())
 
     def __len__(self) -> int:
         return len(self.texts)

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from inference_engine.candidates import Kept, check_fused
-from inference_engine.errors import EngineError
+from inference_engine.errors import EngineError, OutputInvalid
 from inference_engine.families.yolo.decoding import decode_heads
 from inference_engine.images import Fit, points_to_original, to_original
 from inference_engine.packages import ModelPackage
+from inference_engine.scores import activated
 from inference_engine.sessions import Tensors
 from inference_engine.tasks import keypoints
 from inference_engine.tasks.keypoints import KeyPoints, KeyPointsParams
@@ -35,11 +36,14 @@ def _key_points(
     if isinstance(kept, EngineError):
         return kept
     places = kept.extra.reshape(len(kept.extra), package.key_point_places, 3)
+    sure = activated(places[..., 2])
+    if sure is None:
+        return OutputInvalid("the model gave points with a confidence that is not from 0 to 1 for this image")
     counts = np.asarray([len(skeleton.names) for skeleton in package.skeletons])[kept.class_id]
     is_there = np.arange(package.key_point_places) < counts[:, None]
     return KeyPoints(
         xy=points_to_original(places[..., :2], fit),
-        key_points_confidence=np.where(is_there, places[..., 2], np.float32(0)),
+        key_points_confidence=np.where(is_there, sure, np.float32(0)),
         xyxy=to_original(kept.boxes, fit),
         confidence=kept.confidence,
         class_id=kept.class_id,

@@ -15,19 +15,21 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 
 
-def check_shapes(expected: Mapping[str, tuple[npt.NDArray[Any], Shape]]) -> None:
-    """Refuse arrays that do not fit together.
+def check_rows(prediction: object, rows: int, **shapes: Shape) -> None:
+    """Refuse a prediction whose arrays do not fit together.
 
     Args:
-        expected: by the array's name: the array, and the shape that it must have.
+        rows: results that the prediction has, which every array begins with.
+        shapes: by the field's name, the shape of one row: `xyxy=(4,), confidence=()`.
 
     Raises:
         ValueError: with all shapes.
     """
-    if any(array.shape != shape for array, shape in expected.values()):
-        wanted = ", ".join(f"{name} {shape}" for name, (_, shape) in expected.items())
-        found = ", ".join(f"{name} {array.shape}" for name, (array, _) in expected.items())
-        raise ValueError(f"expected shapes {wanted}, found {found}")
+    expected = {name: (rows, *shape) for name, shape in shapes.items()}
+    found = {name: getattr(prediction, name).shape for name in shapes}
+    if found != expected:
+        said = (", ".join(f"{name} {shape}" for name, shape in each.items()) for each in (expected, found))
+        raise ValueError("expected shapes {}, found {}".format(*said))
 
 
 def numbers(array: npt.NDArray[np.float32]) -> Any:

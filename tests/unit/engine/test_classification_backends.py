@@ -1,9 +1,5 @@
 """One PyTorch classifier in three files: whatever runs it, the classes are those of the module itself."""
 
-import json
-import shutil
-import warnings
-
 import numpy as np
 import pytest
 import torch
@@ -11,6 +7,7 @@ from torch import nn
 
 from inference_engine import AutoModel
 from inference_engine.sessions import SessionOptions
+from tests.fixtures.exported_modules import BACKENDS, write_packages
 
 NAMES = [f"class {index}" for index in range(7)]
 SIDE, BATCH = 24, 3
@@ -43,28 +40,21 @@ def module():
     return made
 
 
+#: The activation of each task, on the logits of one picture.
+TASKS = {
+    "classification": lambda logits: logits.softmax(-1),
+    "multi-label-classification": torch.sigmoid,
+}
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def task(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def packages(module, tmp_path_factory):
+def packages(module, task, tmp_path_factory):
     """Folders by the backend that opens them; the middle of the picture is looked at, normalised as ImageNet's is."""
-    root = tmp_path_factory.mktemp("classifier")
-    example = torch.rand(2, 3, SIDE, SIDE)
-    onnx_folder, script_folder = root / "onnx", root / "script"
-    _describe(onnx_folder, "onnx", "model.onnx")
-    _describe(script_folder, "torch-script", "model.pt")
-    with warnings.catch_warnings():
-        # The older exporter, and TorchScript itself, say that they are deprecated; their files are opened all the same.
-        warnings.simplefilter("ignore")
-        axes = {"images": {0: "n"}, "logits": {0: "n"}}
-        names = {"input_names": ["images"], "output_names": ["logits"], "dynamic_axes": axes, "opset_version": 17}
-        torch.onnx.export(module, (example,), str(onnx_folder / "model.onnx"), dynamo=False, **names)
-        torch.jit.save(torch.jit.trace(module, example), script_folder / "model.pt")
-    shutil.copytree(onnx_folder, root / "openvino")
-    return {"onnx": onnx_folder, "openvino": root / "openvino", "torch": script_folder}
-
-
-def _describe(folder, kind, weights):
-    folder.mkdir()
-    (folder / "class_names.txt").write_text("\n".join(NAMES), encoding="utf-8")
     inference = {
         "network_input": {
             "training_input_size": {"height": SIDE, "width": SIDE},
@@ -73,17 +63,11 @@ def _describe(folder, kind, weights):
             "normalization": [MEAN, STD],
         },
         "forward_pass": {"max_dynamic_batch_size": BATCH},
-        "post_processing": {"type": "softmax", "fused": False},
     }
-    (folder / "inference_config.json").write_text(json.dumps(inference), encoding="utf-8")
-    config = {
-        "model_architecture": "resnet",
-        "task_type": "classification",
-        "backend_type": kind,
-        "quantization": "fp32",
-        "weights": weights,
-    }
-    (folder / "model_config.json").write_text(json.dumps(config), encoding="utf-8")
+    config = {"model_architecture": "resnet", "task_type": task}
+    files = {"class_names.txt": "\n".join(NAMES)}
+    example = torch.rand(2, 3, SIDE, SIDE)
+    return write_packages(tmp_path_factory.mktemp("classifier"), module, example, config, inference, files=files)
 
 
 @pytest.fixture(scope="module")
@@ -94,28 +78,29 @@ def images():
     return [rng.integers(0, 256, (*hw, 3), np.uint8) * np.asarray(tint, np.uint8) for hw, tint in tints.items()]
 
 
-def expected(module, image):
-    """Shares of all classes by torch alone, from pixels that the test cuts and normalises itself."""
+def expected(module, image, task):
+    """Scores of all classes by torch alone, from pixels that the test cuts and normalises itself."""
     height, width = image.shape[:2]
     top, left = (height - SIDE) // 2, (width - SIDE) // 2
     cut = torch.from_numpy(image[top : top + SIDE, left : left + SIDE].astype(np.float32) / 255).permute(2, 0, 1)
     cut = (cut - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
     with torch.inference_mode():
-        return module(cut[None]).softmax(1)[0].numpy()
+        return TASKS[task](module(cut[None])[0]).numpy()
 
 
-@pytest.mark.reaches("classification", "classification", "{backend}", "agrees")
-@pytest.mark.parametrize("backend", ["onnx", "openvino", "torch"])
-def test_a_backend_gives_the_modules_own_classes(module, packages, images, backend):
+@pytest.mark.reaches("classification", "{task}", "{backend}", "agrees")
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_backend_gives_the_modules_own_classes(module, packages, task, images, backend):
     trust = backend == "torch"
     model = AutoModel.from_pretrained(packages[backend], backend=backend, options=ONE_THREAD, trust=trust)
 
-    found = model(images, input_color_format="rgb", max_classes=len(NAMES))
+    found = model(images, input_color_format="rgb", max_classes=len(NAMES), confidence=0)
 
+    assert model.task == task
     for image, prediction in zip(images, found, strict=True):
-        shares = expected(module, image)
-        assert prediction.name == NAMES[shares.argmax()]
-        np.testing.assert_allclose(prediction.confidence, np.sort(shares)[::-1], atol=1e-4)
-        np.testing.assert_allclose(prediction.confidence, shares[prediction.class_id], atol=1e-4)
+        scores = expected(module, image, task)
+        assert prediction.name == NAMES[scores.argmax()]
+        np.testing.assert_allclose(prediction.confidence, np.sort(scores)[::-1], atol=1e-4)
+        np.testing.assert_allclose(prediction.confidence, scores[prediction.class_id], atol=1e-4)
     assert len({prediction.name for prediction in found}) > 1
     model.close()

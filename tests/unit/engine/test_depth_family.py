@@ -48,9 +48,13 @@ def write(root, inference=INFERENCE, **more):
     return module, write_packages(root, module, torch.rand(2, 3, SIDE, SIDE), config, inference)
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("depth"))
+#: Architectures, and the unit where a package says none.
+UNITS = {"depth-anything-v2": DepthUnit.RELATIVE_INVERSE, "yolo26": DepthUnit.METRES}
+
+
+@pytest.fixture(scope="module", params=UNITS)
+def made(tmp_path_factory, request):
+    return write(tmp_path_factory.mktemp("depth"), model_architecture=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +78,7 @@ def test_depth_is_the_networks_resized_by_torch(made, images, backend):
             plane = module(torch.from_numpy(DECODE.preprocess(image, model.package)[0]["images"]))
         whole = interpolate(plane[None], image.shape[:2], mode="bilinear", align_corners=False)[0, 0]
         np.testing.assert_allclose(one.depth, whole.numpy(), atol=1e-4)
-        assert one.unit is DepthUnit.RELATIVE_INVERSE
+        assert one.unit is UNITS[model.package.architecture]
     model.close()
 
 

@@ -1,6 +1,7 @@
 """Vectors of exported networks, of pictures and of texts, against the modules themselves."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,13 +11,16 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from torch import nn
 
 from inference_engine import AutoModel
+from inference_engine.embedders import text_inputs
 from inference_engine.errors import NoRunnableBackend, OutputInvalid, PackageInvalid, ParameterInvalid
 from inference_engine.families import recipe
 from inference_engine.images import plan_fit
 from inference_engine.interfaces import ImageEmbeddingModel, TextImageEmbeddingModel
+from inference_engine.package_files import read_parts
+from inference_engine.package_sections import kind_of
 from inference_engine.packages import read_package
 from inference_engine.sessions import SessionOptions
-from tests.fixtures.exported_modules import BACKENDS, export_onnx, write_packages
+from tests.fixtures.exported_modules import BACKENDS, export_onnx, save_script, write_packages
 
 SIDE, WIDTH, TOKENS = 24, 10, 6
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # openai/CLIP, clip/clip.py
@@ -63,9 +67,12 @@ def write_tokenizer(path):
     tokenizer.save(str(path))
 
 
+def config_of(folder):
+    return json.loads((folder / "model_config.json").read_text(encoding="utf-8"))
+
+
 def change(folder, **more):
-    path = folder / "model_config.json"
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | more), encoding="utf-8")
+    (folder / "model_config.json").write_text(json.dumps(config_of(folder) | more), encoding="utf-8")
 
 
 def write(root, architecture="clip", mode="center-crop", **more):
@@ -80,10 +87,14 @@ def made(tmp_path_factory):
     visual, folders = write(tmp_path_factory.mktemp("clip"))
     textual = Textual().eval()
     example = torch.ones(2, TOKENS, dtype=torch.int64)
-    for folder in (folders["onnx"], folders["openvino"]):
+    for backend, folder in folders.items():
         write_tokenizer(folder / "tokenizer.json")
-        export_onnx(textual, example, folder / "textual.onnx", ("input_ids",), ("text_embeds",))
-        change(folder, parts={"text": "textual.onnx"}, text={"tokenizer": "tokenizer.json", "max_tokens": TOKENS})
+        name = "textual.pt" if backend == "torch" else "textual.onnx"
+        if backend == "torch":
+            save_script(textual, example, folder / name)
+        else:
+            export_onnx(textual, example, folder / name, ("input_ids",), ("text_embeds",))
+        change(folder, parts={"text": name}, text={"tokenizer": "tokenizer.json", "max_tokens": TOKENS})
     return visual, textual, folders
 
 
@@ -124,7 +135,7 @@ def test_vectors_of_pictures_are_the_modules_own(made, images, backend):
     model.close()
 
 
-@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_vectors_of_texts_are_the_modules_own_padded_and_cut(made, images, backend):
     _, textual, folders = made
     model = opened(folders, backend)
@@ -208,11 +219,15 @@ def test_what_cannot_be_is_refused(made, tmp_path):
         decode(package, {"one": np.zeros((1, 5)), "other": np.zeros((1, 5))})
     with pytest.raises(ParameterInvalid, match="unknown parameter"):
         DECODE.check_params({"confidence": 1}, package)
-    folders = write(tmp_path / "a")[1]
-    for backend, words in (("onnx", "part text is"), ("torch", "of kind onnx only")):
-        change(folders[backend], parts={"text": "../other.onnx"})
+    folder = write(tmp_path / "a")[1]["onnx"]
+    for changes, words in (({}, "part text is"), ({"backend_type": "trt"}, "torch-script, torch-export, not trt")):
+        change(folder, parts={"text": "../other.onnx"}, **changes)
         with pytest.raises(PackageInvalid, match=words):
-            read_package(folders[backend])
+            read_parts(folder, kind_of(config_of(folder), "here"), config_of(folder), "here")
+    with pytest.raises(PackageInvalid, match=r"inputs must be one of \['input_ids'\]"):
+        text_inputs(replace(package, settings={"text": {"max_tokens": 4, "inputs": ["words"]}}), "text")
+    with pytest.raises(PackageInvalid, match="part 'sound' is none"):
+        text_inputs(package, "sound")
 
 
 @pytest.mark.parametrize(

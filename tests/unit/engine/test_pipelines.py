@@ -15,8 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import inference_engine.pipelines as registry
 from inference_engine import AutoModel, AutoModelPipeline, ClassificationPrediction, ClassifiedDetections, Detections
+from inference_engine.cutting import cut_out
 from inference_engine.errors import ModelNotFound, OutputInvalid, ParameterInvalid
-from inference_engine.pipelines.detect_then_classify import cut_out
 from inference_engine.roles import Role
 
 MODELS = Path(__file__).parents[3] / "models"
@@ -293,6 +293,9 @@ def test_the_record_is_json_and_the_prediction_comes_back_from_it():
     assert record["label"] == [None, "high"]
     assert back == found
     assert back.to_record() == record
+    drawn = found.draw(red)
+    assert drawn.shape == red.shape
+    assert (drawn != red).any()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Label maps of an exported network, against torch's own resize and softmax."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -49,9 +51,9 @@ def write(root, classes=4, names=NAMES, given=None, architecture="segformer", **
     return module, write_packages(root, module, torch.rand(2, 3, SIDE, SIDE), config, given or inference(), files=files)
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("segmenter"))
+@pytest.fixture(scope="module", params=["segformer", "yolo26"])
+def made(tmp_path_factory, request):
+    return write(tmp_path_factory.mktemp("segmenter"), architecture=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +118,19 @@ def test_pixels_below_the_threshold_become_background_wherever_it_stands(tmp_pat
 
     assert set(found.segmentation_map[:6].ravel()) == {1}
     assert set(found.segmentation_map[-6:].ravel()) == {2}
+
+
+def test_a_removed_class_labels_no_pixel_and_takes_no_share(tmp_path):
+    inferred = inference(class_names_operations=[{"type": "class_name_removal", "class_name": "road"}])
+    package = read_package(write(tmp_path, given=inferred)[1]["onnx"])
+    logits = np.zeros((1, 4, 1, 1))
+    logits[0, :, 0, 0] = [0, 9, 2, 0]  # of background, the road, cars, trees
+
+    (found,) = decode(package, logits, (8, 8), with_confidence=True)
+
+    assert package.class_names == ("background", "car", "tree")
+    assert set(found.segmentation_map.ravel()) == {1}
+    np.testing.assert_allclose(found.confidence, np.exp(2) / (np.exp(2) + 2), atol=0.5 / 255 + 1e-6)
 
 
 def test_a_background_that_the_network_does_not_score_keeps_its_id(tmp_path):
@@ -189,6 +204,8 @@ def test_what_cannot_be_is_refused(made, tmp_path):
     nameless = read_package(write(tmp_path / "a", names=("sky", "road", "car", "tree"))[1]["onnx"])
     with pytest.raises(OutputInvalid, match=r"expected logits \(1, 4, h, w\)"):
         decode(package, np.zeros((1, 6, 8, 8)), (8, 8))
+    with pytest.raises(PackageInvalid, match="a map of one class, road, says nothing"):
+        decode(replace(package, class_names=("road",)), np.zeros((1, 1, 8, 8)), (8, 8))
     with pytest.raises(ParameterInvalid, match="no class of this model is called so"):
         DECODE.check_params({"confidence": 0.5}, nameless)
     with pytest.raises(ParameterInvalid, match="unknown parameter"):
