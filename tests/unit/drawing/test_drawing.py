@@ -17,6 +17,7 @@ from inference_engine.tasks.embedding import Embedding
 from inference_engine.tasks.instance_segmentation import InstanceDetections
 from inference_engine.tasks.keypoints import KeyPoints, Skeleton
 from inference_engine.tasks.oriented import OrientedDetections
+from inference_engine.tasks.panoptic_segmentation import PanopticSegments
 from inference_engine.tasks.promptable_segmentation import PromptedMasks
 from inference_engine.tasks.prompting import PromptAnswer
 from inference_engine.tasks.semantic_segmentation import SemanticSegmentationResult
@@ -53,6 +54,7 @@ SHOWN = {
     ),
     "classification": ClassificationPrediction(IDS, SCORES, HW, NAMES),
     "semantic-segmentation": SemanticSegmentationResult(LABELS, NAMES),
+    "panoptic-segmentation": PanopticSegments(SCORES, IDS, np.array([True, False]), MASKS, HW, NAMES),
     "depth-estimation": DepthMap(RAMP, DepthUnit.METRES),
     "embedding": Embedding(np.ones(512, F), HW),
     "structured-ocr": StructuredText("EXIT 12", ("EXIT", "12"), BOXES, SCORES, np.array([0, 0]), HW, ("line",)),
@@ -152,6 +154,14 @@ def test_what_has_no_place_stands_at_the_upper_left(picture, task):
 
     assert changed[0, 0]
     assert not changed[100:].any()
+
+
+def test_segments_are_mixed_in_and_named_at_the_upper_left(picture):
+    drawn = SHOWN["panoptic-segmentation"].draw(picture)
+
+    assert is_near(drawn[150, 130], mixed(class_colour(1), 0.45))
+    assert is_near(drawn[180, 290], mixed(class_colour(2), 0.45))
+    assert (drawn[:20, :60] != picture[:20, :60]).any()
 
 
 def test_a_smaller_copy_has_everything_in_its_place(picture):

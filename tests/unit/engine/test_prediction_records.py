@@ -19,6 +19,7 @@ from inference_engine.tasks.embedding import Embedding
 from inference_engine.tasks.instance_segmentation import InstanceDetections
 from inference_engine.tasks.keypoints import KeyPoints, Skeleton
 from inference_engine.tasks.oriented import OrientedDetections
+from inference_engine.tasks.panoptic_segmentation import PanopticSegments
 from inference_engine.tasks.promptable_segmentation import PromptedMasks
 from inference_engine.tasks.prompting import PromptAnswer
 from inference_engine.tasks.semantic_segmentation import SemanticSegmentationResult
@@ -121,6 +122,13 @@ def prompted(draw):
 
 
 @st.composite
+def segments(draw):
+    n, hw = draw(counts), draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
+    is_thing = np.asarray(draw(st.lists(st.booleans(), min_size=n, max_size=n)), np.bool_)
+    return PanopticSegments(draw(scores(n)), draw(whole(n)), is_thing, draw(masks(n, hw)), hw, NAMES)
+
+
+@st.composite
 def spans(draw):
     n = draw(counts)
     start = draw(whole(n, 10_000))
@@ -145,6 +153,8 @@ PREDICTIONS = {
     "vlm": st.builds(PromptAnswer, texts, texts, st.just((480, 640)), st.booleans()),
     "interactive-instance-segmentation": prompted(),
     "action-recognition": spans(),
+    "panoptic-segmentation": segments(),
+    "video-classification": classes("video-classification"),
 }
 
 
@@ -245,6 +255,8 @@ MASKS = InstancesRLEMasks.from_dense([np.zeros((2, 4, 4), np.bool_)], (4, 4))
         lambda: StructuredText("a", ("a",), BOXES, TWO, IDS, (4, 4), NAMES),
         lambda: PromptedMasks(MASKS, TWO, IDS, (5, 4)),
         lambda: PromptedMasks(MASKS, ONE, IDS, (4, 4)),
+        lambda: PanopticSegments(TWO, IDS, IDS[:1] > 0, MASKS, (4, 4), NAMES),
+        lambda: PanopticSegments(TWO, IDS, IDS > 0, MASKS, (4, 5), NAMES),
         lambda: ActionSpans(IDS, IDS, TWO, IDS, 25.0, (4, 4), NAMES),
         lambda: ActionSpans(IDS, IDS + 1, TWO, IDS, 0.0, (4, 4), NAMES),
     ],
@@ -252,7 +264,7 @@ MASKS = InstancesRLEMasks.from_dense([np.zeros((2, 4, 4), np.bool_)], (4, 4))
         "instances: scores", "instances: size of masks", "instances: number of masks", "points: confidences",
         "points: skeletons", "skeleton: edge", "oriented: no angle", "classes: scores", "map: class id", "map: dtype",
         "map: confidence", "depth: dtype", "depth: nan", "embedding: axes", "embedding: infinite", "text: parts",
-        "prompted: size", "prompted: scores", "spans: empty", "spans: fps",
+        "prompted: size", "prompted: scores", "segments: things", "segments: size", "spans: empty", "spans: fps",
     ],
 )  # fmt: skip
 def test_what_does_not_fit_together_is_refused(make):
