@@ -31,7 +31,7 @@ from workers.opening import LoadedModel
 from workers.shard_run import SessionBroken, ShardRun
 from workers.speeds import Speedometer
 from workers.turns import Turns
-from workers.video_run import first_frame
+from workers.video_run import check_wanted, first_frame
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +121,7 @@ def _label(runtime: Runtime, held: HeldLease, loaded: LoadedModel) -> JobId | No
     """Run the shard; give its job, if that ended by it."""
     lease = held.lease
     params = loaded.model.check_params(lease.params)
+    check_wanted(lease.video, loaded)
     run = ShardRun(runtime, held, loaded, params, runtime.decisions.decision_for(lease, loaded))
     runtime.runs.add(run)
     try:

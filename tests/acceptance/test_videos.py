@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from inference_engine.tasks import read_prediction
 from jobstore.schema import JobId, JobSpec, JobState, OutcomeState
 from nightshift.pages import load_scans, make_page
 from producer.sources import SourceOptions, expand
@@ -50,9 +53,9 @@ def forms(tmp_path_factory) -> dict[str, Path]:
     }
 
 
-def submit(fleet: Fleet, path: Path, options: VideoOptions) -> JobId:
+def submit(fleet: Fleet, path: Path, options: VideoOptions, model: Path = DIGITS) -> JobId:
     items = expand([str(path)], SourceOptions(video=options))
-    return fleet.producer.submit(JobSpec(model=str(DIGITS), video=options), items)
+    return fleet.producer.submit(JobSpec(model=str(model), video=options), items)
 
 
 def labelled(fleet: Fleet, job_id: JobId) -> list[tuple[int, float | None, dict[str, object]]]:
@@ -106,3 +109,82 @@ def test_kill_9_in_the_middle_of_a_segment_loses_and_doubles_no_frame(fleet, tmp
     assert labelled(fleet, job_id) == undisturbed
     assert [frame for frame, _, _ in undisturbed] == list(range(1, 301))
     assert {row.attempt for row in fleet.store.results(job_id)} > {1}
+
+
+SLIDING = VideoOptions(track=True)
+
+
+def draw_sliding(number: int) -> np.ndarray:
+    """One page that slides to the left, three pixels a frame."""
+    return np.ascontiguousarray(np.roll(page(0, (480, 640)), -3 * number, axis=1))
+
+
+def test_tracks_are_the_same_with_one_worker_with_two_and_after_kill_9(fleet, tmp_path) -> None:
+    video = write_video(tmp_path / "a.mp4", range(0, 8000, 40), draw=draw_sliding, b_frames=2)
+    launcher = fleet.start_workers()
+    alone = labelled(fleet, submit(fleet, video, SLIDING))
+
+    killed = submit(fleet, video, SLIDING)
+    wait_until(lambda: fleet.store.status(killed).frames, 60, "the first frames")
+    kill_9(launcher.pids[0])
+    assert fleet.store.status(killed).done == 0
+    fleet.start_workers()
+    jobs = [killed, *(submit(fleet, video, SLIDING) for _ in range(3))]
+
+    assert all(labelled(fleet, job_id) == alone for job_id in jobs)
+    assert {row.attempt for row in fleet.store.results(killed)} > {1}
+    lengths = Counter(number for _, _, record in alone for number in record["track_id"] if number is not None)
+    assert max(lengths.values()) > 50
+
+
+CLOCK = """
+import numpy as np
+from inference_engine.tasks.classification import ClassificationPrediction
+
+class Watcher:
+    class_names = ("dark", "bright")
+    clip_frames = 5
+
+    def __init__(self, folder, *, device):
+        pass
+
+    def classify_clips(self, clips, *, input_color_format=None, confidence=0.0):
+        return [self.judged(np.stack(clip), confidence) for clip in clips]
+
+    def judged(self, clip, confidence):
+        share = clip.mean() / 255
+        name, score = int(share > 0.5), max(share, 1 - share)
+        kept = [name] if score >= confidence else []
+        scores = np.array([score] * len(kept), np.float32)
+        return ClassificationPrediction(np.array(kept, np.int64), scores, clip.shape[1:3], self.class_names)
+"""
+
+
+@pytest.fixture
+def watcher(tmp_path) -> Path:
+    """A package with code of its own that says whether a clip is dark or bright."""
+    folder = tmp_path / "watcher"
+    folder.mkdir()
+    (folder / "model.py").write_text(CLOCK)
+    names = {"model_id": "watcher", "package_id": "watcher-python", "task_type": "video-classification"}
+    code = {"model_module": "model.py", "model_class": "Watcher"}
+    (folder / "model_config.json").write_text(json.dumps({"schema_version": 1, **names, **code}))
+    (folder / "class_names.txt").write_text("dark\nbright\n")
+    return folder
+
+
+def test_a_custom_model_of_clips_gives_spans_of_actions(fleet, tmp_path, watcher) -> None:
+    shades = [20] * 40 + [240] * 30 + [20] * 30
+    video = write_video(
+        tmp_path / "a.mp4", range(0, 4000, 40), draw=lambda number: np.full((48, 64, 3), shades[number], np.uint8)
+    )
+    fleet.start_workers(allow_local_code_packages=True)
+
+    job_id = submit(fleet, video, VideoOptions(), watcher)
+    found = labelled(fleet, job_id)
+
+    assert [frame for frame, _, _ in found] == list(range(1, 101, 5))
+    (own,) = [row.record for row in fleet.store.results(job_id) if not row.frame]
+    spans = read_prediction(own["actions"], fleet.store.status(job_id).class_names)
+    assert spans.names == ["dark", "bright", "dark"]
+    assert spans.seconds == pytest.approx(np.array([[0, 1.6], [1.6, 2.8], [2.8, 4.0]]))
