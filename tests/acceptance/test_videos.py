@@ -120,7 +120,7 @@ def draw_sliding(number: int) -> np.ndarray:
 
 
 def test_tracks_are_the_same_with_one_worker_with_two_and_after_kill_9(fleet, tmp_path) -> None:
-    video = write_video(tmp_path / "a.mp4", range(0, 8000, 40), draw=draw_sliding, b_frames=2)
+    video = write_video(tmp_path / "a.mp4", range(0, 4000, 40), draw=draw_sliding, b_frames=2)
     launcher = fleet.start_workers()
     alone = labelled(fleet, submit(fleet, video, SLIDING))
 
@@ -129,12 +129,12 @@ def test_tracks_are_the_same_with_one_worker_with_two_and_after_kill_9(fleet, tm
     kill_9(launcher.pids[0])
     assert fleet.store.status(killed).done == 0
     fleet.start_workers()
-    jobs = [killed, *(submit(fleet, video, SLIDING) for _ in range(3))]
+    jobs = [killed, *(submit(fleet, video, SLIDING) for _ in range(2))]
 
     assert all(labelled(fleet, job_id) == alone for job_id in jobs)
     assert {row.attempt for row in fleet.store.results(killed)} > {1}
     lengths = Counter(number for _, _, record in alone for number in record["track_id"] if number is not None)
-    assert max(lengths.values()) > 50
+    assert max(lengths.values()) > 30
 
 
 CLOCK = """

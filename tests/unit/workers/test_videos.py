@@ -5,9 +5,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import av
+import numpy as np
 import pytest
 
 from inference_engine.errors import ProviderUnavailable
+from inference_engine.sniff import ImageLimits
 from jobstore.schema import JobState, OutcomeState
 from jobstore.store import JobStore
 from tests.fixtures.video_worker import PERMITS, NumberModel, a_worker, frame_rows, run_all, submit, video_row
@@ -220,21 +223,104 @@ def test_parts_behind_the_end_of_a_video_that_ends_early_fail(runtime, cut_short
     assert ends[-1] == "no_frames"
 
 
+def renamed(path, kind):
+    """The file with the four letters of its track's codec replaced: no decoder knows the new ones."""
+    path.write_bytes(write_video(path, TIMES_MS[:10]).read_bytes().replace(b"avc1", kind))
+
+
+def only_sound(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        sound.rate = 8000
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode())
+
+
+def without_media(path):
+    """The index of ten frames, none of which has its bytes."""
+    data = write_video(path, TIMES_MS[:10], movflags="faststart").read_bytes()
+    path.write_bytes(data[: data.index(b"mdat") + 4])
+
+
+def without_index(path):
+    data = write_video(path, TIMES_MS[:10]).read_bytes()
+    path.write_bytes(data[: data.index(b"moov") - 4])
+
+
+def saying(data):
+    return lambda path: path.write_bytes(data)
+
+
 UNREADABLE = {
-    "a playlist": (b"#EXTM3U\n/etc/hostname\n", "not_a_video"),
-    "a picture": (b"\xff\xd8\xff\xe0\0\x10JFIF", "not_a_video"),
-    "no index": (b"\0\0\0\x18ftypisom\0\0\0\0isomiso2", "no_frames"),
+    "a playlist": (saying(b"#EXTM3U\n#EXTINF:1,\n/etc/hostname\n"), "not_a_video"),
+    "ffconcat": (saying(b"ffconcat version 1.0\nfile other.mp4\n"), "not_a_video"),
+    "sdp": (saying(b"v=0\no=- 0 0 IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n"), "not_a_video"),
+    "mpd": (saying(b"<?xml version='1.0'?><MPD></MPD>"), "not_a_video"),
+    "a picture": (saying(b"\xff\xd8\xff\xe0\0\x10JFIF"), "not_a_video"),
+    "no bytes": (saying(b""), "not_a_video"),
+    "a header alone": (saying(b"\0\0\0\x18ftypisom\0\0\0\0isomiso2"), "no_frames"),
+    "no index": (without_index, "no_frames"),
+    "an index and no media": (without_media, "no_frames"),
+    "sound alone": (only_sound, "no_frames"),
+    "a codec that nobody knows": (lambda path: renamed(path, b"zzzz"), "unsupported_codec"),
 }
 
 
-@pytest.mark.parametrize(("data", "code"), UNREADABLE.values(), ids=UNREADABLE)
-def test_what_is_no_video_is_one_failed_item(runtime, tmp_path, data, code):
-    (tmp_path / "a.mp4").write_bytes(data)
+@pytest.mark.parametrize(("write", "code"), UNREADABLE.values(), ids=UNREADABLE)
+def test_what_is_no_video_is_one_failed_item(runtime, tmp_path, write, code):
+    write(tmp_path / "a.mp4")
     job_id = submit(runtime.store, tmp_path / "a.mp4")
 
     run_all(runtime)
 
-    assert video_row(runtime.store, job_id).error.code == code
+    error = video_row(runtime.store, job_id).error
+    assert (error.code, frames(runtime.store, job_id)) == (code, [])
+    assert len(error.message) > 20
+
+
+@pytest.mark.parametrize("limits", [ImageLimits(max_pixels=48 * 63), ImageLimits(max_side=63)], ids=["pixels", "side"])
+def test_frames_that_are_too_large_are_one_failed_item(runtime, video, limits):
+    runtime = replace(runtime, limits=limits)
+    job_id = submit(runtime.store, video)
+
+    run_all(runtime)
+
+    error = video_row(runtime.store, job_id).error
+    assert error.code == "video_too_large"
+    assert "64 x 48" in error.message
+
+
+RATES = {"a thousand a second": range(100), "one in ten seconds": range(0, 60_000, 10_000)}
+
+
+@pytest.mark.parametrize("times_ms", RATES.values(), ids=RATES)
+def test_videos_of_odd_rates_keep_every_frame_and_are_sampled_as_others(runtime, tmp_path, times_ms):
+    path = write_video(tmp_path / "a.mkv", times_ms)
+    every, sampled = submit(runtime.store, path), submit(runtime.store, path, VideoOptions(fps=50))
+
+    run_all(runtime)
+
+    assert [time for _, time, _ in frames(runtime.store, every)] == pytest.approx([ms / 1000 for ms in times_ms])
+    ticks = {min(times_ms, key=lambda ms: abs(ms - tick)) for tick in range(0, times_ms[-1] + 1, 20)}
+    assert len(frames(runtime.store, sampled)) == len(ticks)
+
+
+@pytest.mark.parametrize(("broken", "read"), [(200, range(90, 100)), (8, range(100, 101))], ids=["lost", "made up"])
+def test_a_video_with_broken_bytes_in_the_middle_keeps_the_rest_and_says_so(runtime, tmp_path, broken, read):
+    path = write_video(tmp_path / "a.mp4", TIMES_MS, group=10)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"mdat") + 4 + (data.index(b"moov") - data.index(b"mdat") - 4) * 3 // 10
+    data[at : at + broken] = bytes((37 * each + 11) % 256 for each in range(broken))
+    path.write_bytes(data)
+    job_id = submit(runtime.store, path)
+
+    run_all(runtime)
+
+    record = video_row(runtime.store, job_id).record
+    assert (record["is_partial"], record["frames_expected"]) == (True, 100)
+    assert record["frames_read"] == len(frames(runtime.store, job_id))
+    assert record["frames_read"] in read
 
 
 def test_a_missing_video_is_one_failed_item(runtime, tmp_path):
