@@ -48,16 +48,22 @@ def masks(n, hw):
     return hnp.arrays(np.bool_, (n, *hw)).map(lambda dense: InstancesRLEMasks.from_dense([dense], hw))
 
 
+def tracks(n):
+    return st.none() | hnp.arrays(np.int64, n, elements=st.sampled_from([-1, 1, 2, 3_000]))
+
+
 @st.composite
 def detections(draw, names=NAMES, task="object-detection"):
     n = draw(counts)
-    return Detections(draw(floats(n, 4)), draw(scores(n)), draw(whole(n)), (480, 640), names, task)
+    boxes, ids = draw(floats(n, 4)), draw(tracks(n))
+    return Detections(boxes, draw(scores(n)), draw(whole(n)), (480, 640), names, task, ids)
 
 
 @st.composite
 def instances(draw):
     n, hw = draw(counts), draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
-    return InstanceDetections(draw(floats(n, 4)), draw(scores(n)), draw(whole(n)), draw(masks(n, hw)), hw, NAMES)
+    boxes, ids = draw(floats(n, 4)), draw(tracks(n))
+    return InstanceDetections(boxes, draw(scores(n)), draw(whole(n)), draw(masks(n, hw)), hw, NAMES, ids)
 
 
 @st.composite
@@ -67,7 +73,7 @@ def key_points(draw):
     boxes, threshold = draw(floats(n, 4)), draw(st.floats(0, 1))
     return KeyPoints(
         draw(floats(n, k, 2)), draw(scores(n, k)), boxes, draw(scores(n)), draw(whole(n)), (48, 64), NAMES, skeletons,
-        threshold,
+        threshold, draw(tracks(n)),
     )  # fmt: skip
 
 
@@ -134,7 +140,8 @@ def spans(draw):
     start = draw(whole(n, 10_000))
     end = start + 1 + draw(whole(n, 100))
     fps = draw(st.floats(0.1, 240))
-    return ActionSpans(start, end, draw(scores(n)), draw(whole(n)), fps, (480, 640), NAMES)
+    times_s = draw(st.none() | hnp.arrays(np.float64, (n, 2), elements=st.floats(0, 1e6)))
+    return ActionSpans(start, end, draw(scores(n)), draw(whole(n)), fps, (480, 640), NAMES, times_s)
 
 
 PREDICTIONS = {
