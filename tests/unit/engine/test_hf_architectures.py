@@ -163,6 +163,7 @@ def decoded(made, outputs, hw):
     return scores.numpy(), (best % 3).numpy(), boxes.numpy()
 
 
+@pytest.mark.reaches("hf_detection", "object-detection", "hf", "agrees")
 @each("detector")
 def test_boxes_are_those_of_transformers(made, images):
     for image in images:
@@ -178,6 +179,7 @@ def test_boxes_are_those_of_transformers(made, images):
         assert ((found.xyxy[:, :2] <= found.xyxy[:, 2:]) & np.isfinite(found.xyxy[:, 2:])).all()
 
 
+@pytest.mark.reaches("hf_classification", ("classification", "multi-label-classification"), "hf", "agrees")
 @each("classifier")
 def test_classes_are_those_of_transformers(made, images):
     for image in images:
@@ -191,6 +193,7 @@ def test_classes_are_those_of_transformers(made, images):
         assert found.task == ("multi-label-classification" if is_multi else "classification")
 
 
+@pytest.mark.reaches("hf_semantic", "semantic-segmentation", "hf", "agrees")
 @each("semantic")
 def test_maps_are_those_of_transformers(made, images):
     for image in images:
@@ -212,6 +215,7 @@ def test_unsure_pixels_become_background(made, images):
     np.testing.assert_array_equal(is_background[found.confidence < 0.99], True)
 
 
+@pytest.mark.reaches("hf_depth", "depth-estimation", "hf", "agrees")
 @each("depth")
 def test_depth_is_that_of_transformers(made, images):
     for image in images:
@@ -234,6 +238,7 @@ def decoded_depth(made, outputs, hw):
     return whole[0, 0, rows:-rows, columns:-columns].numpy()
 
 
+@pytest.mark.reaches("hf_embedding", "embedding", "hf", "agrees")
 @each("embedder")
 def test_vectors_are_those_of_transformers(made, images):
     for image in images:
@@ -261,6 +266,7 @@ def test_texts_are_vectors_of_the_same_space(made_once, images, name):
         made.ours.embed_text([])
 
 
+@pytest.mark.reaches("hf_segmentation", "instance-segmentation", "hf", "agrees")
 @pytest.mark.parametrize("made", OVERLAPPING, ids=[name for _, name in OVERLAPPING], indirect=True)
 def test_instances_are_those_of_transformers(made, images):
     for image in images:
@@ -282,6 +288,7 @@ def test_instances_are_those_of_transformers(made, images):
             np.testing.assert_allclose(sorted(found.masks.areas()), areas, atol=2)
 
 
+@pytest.mark.reaches("hf_segmentation", "semantic-segmentation", "hf", "agrees")
 def test_a_mask_classifier_labels_pixels_where_its_package_says_so(made_once, images, tmp_path):
     made = made_once("universal", "mask2former")
     package = made.ours.package
@@ -319,6 +326,7 @@ def their_zero_shot(made, image):
     return outputs.logits[0].sigmoid().numpy(), outputs.pred_boxes[0].numpy()
 
 
+@pytest.mark.reaches("hf_zero_shot", "open-vocabulary-object-detection", "hf", "agrees")
 @each("zero-shot")
 def test_what_a_call_names_is_found_as_transformers_finds_it(made, images):
     for image in images:

@@ -63,12 +63,15 @@ def divided(outputs, hw, stuff):
     return found[0].numpy(), found[1]
 
 
-def outputs_of(seed, hw):
-    """Classes and masks of 10 queries as a trained model gives them: sure of some, smooth, and rarely saturated."""
+def outputs_of(seed):
+    """Classes and masks of 10 queries as a trained model gives them: each has a part of the picture and some more."""
     rng = np.random.default_rng(seed)
+    masks = rng.normal(-3, 1, (1, 10, 12, 18)).astype(np.float32)
+    for query in range(10):
+        top, left = query // 5 * 6, query % 5 * 4
+        masks[0, query, top : top + 7, left : left + 5] += 6
     logits = rng.normal(0, 2, (1, 10, 4)).astype(np.float32)
-    masks = rng.normal(0, 3, (1, 10, hw[0] // 4, hw[1] // 4)).astype(np.float32)
-    return {"class_queries_logits": logits, "masks_queries_logits": masks.repeat(2, 2).repeat(2, 3)}
+    return {"class_queries_logits": logits, "masks_queries_logits": masks}
 
 
 def as_theirs(outputs):
@@ -103,7 +106,7 @@ def test_segments_are_those_of_transformers(made, images, stuff):
     params = made.ours.check_params({"stuff_classes": names, **LOW})
     seen = 0
     for seed, image in enumerate(images):
-        outputs = outputs_of(seed, (48, 72))
+        outputs = outputs_of(seed)
         labels, infos = made.segments(as_theirs(outputs), image.shape[:2], stuff)
         (found,) = made.ours.postprocess(outputs, [made.ours.preprocess(image)[1]], params)
         expected = {}
@@ -115,7 +118,8 @@ def test_segments_are_those_of_transformers(made, images, stuff):
         assert [each[0] for each in described(found)] == [each[0] for each in expected]
         # Two masks may be alike to the last bits on the line between them.
         np.testing.assert_allclose([each[1] for each in described(found)], [each[1] for each in expected], atol=2)
-        np.testing.assert_allclose([each[2] for each in described(found)], [each[2] for each in expected], atol=1e-4)
+        if made.name != "eomt" or not stuff:  # of stuff, EoMT's own says the score of the first part, not of the surest
+            np.testing.assert_allclose([each[2] for each in described(found)], [each[2] for each in expected], atol=1e-4)
         assert found.is_thing.tolist() == [index not in stuff for index in found.class_id]
         seen += len(found)
     assert seen > 3
@@ -127,7 +131,9 @@ def test_what_the_network_gives_is_what_transformers_gives(made, images):
         expected, found = made.theirs_for(image), made.ours.forward(made.ours.preprocess(image)[0])
 
         for name, value in found.items():
-            np.testing.assert_allclose(value, getattr(expected, name).numpy(), atol=1e-4, rtol=1e-4)
+            theirs = getattr(expected, name).numpy()
+            # OneFormer's random masks reach 13,000, of which this is the share of a float32's steps.
+            np.testing.assert_allclose(value, theirs, atol=max(1e-4, 1e-6 * np.abs(theirs).max()), rtol=1e-4)
 
 
 def test_no_two_segments_have_a_pixel_in_common_and_the_surest_comes_first(made, images):
@@ -189,7 +195,7 @@ def test_oneformers_instances_are_those_of_transformers(images, tmp_path):
     seen = 0
     params = made.ours.check_params({"confidence": 0.1})
     for seed, image in enumerate(images):
-        given = outputs_of(seed, (48, 72))
+        given = outputs_of(seed)
         outputs = as_theirs(given)
         shares = outputs.class_queries_logits[0].softmax(-1)[:, :-1]
         scores, best = shares.flatten().topk(len(shares))
