@@ -33,9 +33,9 @@ class PanopticSegmentationParams:
     """
 
     confidence: float
-    mask_threshold: float = 0.5
-    overlap_threshold: float = 0.8
-    stuff_classes: tuple[str, ...] = ()
+    mask_threshold: float
+    overlap_threshold: float
+    stuff_classes: tuple[str, ...]
     classes: tuple[str, ...] | None = None
     per_class_confidence: ByClass = ()
 
@@ -58,17 +58,14 @@ def panoptic_segmentation_params(
         ParameterInvalid: a name is unknown, or a value out of range.
     """
     parameters.check_names(given, PanopticSegmentationParams, "panoptic segmentation")
-    thresholds = {
-        name: parameters.share(given[name], name)
-        for name in ("mask_threshold", "overlap_threshold")
-        if given.get(name) is not None
-    }
+    mask, overlap = given.get("mask_threshold"), given.get("overlap_threshold")
     said = given.get("stuff_classes")
     # An empty list is an answer: nothing is stuff.
     named = () if said == [] else parameters.class_filter(said, class_names, "stuff_classes")
     return PanopticSegmentationParams(
         **parameters.score_params(given, confidence, class_names, recommended),
-        **thresholds,
+        mask_threshold=parameters.share(0.5 if mask is None else mask, "mask_threshold"),
+        overlap_threshold=parameters.share(0.8 if overlap is None else overlap, "overlap_threshold"),
         stuff_classes=stuff_classes if named is None else named,
     )
 
