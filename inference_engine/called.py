@@ -45,7 +45,7 @@ def open_vision_model(decision: Decision, options: SessionOptions) -> VisionMode
     if not isinstance(package, ModelPackage):
         raise PackageInvalid(f"{decision.model_id}: an open model without a package on disk")
     if takes_clips:
-        return ClipModel(package, PassingSession(found), clips_recipe(found), decision)
+        return WatchingModel(package, PassingSession(found), clips_recipe(found), decision)
     if not callable(found):
         raise PackageInvalid(
             f"{package.weights}: {type(found).__name__} cannot be called; a job needs "
@@ -90,7 +90,7 @@ class PassingSession:
         getattr(self.model, "close", lambda: None)()
 
 
-class ClipModel(VisionModel):
+class WatchingModel(VisionModel):
     """A model that judges frames of a video together, behind the same three steps; a picture is a clip of itself."""
 
     session: PassingSession

@@ -10,13 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from inference_engine import AutoModel
 from inference_engine.tasks import read_prediction
 from jobstore.schema import JobId, JobSpec, JobState, OutcomeState
 from nightshift.pages import load_scans, make_page
 from producer.sources import SourceOptions, expand
 from tests.fixtures.fleet import DIGITS, Fleet, kill_9, wait_until
+from tests.fixtures.hf_zoo import write_zoo_model
+from tests.fixtures.hf_zoo_moves import CLIPS
 from tests.fixtures.videos import turn_video, write_video
 from videos.options import VideoOptions
+from videos.reading import Video
 
 pytestmark = pytest.mark.acceptance
 
@@ -188,3 +192,28 @@ def test_a_custom_model_of_clips_gives_spans_of_actions(fleet, tmp_path, watcher
     spans = read_prediction(own["actions"], fleet.store.status(job_id).class_names)
     assert spans.names == ["dark", "bright", "dark"]
     assert spans.seconds == pytest.approx(np.array([[0, 1.6], [1.6, 2.8], [2.8, 4.0]]))
+
+
+@pytest.mark.parametrize("name", list(CLIPS))
+def test_a_hugging_face_model_of_clips_says_in_a_job_what_it_says_when_called(fleet, tmp_path, name) -> None:
+    write_zoo_model(tmp_path / name, CLIPS[name], name)
+    video = write_video(tmp_path / "a.mp4", range(0, 960, 40))  # 24 frames
+    with video.open("rb") as file, Video(file) as opened:
+        images = [frame.image for frame in opened.frames(opened.timeline(), range(24))]
+    model = AutoModel.from_pretrained(str(tmp_path / name))
+    size = model.clip_frames
+    clips = [images[start : start + size] for start in range(0, 24, size)]
+    expected = [model.classify_clips([clip], input_color_format="rgb")[0] for clip in clips]
+    model.close()
+    fleet.start_workers()
+
+    job_id = submit(fleet, video, VideoOptions(), tmp_path / name)
+    found = labelled(fleet, job_id)
+
+    assert [frame for frame, _, _ in found] == list(range(1, 25, size))
+    assert [record["class_id"] for _, _, record in found] == [each.class_id.tolist() for each in expected]
+    scores = [record["confidence"] for _, _, record in found]
+    np.testing.assert_allclose(scores, [each.confidence for each in expected], atol=1e-5)
+    (own,) = [row.record for row in fleet.store.results(job_id) if not row.frame]
+    assert own["actions"]["times_s"][0][0] == 0
+    assert own["actions"]["times_s"][-1][1] == pytest.approx(0.96)
