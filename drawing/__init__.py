@@ -30,6 +30,7 @@ TASKS: Mapping[str, tuple[Drawer, ...]] = {
     "classification": (plates.draw_classes,),
     "multi-label-classification": (plates.draw_classes,),
     "semantic-segmentation": (label_map.draw,),
+    "panoptic-segmentation": (masks.draw, plates.draw_classes),
     "depth-estimation": (depth.draw,),
     "embedding": (plates.draw_embedding,),
     "structured-ocr": (texts.draw,),
@@ -37,6 +38,7 @@ TASKS: Mapping[str, tuple[Drawer, ...]] = {
     "vlm": (plates.draw_text,),
     "action-recognition": (plates.draw_spans,),
     "detect-then-classify": (classified.draw,),
+    "video-classification": (plates.draw_classes,),
 }
 
 

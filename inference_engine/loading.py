@@ -123,7 +123,9 @@ def open_candidate(decision: Decision, candidate: Candidate, options: SessionOpt
     runtime = backend(candidate.backend)
     told = replace(package, more_inputs=made.more_inputs)
     session: Session = runtime.open_session(told, candidate.device, wanted)
-    if session.inputs:  # none where a recipe's tensors follow each picture, as those of models that write
+    # None where a recipe's tensors follow each picture, as those of models that write; a folder of Hugging Face says
+    # both what its session takes and what its recipe makes.
+    if session.inputs and package.kind != "hf":
         _check_fits(session, package, is_free=options.rectangular)
     check_widths(session.outputs, package)
     parts = {name: runtime.open_session(_part(package, name, made), candidate.device, wanted) for name in package.parts}

@@ -29,6 +29,7 @@ from workers.opening import LoadedModel
 from workers.shard_run import SessionBroken, ShardRun
 from workers.speeds import Speedometer
 from workers.turns import Turns
+from workers.video_run import check_wanted
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +120,7 @@ def _label(runtime: Runtime, held: HeldLease, loaded: LoadedModel) -> JobId | No
     """Run the shard; give its job, if that ended by it."""
     lease = held.lease
     params = loaded.model.check_params(lease.params)
+    check_wanted(lease.video, loaded)
     run = ShardRun(runtime, held, loaded, params, runtime.decisions.decision_for(lease, loaded))
     runtime.runs.add(run)
     try:

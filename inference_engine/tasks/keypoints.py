@@ -88,6 +88,7 @@ class KeyPoints:
         class_names: of the whole model.
         skeletons: names and lines of the points, one a class.
         key_points_threshold: confidence from which a point `is_sure`.
+        track_id: `(n,)` int64, as of a detector's boxes.
     """
 
     xy: npt.NDArray[np.float32]
@@ -99,10 +100,12 @@ class KeyPoints:
     class_names: tuple[str, ...]
     skeletons: tuple[Skeleton, ...]
     key_points_threshold: float = 0.0
+    track_id: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         n, k = self.xy.shape[:2]
-        records.check_rows(self, n, xy=(k, 2), key_points_confidence=(k,), xyxy=(4,), confidence=(), class_id=())
+        points: dict[str, records.Shape] = {"xy": (k, 2), "key_points_confidence": (k,)}
+        records.check_rows(self, n, **points, xyxy=(4,), confidence=(), class_id=(), track_id=())
         if len(self.skeletons) != len(self.class_names):
             raise ValueError(f"{len(self.skeletons)} skeletons for {len(self.class_names)} classes")
 
@@ -139,6 +142,7 @@ class KeyPoints:
             "key_points": self.xy.shape[1],
             "key_points_threshold": self.key_points_threshold,
             "skeletons": [{"names": list(each.names), "edges": list(map(list, each.edges))} for each in self.skeletons],
+            **records.tracked(self.track_id),
         }
 
     @classmethod
@@ -159,6 +163,7 @@ class KeyPoints:
             tuple(class_names),
             tuple(skeletons),
             record["key_points_threshold"],
+            records.track_ids(record),
         )
 
     def to_supervision(self) -> Any:

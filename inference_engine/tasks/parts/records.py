@@ -20,13 +20,14 @@ def check_rows(prediction: object, rows: int, **shapes: Shape) -> None:
 
     Args:
         rows: results that the prediction has, which every array begins with.
-        shapes: by the field's name, the shape of one row: `xyxy=(4,), confidence=()`.
+        shapes: by the field's name, the shape of one row: `xyxy=(4,), confidence=()`. A field may hold None.
 
     Raises:
         ValueError: with all shapes.
     """
-    expected = {name: (rows, *shape) for name, shape in shapes.items()}
-    found = {name: getattr(prediction, name).shape for name in shapes}
+    arrays = {name: getattr(prediction, name) for name in shapes}
+    found = {name: array.shape for name, array in arrays.items() if array is not None}
+    expected = {name: (rows, *shapes[name]) for name in found}
     if found != expected:
         said = (", ".join(f"{name} {shape}" for name, shape in each.items()) for each in (expected, found))
         raise ValueError("expected shapes {}, found {}".format(*said))
@@ -98,6 +99,17 @@ def scores(record: Mapping[str, Any]) -> tuple[npt.NDArray[np.float32], npt.NDAr
     return floats(record["confidence"], -1), ids(record["class_id"])
 
 
+def tracked(track_id: npt.NDArray[np.int64] | None) -> dict[str, Any]:
+    """The part of a record that says which boxes of a video's frames show the same object."""
+    return {} if track_id is None else {"track_id": [each if each >= 0 else None for each in track_id.tolist()]}
+
+
+def track_ids(record: Mapping[str, Any]) -> npt.NDArray[np.int64] | None:
+    """`(n,)`, -1 where a box is of no track, that `tracked` wrote; None where nothing was tracked."""
+    found = record.get("track_id")
+    return None if found is None else ids([-1 if each is None else each for each in found])
+
+
 def names_of(class_id: npt.NDArray[np.int64], class_names: Sequence[str]) -> list[str]:
     """The class name of each result."""
     return [class_names[index] for index in class_id]
@@ -111,6 +123,6 @@ def same(one: DataclassInstance, other: object) -> bool:
 
 
 def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, np.ndarray):
-        return isinstance(other, np.ndarray) and one.dtype == other.dtype and np.array_equal(one, other)
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return type(one) is type(other) and one.dtype == other.dtype and np.array_equal(one, other)
     return bool(one == other)

@@ -1,5 +1,7 @@
 """What predictions look like: the pixels that matter, task by task."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -56,6 +58,22 @@ def test_a_new_picture_is_drawn_and_the_given_one_stays(picture, task):
     assert not np.shares_memory(drawn, picture)
     np.testing.assert_array_equal(picture, before)
     assert (drawn != picture).any()
+
+
+def test_the_plate_of_a_tracked_box_has_its_number(picture):
+    plain = SHOWN["object-detection"]
+    one, two = (replace(plain, track_id=np.array(ids)) for ids in ([-1, -1], [-1, 7]))
+
+    np.testing.assert_array_equal(one.draw(picture), plain.draw(picture))
+    assert (two.draw(picture) != plain.draw(picture)).any()
+
+
+def test_spans_with_times_of_their_own_show_them(picture):
+    plain = SHOWN["action-recognition"]
+    same, other = (replace(plain, times_s=plain.seconds + shift) for shift in (0, 3))
+
+    np.testing.assert_array_equal(same.draw(picture), plain.draw(picture))
+    assert (other.draw(picture) != plain.draw(picture)).any()
 
 
 def test_a_box_has_its_classs_colour_on_its_line_and_a_plate_above(picture):
@@ -118,6 +136,14 @@ def test_what_has_no_place_stands_at_the_upper_left(picture, task):
 
     assert changed[0, 0]
     assert not changed[100:].any()
+
+
+def test_segments_are_mixed_in_and_named_at_the_upper_left(picture):
+    drawn = SHOWN["panoptic-segmentation"].draw(picture)
+
+    assert is_near(drawn[150, 130], mixed(class_colour(1), 0.45))
+    assert is_near(drawn[180, 290], mixed(class_colour(2), 0.45))
+    assert (drawn[:20, :60] != picture[:20, :60]).any()
 
 
 def test_a_smaller_copy_has_everything_in_its_place(picture):
