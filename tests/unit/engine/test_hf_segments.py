@@ -54,7 +54,6 @@ class Made:
         return found["segmentation"].numpy(), found["segments_info"]
 
 
-
 def divided(outputs, hw, stuff):
     """OneFormer's, whose decoding calls torchvision for its resize: all but that is MaskFormer's, which it copied."""
     scores, labels = outputs.class_queries_logits[0].softmax(-1).max(-1)
@@ -119,7 +118,9 @@ def test_segments_are_those_of_transformers(made, images, stuff):
         # Two masks may be alike to the last bits on the line between them.
         np.testing.assert_allclose([each[1] for each in described(found)], [each[1] for each in expected], atol=2)
         if made.name != "eomt" or not stuff:  # of stuff, EoMT's own says the score of the first part, not of the surest
-            np.testing.assert_allclose([each[2] for each in described(found)], [each[2] for each in expected], atol=1e-4)
+            np.testing.assert_allclose(
+                [each[2] for each in described(found)], [each[2] for each in expected], atol=1e-4
+            )
         assert found.is_thing.tolist() == [index not in stuff for index in found.class_id]
         seen += len(found)
     assert seen > 3
