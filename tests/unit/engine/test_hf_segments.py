@@ -117,10 +117,10 @@ def test_segments_are_those_of_transformers(made, images, stuff):
         assert [each[0] for each in described(found)] == [each[0] for each in expected]
         # Two masks may be alike to the last bits on the line between them.
         np.testing.assert_allclose([each[1] for each in described(found)], [each[1] for each in expected], atol=2)
-        if made.name != "eomt" or not stuff:  # of stuff, EoMT's own says the score of the first part, not of the surest
-            np.testing.assert_allclose(
-                [each[2] for each in described(found)], [each[2] for each in expected], atol=1e-4
-            )
+        # Of stuff, EoMT's own says the score of the first part, not of the surest.
+        if made.name != "eomt" or not stuff:
+            scores = [each[2] for each in expected]
+            np.testing.assert_allclose([each[2] for each in described(found)], scores, atol=1e-4)
         assert found.is_thing.tolist() == [index not in stuff for index in found.class_id]
         seen += len(found)
     assert seen > 3
@@ -182,7 +182,7 @@ def test_a_model_of_segments_has_their_interface_and_refuses_what_it_does_not_ta
 
 def test_what_is_stuff_is_read_from_the_folder_or_known_of_coco(made):
     package = made.ours.package
-    names = tuple(f"thing {number}" for number in range(80)) + ("banner", *(f"stuff {n}" for n in range(52)))
+    names = (*(f"thing {number}" for number in range(80)), "banner", *(f"stuff {number}" for number in range(52)))
 
     assert stuff_of(package) == (("cow",) if made.name == "oneformer" else ())
     if made.name != "oneformer":
