@@ -1,8 +1,5 @@
 """Every Hugging Face architecture that runs here, against transformers itself on the same pixels."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +9,6 @@ from inference_engine import AutoModel
 from inference_engine.errors import OutputInvalid, ParameterInvalid
 from inference_engine.families import recipe
 from inference_engine.hf_architectures import ROWS
-from inference_engine.hf_processors import PROCESSORS
 from inference_engine.images import Fit
 from inference_engine.sessions import SessionOptions
 from inference_engine.tasks.depth import DepthUnit
@@ -391,24 +387,3 @@ def test_every_row_is_tested():
     tested = {name for group in (*GROUPS.values(), hf_zoo_moves.POSES, hf_zoo_moves.CLIPS) for name in group}
 
     assert {model_type for model_type, _ in ROWS} <= tested
-
-
-@pytest.mark.parametrize("name", sorted(set(PROCESSORS) - {"RfDetr", "VJEPA2"}))
-def test_what_a_file_leaves_out_is_what_transformers_takes(name):
-    theirs = getattr(transformers, f"{name}ImageProcessorPil")
-    for key, value in PROCESSORS[name].items():
-        said = getattr(theirs, key, None)
-        said = tuple(said) if isinstance(said, list) else said
-        assert said == value or (said is None and not value), key
-
-
-def test_the_page_names_every_architecture_with_its_tasks_in_their_order():
-    page = (Path(__file__).parents[3] / "docs" / "packages.md").read_text("utf-8")
-    lines = [line.split("|")[1:3] for line in page.splitlines() if line.startswith("| `")]
-    named = {
-        (model_type, tuple(re.findall(r"`([^`]+)`", tasks)))
-        for model_types, tasks in lines
-        for model_type in re.findall(r"`([^`]+)`", model_types)
-    }
-
-    assert {(model_type, row.tasks) for (model_type, _), row in ROWS.items()} <= named
