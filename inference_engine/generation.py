@@ -17,7 +17,7 @@ from inference_engine.sessions import Array, Tensors, TensorSpec
 
 #: Names of the tensors `(1,)` int64 that say how a row is answered, and of what comes out.
 MAX_NEW_TOKENS, SEED = "max_new_tokens", "seed"
-TOKENS, IS_COMPLETE = "tokens", "is_complete"
+TOKENS, IS_COMPLETE, IS_FINITE = "tokens", "is_complete", "is_finite"
 #: Stands in `TOKENS` behind the end of an answer, and in `SEED` where nothing is drawn.
 NONE = -1
 
@@ -57,7 +57,8 @@ class GenerativeSession(Protocol):
 
         Returns:
             `tokens` `(n, m)` int64, `NONE` behind an answer's end, without the prompt and without the token that ends
-            it; `is_complete` `(n,)` bool, whether the model ended by itself.
+            it; `is_complete` `(n,)` bool, whether the model ended by itself; `is_finite` `(n,)` bool, whether all that
+            a row's tokens were chosen by were numbers.
 
         Raises:
             OutOfMemory: the device had no room; a smaller batch may fit.
@@ -83,6 +84,7 @@ class WritingSession:
     outputs: Sequence[TensorSpec] = (
         TensorSpec(TOKENS, (None, None), "int64"),
         TensorSpec(IS_COMPLETE, (None,), "bool"),
+        TensorSpec(IS_FINITE, (None,), "bool"),
     )
 
     def __init__(self, writer: GenerativeSession) -> None:
@@ -103,13 +105,13 @@ class WritingSession:
         asked = np.stack([inputs[MAX_NEW_TOKENS], inputs[SEED]], axis=1)
         rest = {name: value for name, value in inputs.items() if name not in (MAX_NEW_TOKENS, SEED)}
         kinds, of_row = np.unique(asked, axis=0, return_inverse=True)
-        answers: dict[int, tuple[npt.NDArray[Any], bool]] = {}
+        answers: dict[int, _Answer] = {}
         for kind, (most, seed) in enumerate(kinds.tolist()):
             rows = np.flatnonzero(of_row.ravel() == kind)
             chosen = rest if len(rows) == len(asked) else {name: value[rows] for name, value in rest.items()}
             found = self._writer.generate(chosen, GenerationOptions(most, None if seed == NONE else seed))
-            ends = zip(found[TOKENS], found[IS_COMPLETE].tolist(), strict=True)
-            answers |= zip(rows.tolist(), ends, strict=True)
+            told = zip(found[TOKENS], found[IS_COMPLETE].tolist(), found[IS_FINITE].tolist(), strict=True)
+            answers |= zip(rows.tolist(), told, strict=True)
         return _joined([answers[row] for row in range(len(asked))])
 
     def close(self) -> None:
@@ -117,9 +119,13 @@ class WritingSession:
         self._writer.close()
 
 
-def _joined(answers: Sequence[tuple[npt.NDArray[Any], bool]]) -> dict[str, Array]:
-    longest = max(len(tokens) for tokens, _ in answers)
-    tokens = np.full((len(answers), longest), NONE, dtype=np.int64)
-    for row, (answer, _) in zip(tokens, answers, strict=True):
+#: Tokens of one row, whether it is complete, whether it is finite.
+_Answer = tuple[npt.NDArray[Any], bool, bool]
+
+
+def _joined(answers: Sequence[_Answer]) -> dict[str, Array]:
+    rows, is_complete, is_finite = zip(*answers, strict=True)
+    tokens = np.full((len(answers), max(map(len, rows))), NONE, dtype=np.int64)
+    for row, answer in zip(tokens, rows, strict=True):
         row[: len(answer)] = answer
-    return {TOKENS: tokens, IS_COMPLETE: np.asarray([is_complete for _, is_complete in answers])}
+    return {TOKENS: tokens, IS_COMPLETE: np.asarray(is_complete), IS_FINITE: np.asarray(is_finite)}

@@ -1,4 +1,8 @@
-"""Maps of numbers `(n, h, w)` resized as PyTorch's `interpolate` does it with `align_corners=False`. Pure."""
+"""Maps of numbers `(n, h, w)` resized as PyTorch's `interpolate` does it with `align_corners=False`. Pure.
+
+Whole maps by OpenCV's `resize`, whose weights are exact; `planes` samples a part of a map by `warpAffine`, which cuts
+places to 32nds of a pixel, too coarse to be equal to PyTorch's.
+"""
 
 from __future__ import annotations
 

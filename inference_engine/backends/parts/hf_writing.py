@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from inference_engine.backends.parts.batches import count_of
 from inference_engine.backends.parts.hf_loading import load_model
 from inference_engine.backends.parts.torch_artifacts import DTYPES
 from inference_engine.backends.parts.torch_runs import failures, use_threads
 from inference_engine.errors import SessionFailed
-from inference_engine.generation import IS_COMPLETE, NONE, TOKENS, GenerationOptions
+from inference_engine.generation import IS_COMPLETE, IS_FINITE, NONE, TOKENS, GenerationOptions
 from inference_engine.sessions import Array, SessionOptions, Tensors
 
 if TYPE_CHECKING:
@@ -55,11 +56,16 @@ class HfWritingSession:
                 raise SessionFailed("the session is closed; open the model again")
             use_threads(self._torch, self._threads)
             values = {name: self._tensor(name, value) for name, value in inputs.items()}
+            watch = NanWatch(count)
             with self._torch.inference_mode():
                 found = self._module.generate(
-                    **values, do_sample=False, max_new_tokens=options.max_new_tokens, **self._drawing(options, count)
+                    **values,
+                    do_sample=False,
+                    max_new_tokens=options.max_new_tokens,
+                    **self._drawing(options, count, watch),
                 )
-            return _ended(found[:, self._given(values) :].cpu().numpy(), self._ends())
+            written = _ended(found[:, self._given(values) :].cpu().numpy(), self._ends())
+            return {**written, IS_FINITE: watch.is_finite()}
 
     def close(self) -> None:
         """Drop the module, which frees its memory."""
@@ -72,13 +78,13 @@ class HfWritingSession:
             return tensor
         return (tensor.flatten(0, 1) if self._is_on_one_axis else tensor).to(self._dtype)
 
-    def _drawing(self, options: GenerationOptions, count: int) -> dict[str, Any]:
-        if options.seed is None:
-            return {}
+    def _drawing(self, options: GenerationOptions, count: int, watch: NanWatch) -> dict[str, Any]:
         from transformers import LogitsProcessorList
 
+        if options.seed is None:
+            return {"logits_processor": LogitsProcessorList([watch])}
         noise = GumbelNoise(self._torch, options.seed, count)
-        return {"num_beams": 1, "logits_processor": LogitsProcessorList([noise])}
+        return {"num_beams": 1, "logits_processor": LogitsProcessorList([watch, noise])}
 
     def _given(self, values: Mapping[str, Any]) -> int:
         """Tokens of an answer that were there before: the prompt, or a decoder's own first mark behind an encoder."""
@@ -89,6 +95,28 @@ class HfWritingSession:
     def _ends(self) -> frozenset[int]:
         found = self._module.generation_config.eos_token_id
         return frozenset(found if isinstance(found, list) else [] if found is None else [found])
+
+
+class NanWatch:
+    """Remembers the rows of which a score was no number, of which the likeliest token says nothing.
+
+    Infinite scores are usual: they stand for tokens that are ruled out.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._found: Any = None
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:  # noqa: ARG002 (as transformers calls it)
+        """Scores `(rows * beams, vocabulary)` as they came."""
+        here = scores.isnan().reshape(self._rows, -1).any(dim=1)
+        self._found = here if self._found is None else self._found | here
+        return scores
+
+    def is_finite(self) -> npt.NDArray[np.bool_]:
+        """`(rows,)`."""
+        seen = self._found
+        return np.ones(self._rows, dtype=np.bool_) if seen is None else ~np.asarray(seen.cpu().numpy(), dtype=np.bool_)
 
 
 class GumbelNoise:

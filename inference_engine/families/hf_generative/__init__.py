@@ -14,7 +14,7 @@ import numpy as np
 from inference_engine.errors import EngineError, PackageInvalid, ParameterInvalid
 from inference_engine.families.hf_generative import reading
 from inference_engine.families.hf_generative.layouts import LAYOUTS
-from inference_engine.generation import IS_COMPLETE, TOKENS, GenerationOptions, option_rows
+from inference_engine.generation import IS_COMPLETE, IS_FINITE, TOKENS, GenerationOptions, option_rows
 from inference_engine.generative_model import GenerativeModel
 from inference_engine.hf_generative import settings_of
 from inference_engine.hf_tokens import tokenizer_of
@@ -61,7 +61,11 @@ def postprocess(
     """Each row's tokens as text."""
     tokenizer = tokenizer_of(package.weights.parent, package.digest)
     found: list[PromptAnswer | EngineError] = []
-    for row, is_complete, fit in zip(outputs[TOKENS], outputs[IS_COMPLETE].tolist(), fits, strict=True):
+    told = zip(outputs[TOKENS], outputs[IS_COMPLETE].tolist(), outputs[IS_FINITE].tolist(), fits, strict=True)
+    for row, is_complete, is_finite, fit in told:
+        if not is_finite:
+            found.append(reading.not_a_number())
+            continue
         text = tokenizer.decode(reading.written(row), skip_special_tokens=params.skip_special_tokens)
         found.append(PromptAnswer(text, params.prompt, fit.original_hw, is_complete))
     return found

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from inference_engine.errors import PackageInvalid, ParameterInvalid
+from inference_engine.errors import EngineError, OutputInvalid, PackageInvalid, ParameterInvalid
 from inference_engine.families.hf_generative.pixels import page, whole
-from inference_engine.generation import NONE, TOKENS, GenerationOptions, option_rows
+from inference_engine.generation import IS_FINITE, NONE, TOKENS, GenerationOptions, option_rows
 from inference_engine.hf_generative import GenerativeSettings, settings_of
 from inference_engine.hf_tokens import tokenizer_of
 from inference_engine.images import Fit, Image
@@ -36,11 +36,23 @@ def prepare_line(image: Image, package: ModelPackage) -> tuple[Tensors, Fit]:
     return {**whole(image, settings.steps).tensors, **option_rows(options)}, _fit(image)
 
 
-def read_line(outputs: Tensors, fits: Sequence[Fit], package: ModelPackage, _: Any) -> list[RecognizedText]:
+def read_line(
+    outputs: Tensors, fits: Sequence[Fit], package: ModelPackage, _: Any
+) -> list[RecognizedText | EngineError]:
     """Each row's tokens as its text."""
     tokenizer = tokenizer_of(package.weights.parent, package.digest)
-    texts = [tokenizer.decode(written(row), skip_special_tokens=True) for row in outputs[TOKENS]]
-    return [RecognizedText(text.strip(), fit.original_hw) for text, fit in zip(texts, fits, strict=True)]
+    rows = zip(outputs[TOKENS], outputs[IS_FINITE].tolist(), fits, strict=True)
+    return [
+        RecognizedText(tokenizer.decode(written(row), skip_special_tokens=True).strip(), fit.original_hw)
+        if is_finite
+        else not_a_number()
+        for row, is_finite, fit in rows
+    ]
+
+
+def not_a_number() -> OutputInvalid:
+    """What a row ends with that was not written by numbers."""
+    return OutputInvalid("the model gave scores that are not numbers for this image")
 
 
 def prepare_page(image: Image, package: ModelPackage, params: PromptParams) -> tuple[Tensors, Fit]:

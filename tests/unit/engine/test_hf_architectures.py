@@ -9,11 +9,10 @@ from inference_engine import AutoModel
 from inference_engine.errors import OutputInvalid, ParameterInvalid
 from inference_engine.families import recipe
 from inference_engine.hf_architectures import ROWS
-from inference_engine.hf_processors import PROCESSORS
 from inference_engine.images import Fit
 from inference_engine.sessions import SessionOptions
 from inference_engine.tasks.depth import DepthUnit
-from tests.fixtures import hf_zoo, hf_zoo_maps
+from tests.fixtures import hf_zoo, hf_zoo_maps, hf_zoo_moves
 from tests.fixtures.hf_zoo import processor_of, write_zoo_model
 
 GROUPS = {
@@ -385,15 +384,6 @@ def test_numbers_that_are_not_finite_are_this_images_own_error(made, images):
 
 
 def test_every_row_is_tested():
-    tested = {name for group in GROUPS.values() for name in group}
+    tested = {name for group in (*GROUPS.values(), hf_zoo_moves.POSES, hf_zoo_moves.CLIPS) for name in group}
 
     assert {model_type for model_type, _ in ROWS} <= tested
-
-
-@pytest.mark.parametrize("name", sorted(set(PROCESSORS) - {"RfDetr"}))
-def test_what_a_file_leaves_out_is_what_transformers_takes(name):
-    theirs = getattr(transformers, f"{name}ImageProcessorPil")
-    for key, value in PROCESSORS[name].items():
-        said = getattr(theirs, key, None)
-        said = tuple(said) if isinstance(said, list) else said
-        assert said == value or (said is None and not value), key

@@ -8,7 +8,7 @@ import torch
 import transformers
 
 from inference_engine import AutoModel, PromptModel
-from inference_engine.errors import NoRunnableBackend, PackageInvalid, ParameterInvalid
+from inference_engine.errors import NoRunnableBackend, OutputInvalid, PackageInvalid, ParameterInvalid
 from inference_engine.families.hf_generative import pixels
 from inference_engine.hf_folder import package_from_hf
 from inference_engine.hf_generative import STEPS
@@ -180,6 +180,20 @@ def test_a_draw_is_each_image_s_own_and_repeats_with_its_seed(qwen, images):
     drawn = qwen.prompt(images, PROMPT, seed=1, **asked)
     assert drawn == [qwen.prompt(image, PROMPT, seed=1, **asked)[0] for image in images]
     assert drawn != qwen.prompt(images, PROMPT, seed=2, **asked)
+
+
+def test_scores_that_are_no_numbers_are_their_own_image_s_error(model, images):
+    same = [images[1], np.ascontiguousarray(images[1][:, ::-1])]
+    params = model.check_params({"prompt": PROMPT, "max_new_tokens": 2})
+    rows = [model.preprocess(image, params) for image in same]
+    joined = {name: np.concatenate([tensors[name] for tensors, _ in rows]) for name in rows[0][0]}
+    joined["pixel_values"][1] = np.nan
+
+    good, bad = model.postprocess(model.forward(joined), [fit for _, fit in rows], params)
+
+    (alone,) = model([same[0]], input_color_format="rgb", prompt=PROMPT, max_new_tokens=2)
+    assert good == alone
+    assert isinstance(bad, OutputInvalid)
 
 
 def test_rows_of_different_options_share_a_batch(qwen, images):

@@ -11,7 +11,9 @@ from inference_engine import AutoModel, KeyPointsDetectionModel
 from inference_engine.errors import OutputInvalid, PackageInvalid, ParameterInvalid
 from inference_engine.hf_folder import package_from_hf
 from inference_engine.hf_poses import skeleton_of
+from inference_engine.pipelines import detect_then_pose
 from inference_engine.sessions import SessionOptions
+from inference_engine.tasks.detection import Detections
 from tests.fixtures.hf_zoo import write_zoo_model
 from tests.fixtures.hf_zoo_moves import POSES
 
@@ -161,3 +163,37 @@ def test_cuts_that_are_made_otherwise_are_refused(tmp_path):
 
     with pytest.raises(PackageInvalid, match="do_affine_transform"):
         package_from_hf(tmp_path / "model")
+
+
+class FindsThese:
+    """A detector that finds the same boxes in the first picture, and nothing in the others."""
+
+    class_names = ("person",)
+    task = "object-detection"
+
+    def __init__(self):
+        self.asked = {}
+
+    def __call__(self, images, *, input_color_format=None, **params):
+        self.asked = params
+        counts = [len(BOXES), *(0 for _ in images[1:])]
+        return [
+            Detections(
+                np.asarray(BOXES[:count], np.float32).reshape(-1, 4), np.full(count, 0.9, np.float32),
+                np.zeros(count, np.int64), image.shape[:2], self.class_names,
+            )
+            for count, image in zip(counts, images, strict=True)
+        ]  # fmt: skip
+
+
+def test_a_pipeline_poses_what_a_detector_finds_and_nothing_else(made, images):
+    detector = FindsThese()
+    pipeline = detect_then_pose.make({"detector": detector, "poser": made[0]})
+
+    first, *others = pipeline(images, input_color_format="rgb", detector={"confidence": 0.5})
+
+    (expected,) = made[0](images[:1], input_color_format="rgb", boxes=BOXES)
+    np.testing.assert_allclose(first.xy, expected.xy, atol=1e-3)
+    np.testing.assert_allclose(first.xyxy, expected.xyxy, atol=1e-3)
+    assert [len(other) for other in others] == [0, 0]
+    assert detector.asked == {"confidence": 0.5}

@@ -129,6 +129,7 @@ def assert_same_masks(found, logits):
     assert np.array_equal(found[certain], (logits > 0)[certain])
 
 
+@pytest.mark.reaches("hf_promptable", "interactive-instance-segmentation", "hf", "agrees")
 def test_masks_are_transformers_own(made, model, images):
     found = model.segment_images(images, prompts=PROMPTS, input_color_format="rgb", multi_mask_output=True)
     for image, masks in zip(images, found, strict=True):

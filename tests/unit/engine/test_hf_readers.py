@@ -52,6 +52,7 @@ def expected(made, image):
     return tokenizer.decode(found[: found.index(2)] if 2 in found else found)
 
 
+@pytest.mark.reaches("hf_generative", ("text-only-ocr", "vlm"), "hf", "agrees")
 def test_readers_write_transformers_own_greedy_tokens(made, model, images):
     texts = read(made[0], model, images)
     assert texts == [expected(made, image).strip() for image in images]

@@ -362,7 +362,7 @@ def test_closing_a_pipeline_closes_the_models_that_can_be_closed():
 
 
 def test_pipelines_are_the_folder_and_an_unknown_one_is_named_with_them():
-    assert AutoModelPipeline.list_available_pipelines() == ("detect-then-classify", "read-text")
+    assert AutoModelPipeline.list_available_pipelines() == ("detect-then-classify", "detect-then-pose", "read-text")
     with pytest.raises(ParameterInvalid, match="'ocr', only detect-then-classify"):
         AutoModelPipeline.from_pretrained("ocr", {})
 
