@@ -73,6 +73,13 @@ def release_statement(window: int, queue: str | None) -> Update:
     )
 
 
+@lru_cache(maxsize=64)
+def in_line(count: int, queue: str) -> CTE:
+    """Give the ids of the first `count` pending shards of a queue, with their `place`, in the order of the window."""
+    ranked = _ranked(_heads(count, queue), _load(), queue)
+    return select(ranked.c.id, ranked.c.place).where(ranked.c.place <= count).cte("in_line")
+
+
 def _of_job(column: Column[Any]) -> Label[Any]:
     return select(column).where(jobs.c.id == shards.c.job_id).scalar_subquery().label(column.name)
 

@@ -31,7 +31,7 @@ def build_app(runtime: Runtime, refill: Refill, broker_url: str, demand: Demand)
 
     def run_shard(self: Any, **message: Any) -> None:
         queue = self.request.delivery_info["routing_key"]
-        refill.shard_ended(queue, process_shard(runtime, decode_hint(message, queue)))
+        refill.shard_ended(queue, *process_shard(runtime, decode_hint(message, queue)))
 
     app.task(run_shard, name=TASK_NAME, bind=True)
     app.steps["consumer"].add(gate_step(runtime.store, runtime.worker_id, runtime.meter))

@@ -84,8 +84,8 @@ class ScriptedModel:
 
 
 class FixedDecision:
-    def decision_for(self, lease, loaded):
-        return None
+    def decisions_for(self, leases, loaded):
+        return [None] * len(leases)
 
 
 @dataclass
@@ -166,7 +166,7 @@ def test_every_item_gets_its_own_answer_whoever_its_neighbours_are(world):
     ended = world.run_all()
 
     assert [row.record["value"] for row in world.store.results(job_id)] == list(range(50))
-    assert (ended[-1], world.store.status(job_id).state) == (job_id, JobState.COMPLETED)
+    assert (ended[-1], world.store.status(job_id).state) == ((job_id,), JobState.COMPLETED)
 
 
 def test_an_array_that_is_too_large_for_a_record_is_kept_beside_it(world):
@@ -197,8 +197,8 @@ def test_a_second_delivery_of_a_finished_shard_does_nothing(world):
     world.submit(world.photos([1]))
     (hint,) = world.store.release(1)
 
-    assert process_shard(world.runtime, hint) is not None
-    assert process_shard(world.runtime, hint) is None
+    assert process_shard(world.runtime, hint)
+    assert process_shard(world.runtime, hint) == ()
 
 
 def test_a_draining_process_gives_back_what_it_has_not_begun(world):
@@ -206,7 +206,7 @@ def test_a_draining_process_gives_back_what_it_has_not_begun(world):
     (hint,) = world.store.release(1)
     world.runtime.draining.set()
 
-    assert process_shard(world.runtime, hint) is None
+    assert process_shard(world.runtime, hint) == ()
 
     assert (world.store.status(job_id).done, world.store.queues()[0].pending) == (0, 1)
     world.runtime.draining.clear()
@@ -227,7 +227,7 @@ def test_a_cancelled_job_is_dropped_and_no_permit_is_lost(world):
             return read(uri)
 
     world.runtime = replace(world.runtime, media=CancellingReader())
-    assert process_shard(world.runtime, hint) is None
+    assert process_shard(world.runtime, hint) == ()
 
     status = world.store.status(job_id)
     assert (status.state, status.skipped) == (JobState.CANCELLED, 40)
@@ -237,7 +237,7 @@ def test_a_cancelled_job_is_dropped_and_no_permit_is_lost(world):
 def test_wrong_parameters_fail_the_job_with_words(world):
     job_id = world.submit(world.photos([1, 2]), params={"confidence": 2})
 
-    assert world.run_all() == [job_id]
+    assert world.run_all() == [(job_id,)]
 
     status = world.store.status(job_id)
     assert (status.state, status.reason, status.skipped) == (JobState.FAILED, "parameter_invalid", 2)
@@ -245,8 +245,8 @@ def test_wrong_parameters_fail_the_job_with_words(world):
 
 def test_a_decision_is_named_by_every_outcome(world):
     class OneDecision:
-        def decision_for(self, lease, loaded):
-            return DecisionId("d1")
+        def decisions_for(self, leases, loaded):
+            return [DecisionId("d1")] * len(leases)
 
     world.runtime = replace(world.runtime, decisions=OneDecision())
     job_id = world.submit(world.photos([1, 2, 3]))
@@ -332,7 +332,7 @@ def test_a_session_that_breaks_is_opened_anew_and_no_item_is_blamed(world):
     job_id = world.submit(world.photos(range(1, 21)))
     break_after(world.model, 5)
 
-    assert world.run_all() == [None]
+    assert world.run_all() == [()]
     world.model.before, world.model.is_broken = lambda _: None, False
     world.run_all()
 
@@ -369,7 +369,7 @@ def test_a_model_that_does_not_open_on_this_class_goes_on_with_the_next(world):
     world.opener.refuses = NoRunnableBackend("nothing here runs it")
     job_id = world.submit(world.photos([1]), hardware=("cpu", "gpu-any"))
 
-    assert world.run_all() == [None]
+    assert world.run_all() == [()]
 
     assert world.store.status(job_id).state is JobState.RUNNING
     assert [queue.queue for queue in world.store.queues()] == ["infer.gpu-any.m"]
@@ -380,7 +380,7 @@ def test_a_model_that_opens_on_no_class_fails_the_job(world):
     world.opener.refuses = NoRunnableBackend("nothing here runs it")
     job_id = world.submit(world.photos([1]))
 
-    assert world.run_all() == [job_id]
+    assert world.run_all() == [(job_id,)]
     assert world.store.status(job_id).reason == "no_runnable_backend"
 
 
@@ -400,7 +400,7 @@ def test_a_paused_job_gives_its_shard_back_after_what_is_in_flight(world):
             return read(uri)
 
     world.runtime = replace(world.runtime, media=PausingReader())
-    assert world.run_all() == [None]
+    assert world.run_all() == [()]
 
     status = world.store.status(job_id)
     assert (status.state, 5 < status.ok <= 8, status.failed) == (JobState.PAUSED, True, 0)
@@ -443,7 +443,7 @@ def test_a_forward_that_hangs_costs_its_image_alone_and_the_process(world, gate)
 
         assert world.exits == [Exit.HUNG]
         gate.set()
-        assert running.result(20) is None
+        assert running.result(20) == ()
 
     (failure,) = world.store.results(job_id, states=[OutcomeState.FAILED])
     assert (failure.idx, failure.error.code, "the model's forward" in failure.error.message) == (
