@@ -169,7 +169,7 @@ def leases_of(db: Connection, taken: Sequence[tuple[Row[Any], tuple[Item, ...]]]
     return [_lease(shard, left, found[shard.job_id]) for shard, left in taken]
 
 
-def _lease(shard: Row[Any], left: tuple[Item, ...], job: Row[Any]) -> Lease:
+def _lease(shard: Row[Any], left: tuple[Item, ...], job: Any) -> Lease:
     return Lease(
         shard_id=ShardId(shard.id),
         job_id=JobId(shard.job_id),

@@ -8,6 +8,7 @@ from jobstore import (
     backlog,
     bundles,
     canary,
+    deserving,
     endings,
     finding,
     fleet,
@@ -129,6 +130,10 @@ class JobStore:
         None: the hint is late or doubled, its job is stopped or over, or nothing was left to do.
         """
         return self._db.write(lambda db: leases.lease_shard(db, shard_id, attempt, owner, lease_s))
+
+    def newcomer(self, queues: Collection[str]) -> Hint | None:
+        """Give a hint of one of these queues whose tenant has nothing in work there; None: there is none."""
+        return self._db.read(lambda db: deserving.newcomer(db, queues))
 
     def lease_beside(self, first: Lease, most_items: int, lease_s: float) -> list[Lease]:
         """Take other small shards of a lease's queue that wait behind the window, of `most_items` items together."""

@@ -22,6 +22,7 @@ from inference_engine.opencv import import_cv2
 from inference_engine.sniff import ImageLimits
 from inference_engine.tasks import read_prediction
 from inference_engine.tasks.embedding import Embedding
+from jobstore.dispatch import Doorbell
 from jobstore.ids import new_id
 from jobstore.queues import queue_name
 from jobstore.schema import DecisionId, ItemRef, JobSpec, JobState, OutcomeState, WorkerId, WorkerRow
@@ -34,6 +35,8 @@ from workers.leaving import Exit, leave
 from workers.media import FileReader, MediaError
 from workers.models import ModelPool
 from workers.opening import LoadedModel
+from workers.refill import Refill
+from workers.reserve import Reserve
 from workers.shards import Runtime, process_shard
 from workers.turns import Turns
 from workers.watchdog import Watchdog
@@ -254,6 +257,64 @@ def test_a_decision_is_named_by_every_outcome(world):
     world.run_all()
 
     assert {row.decision_id for row in world.store.results(job_id)} == {"d1"}
+
+
+def known_to_be_fast(world):
+    """The process has measured a thousandth of a second an item."""
+    world.runtime.speeds.begin(queue_name("cpu", "m"), 0.0)
+    world.runtime.speeds.end(queue_name("cpu", "m"), 1000, 1.0)
+
+
+def test_small_jobs_are_worked_on_together(world):
+    known_to_be_fast(world)
+    jobs = [world.submit([file], tenant=f"t{index % 3}") for index, file in enumerate(world.photos(range(6)))]
+    (hint,) = world.store.release(1)
+
+    ended = process_shard(world.runtime, hint)
+
+    assert sorted(ended) == sorted(jobs)
+    assert [row.record["value"] for job_id in jobs for row in world.store.results(job_id)] == list(range(6))
+
+
+def test_what_one_of_several_small_jobs_asks_wrongly_costs_the_others_nothing(world):
+    known_to_be_fast(world)
+    one, two, three = world.photos([1, 2, 3])
+    jobs = [world.submit([one]), world.submit([two], params={"unknown": 1}), world.submit([three])]
+    (hint,) = world.store.release(1)
+
+    process_shard(world.runtime, hint)
+
+    states = [world.store.state(job_id) for job_id in jobs]
+    assert states == [JobState.COMPLETED, JobState.FAILED, JobState.COMPLETED]
+
+
+def test_small_jobs_whose_session_breaks_are_given_back_together(world):
+    known_to_be_fast(world)
+    jobs = [world.submit([file]) for file in world.photos([1, 2, 3])]
+    world.model.is_broken = True
+    (hint,) = world.store.release(1)
+
+    assert process_shard(world.runtime, hint) == ()
+
+    assert [(row.pending, row.queued, row.leased) for row in world.store.queues()] == [(len(jobs), 0, 0)]
+
+
+@pytest.mark.parametrize("is_full", [True, False], ids=["every place is taken", "a place is free"])
+def test_the_reserved_place_serves_who_comes_while_all_work_for_others(world, is_full):
+    files = world.photos([1, 2, 3, 4])
+    world.submit(files, tenant="large", shard_size=1)
+    (hint,) = world.store.release(1)
+    world.store.lease_shard(hint.shard_id, hint.attempt, world.runtime.worker_id, 30.0)
+    late = world.submit(files, tenant="late", shard_size=2)
+    world.store.release(4)
+    refill = Refill(world.store, Doorbell("memory://"), 4, world.runtime.draining)
+    reserve = Reserve(world.runtime, refill, places=1 if is_full else 2)
+
+    with reserve.taking_a_place():
+        reserve.look([queue_name("cpu", "m")])
+        reserve.close()
+
+    assert world.store.state(late) is (JobState.COMPLETED if is_full else JobState.RUNNING)
 
 
 class FlakyReader:
