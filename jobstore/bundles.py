@@ -13,8 +13,9 @@ from sqlalchemy import Connection, Row, Select, select
 
 from jobstore.leases import leases_of, taken_by
 from jobstore.schema import RUNNABLE_STATES, Item, Lease, ShardState
+from jobstore.submit import DEFAULT_SHARD_SIZE
 from jobstore.tables import items, jobs, shards
-from jobstore.window import in_line
+from jobstore.window import IN_QUEUE, in_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,7 @@ def lease_beside(db: Connection, first: Lease, most_items: int, lease_s: float) 
     if db.execute(select(shards.c.id).where(*waiting).limit(1)).first() is None:
         return []
     chosen: list[str] = []
-    for shard in db.execute(_candidates(first, most_items)):
+    for shard in db.execute(_candidates(first), {IN_QUEUE: first.queue}):
         if shard.size > most_items:
             break
         most_items -= shard.size
@@ -44,8 +45,8 @@ def lease_beside(db: Connection, first: Lease, most_items: int, lease_s: float) 
     return leases_of(db, [(row, left[row.id]) for row in sorted(taken, key=lambda row: chosen.index(row.id))])
 
 
-def _candidates(first: Lease, most: int) -> Select[tuple[str, int]]:
-    line, own = in_line(most, first.queue), jobs.alias("own")
+def _candidates(first: Lease) -> Select[tuple[str, int]]:
+    line, own = in_line(DEFAULT_SHARD_SIZE), jobs.alias("own")
     is_video = select(items.c.idx).where(
         items.c.job_id == shards.c.job_id,
         items.c.idx.between(shards.c.first_idx, shards.c.last_idx),
