@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from inference_engine.cutting import checked, close_all
 from inference_engine.inputs import as_rgb_images
 from inference_engine.interfaces import KeyPointsDetectionModel, ObjectDetectionModel
-from inference_engine.pipelines.detect_then_classify import checked
 from inference_engine.roles import Role
 from inference_engine.tasks import detection, keypoints
 from inference_engine.tasks.detection import Detections
@@ -55,9 +55,7 @@ class DetectThenPose:
 
     def close(self) -> None:
         """Close both models, as far as they can be closed."""
-        for model in (self.detector, self.poser):
-            if callable(close := getattr(model, "close", None)):
-                close()
+        close_all((self.detector, self.poser))
 
     def _posed(self, image: Any, found: Detections, params: Mapping[str, Any]) -> KeyPoints:
         sides = found.xyxy[:, 2:] - found.xyxy[:, :2]
