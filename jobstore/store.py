@@ -161,7 +161,7 @@ class JobStore:
         """Give a shard back that ended, or is about to end, this process: as if its lease had run out.
 
         Args:
-            max_deaths: lost workers after which the shard is split, and an item that stands alone given up.
+            max_deaths: lost workers after which the shard is split; an item that stands alone is given up at the next.
 
         Returns:
             False: it was no longer ours.

@@ -88,7 +88,7 @@ class WorkerSettings(BaseModel):
     )
     window: int = Field(default=32, ge=1, description="Hints that a queue holds in Redis at most.")
     max_deaths: int = Field(
-        default=3, ge=1, description="Lost workers after which a shard is split and an item given up."
+        default=3, ge=1, description="Lost workers after which a shard is split; a single item has one more."
     )
     item_attempts: int = Field(default=3, ge=1, description="Tries of an item that fails for a reason that may pass.")
     item_timeout_s: float = Field(
