@@ -15,7 +15,7 @@ from jobstore.schema import JobId
 from jobstore.store import JobStore
 from tests.faults import bad_models, disks, hosts, messages, refusals, relaying, submitting
 from tests.faults.fault import EMBEDDED, OPEN, SERVER, Act, Fault, no_preparation, nothing
-from tests.faults.system import LEASE_S, System, running
+from tests.faults.system import LEASE_S, RELAY_INTERVAL_S, System, running
 from tests.fixtures.fleet import wait_until
 
 
@@ -321,7 +321,7 @@ FAULTS = (
     Fault("F05", "kill -9 of a producer while it submits", nothing, submit=submitting.submit_through_deaths),
     Fault(
         "F06", "20 relays killed inside of their sweep, no other", relaying.kill_relays,
-        prepare=relaying.without_relays, lasts_s=30, starts=1, is_quick=False,
+        prepare=relaying.without_relays, lasts_s=20 * RELAY_INTERVAL_S, starts=2, is_quick=False,
     ),
     Fault("F07", "kill -9 of a launcher", _kill_machines, starts=1),
     Fault("F08", "SIGTERM of each machine under load", _drain, starts=1),

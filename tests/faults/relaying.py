@@ -1,6 +1,7 @@
 """Relays that are killed inside of their sweep, each at another point of it, while no other relay runs.
 
-`python -m tests.faults.relaying` is a relay as a process of its own, a machine's configuration on its standard input.
+`python -m tests.faults.relaying` is those relays as a process of its own, a machine's configuration on its standard
+input; `FAULT_RELAYS` names the folder of their marks.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from importlib import import_module
 from signal import SIGKILL
 
 import msgspec
@@ -30,8 +32,6 @@ POINTS = (
 )  # fmt: skip
 #: A machine's own relay ticks so seldom that the job sees none of them.
 NEVER_S = 3600.0
-#: Processes that are started at a time.
-AT_A_TIME = 4
 
 
 def without_relays(system: System) -> None:
@@ -44,20 +44,27 @@ def kill_relays(system: System, _: JobId) -> None:
     wait_until(lambda: any(worker.active for worker in system.store.workers()), 30, "a worker that holds a lease")
     for pid in system.worker_pids():
         os.kill(pid, SIGKILL)
-    for number in range(0, len(POINTS), AT_A_TIME):
-        points = POINTS[number : number + AT_A_TIME]
-        relays = [
-            system.start_relay({"FAULT": point, "FAULT_ONCE": str(system.folder / f"relay_{number + place}")})
-            for place, point in enumerate(points)
-        ]
-        for point, relay in zip(points, relays, strict=True):
-            assert relay.wait(60) == -SIGKILL, f"a relay passed {point} alive, status {relay.returncode}"
-    system.start_relay()
+    relay = system.start_relay({"FAULT_RELAYS": str(system.folder)})
+    last = system.folder / f"relay_{len(POINTS) - 1}"
+    wait_until(lambda: last.exists() or relay.poll() is not None, 120, f"{len(POINTS)} deaths of relays")
+    assert relay.poll() is None, f"the relays ended: {system.log()}"
 
 
 def main() -> None:
-    """Tick until killed."""
+    """Die at each point, as a fork of this process, then tick until killed."""
     config = msgspec.json.decode(sys.stdin.buffer.read(), type=WorkerConfig)
+    for number, point in enumerate(POINTS):
+        child = os.fork()
+        if not child:
+            os.environ["FAULT_ONCE"] = f"{os.environ['FAULT_RELAYS']}/relay_{number}"
+            import_module("sitecustomize")._install_kill(point)
+            _tick(config)
+        _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == -SIGKILL, f"a relay passed {point} alive: status {status}"
+    _tick(config)
+
+
+def _tick(config: WorkerConfig) -> None:
     store, doorbell = JobStore.open(config.database_url), Doorbell(config.broker_url)
     relay = Relay(store, doorbell, config.window, config.resend_after_s, max_deaths=config.max_deaths)
     relay.run(threading.Event(), config.relay_interval_s)

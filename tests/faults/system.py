@@ -126,9 +126,9 @@ class System:
         self.machines.append(Machine(process))
         return self.machines[-1]
 
-    def start_relay(self, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def start_relay(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start a process that is a relay and nothing else."""
-        self.relays.append(self._start("tests.faults.relaying", environment or {}, {}))
+        self.relays.append(self._start("tests.faults.relaying", environment, {}))
         return self.relays[-1]
 
     def _start(
