@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from jobstore.schema import JobId
+from jobstore.schema import ItemRef, JobId
 from tests.faults.fault import OPEN, Act, Fault
 from tests.faults.system import LEASE_S, System
 
@@ -32,7 +32,8 @@ def _refuse(words: str) -> Act:
     def inject(system: System, job_id: JobId) -> None:
         with _said(system, refuse, allow):
             system.pause(_SETTLE_S)
-            later = system.producer.submit(system.spec(), system.pictures(system.items)[:_ITEMS])
+            pictures = sorted((system.folder / "pictures").iterdir())[:_ITEMS]
+            later = system.producer.submit(system.spec(), [ItemRef(str(file)) for file in pictures])
             before = _cpu_seconds(system)
             system.pause(_LOOK_S)
             after = _cpu_seconds(system)

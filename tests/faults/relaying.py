@@ -53,6 +53,8 @@ def kill_relays(system: System, _: JobId) -> None:
 def main() -> None:
     """Die at each point, as a fork of this process, then tick until killed."""
     config = msgspec.json.decode(sys.stdin.buffer.read(), type=WorkerConfig)
+    for module in ("celery.app.amqp", "kombu.transport.redis", "psycopg"):  # once, and not in every fork
+        import_module(module)
     for number, point in enumerate(POINTS):
         child = os.fork()
         if not child:
