@@ -41,7 +41,7 @@ def without_relays(system: System) -> None:
 
 def kill_relays(system: System, _: JobId) -> None:
     """Leave work behind that only a relay finds, let twenty relays die over it, then let one live."""
-    wait_until(lambda: any(worker.active for worker in system.store.workers()), 30, "a worker that holds a lease")
+    wait_until(lambda: any(row.leased for row in system.store.queues()), 60, "a lease")
     for pid in system.worker_pids():
         os.kill(pid, SIGKILL)
     relay = system.start_relay({"FAULT_RELAYS": str(system.folder)})
