@@ -264,8 +264,8 @@ def _point(place: str, number: int) -> Fault:
 
 #: Around everything that a worker or a relay says to SQL and Redis, and inside of what it computes.
 POINTS = (
-    ("Opener.__call__.before", 1),
-    ("Opener.__call__.after", 1),
+    ("Opener.open.before", 1),
+    ("Opener.open.after", 1),
     ("Model.preprocess.after", 40),
     ("Model.forward.before", 60),
     ("Model.postprocess.after", 90),

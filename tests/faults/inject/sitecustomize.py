@@ -65,7 +65,7 @@ def _owner(name: str) -> object:
 
         return VisionModel
     if kind == "Opener":
-        from workers.models import Opener
+        from workers.opening import Opener
 
         return Opener
     if kind == "QoS":
