@@ -24,6 +24,7 @@ DEFAULT_TENANT = "default"
 class JobState(StrEnum):
     """Where a job stands; `ENDED_STATES` are those that it never leaves, `RUNNABLE_STATES` those in which it works."""
 
+    DRAFT = "draft"  # more items are to come; nothing runs before it is sealed
     CANARY = "canary"  # its first items run alone, to see what the rest would cost
     RUNNING = "running"  # shards are waiting or worked on
     COMPLETED = "completed"  # every item is ok or cached

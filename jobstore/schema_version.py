@@ -5,7 +5,10 @@ from __future__ import annotations
 from sqlalchemy import Connection, inspect, text
 
 from jobstore.errors import SchemaOutdated
-from jobstore.tables import SCHEMA_VERSION, metadata
+from jobstore.service_tables import metadata  # imported from there it has every table
+from jobstore.tables import SCHEMA_VERSION
+
+__all__ = ["check_schema", "create_schema", "metadata"]
 
 
 def create_schema(db: Connection) -> None:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 #: Alembic revision that makes exactly these tables.
-SCHEMA_VERSION = "0004"
+SCHEMA_VERSION = "0005"
 
 metadata = MetaData(
     naming_convention={
@@ -77,6 +77,11 @@ jobs = Table(
     Column("expires", Double),  # what has not ended by then is skipped
     Column("forgiven", Integer, nullable=False, server_default="0"),  # failures that a resume forgave
     Column("video", Text),  # JSON: which frames of videos; none: each one
+    Column("request_hash", Text),  # of what was asked for; the same client token with another one is refused
+    Column("use_cache", Integer, nullable=False, server_default="1"),  # 0: nothing is taken over from earlier runs
+    Column("schedule_id", Text),  # the schedule that made it
+    Column("webhooks", Text),  # JSON: who is told of what
+    Column("output", Text),  # JSON: what is exported to where when it ends
     UniqueConstraint("tenant", "client_token"),
     CheckConstraint(_NOT_NEGATIVE, name="counters_not_negative"),
     CheckConstraint("ok + cached + failed + skipped <= total", name="books"),
@@ -86,6 +91,7 @@ jobs = Table(
     Index("ix_jobs_state_expires", "state", "expires"),
     # What outranks the work in hand: asked at each renewal, and mostly nothing.
     Index("ix_jobs_state_priority", "state", "priority"),
+    Index("ix_jobs_schedule_id_created", "schedule_id", "created"),
 )
 
 items = Table(
@@ -153,6 +159,7 @@ outcomes = Table(
     Column("created", Double, nullable=False),
     Column("tries", Integer, nullable=False, server_default="1"),  # runs of this item; deaths of workers not counted
     Column("timestamp_s", Double),  # of a video's frame, seconds after the first
+    Column("content", Text),  # sha256 of the item's bytes, in hexadecimal digits
     PrimaryKeyConstraint("job_id", "idx", "frame"),
     ForeignKeyConstraint(["job_id", "idx"], ["items.job_id", "items.idx"]),
 )

@@ -6,7 +6,7 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from jobstore.connection import WRITES, make_engine
-from jobstore.tables import metadata
+from jobstore.schema_version import metadata
 
 #: Any number that no other program uses for its advisory locks in this database; "nightsh" in ASCII.
 _LOCK = 0x6E696768747368
