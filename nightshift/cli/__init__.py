@@ -32,6 +32,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "Print a job's results, one JSON object a line.",
         ),
         "export": ("results", "Write a job's results as a dataset, each format below the folder."),
+        "eval": ("evaluate", "Judge a job by labelled data: mAP, class by class."),
     },
     "Models": {
         "models": ("models", "List the models that are found here, with their packages."),
