@@ -33,6 +33,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "export": ("results", "Write a job's results as a dataset, each format below the folder."),
         "eval": ("evaluate", "Judge a job by labelled data: mAP, class by class."),
+        "compare": ("compare", "Say what two jobs over the same pictures found differently."),
     },
     "Models": {
         "models": ("models", "List the models that are found here, with their packages."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from urllib.parse import quote
 
 _STYLE = """
 :root { color-scheme: light dark; --page: #f6f7f9; --card: #fff; --ink: #1b1f24; --soft: #59636e; --line: #d1d9e0; }
@@ -18,6 +19,7 @@ p { margin: .25rem 0; color: var(--soft); overflow-wrap: anywhere; }
 .table { overflow-x: auto; }
 table { border-collapse: collapse; background: var(--card); font-size: .9rem; }
 th, td { padding: .4rem .8rem; border: 1px solid var(--line); text-align: left; overflow-wrap: anywhere; }
+th { white-space: nowrap; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 figure { margin: 0 0 1rem; border: 1px solid var(--line); border-radius: .6rem; overflow: hidden;
   background: var(--card); }
@@ -53,6 +55,17 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     head = "".join(f"<th>{escape(name)}" for name in columns)
     body = "".join(f"<tr>{''.join(map(_cell, row))}" for row in rows)
     return f"<div class='table'><table><thead><tr>{head}<tbody>{body}</table></div>"
+
+
+def figure(file: str | None, hw: tuple[int, int], name: str, *words: str) -> str:
+    """A picture with its name and words below; without a file, the words alone."""
+    caption = f"<figcaption>{escape(name)}{''.join(f'<span>{escape(each)}</span>' for each in words)}</figcaption>"
+    if file is None:
+        return f"<figure>{caption}</figure>"
+    alt = escape(f"{name}: {', '.join(words)}")
+    link, (height, width) = quote(file), hw
+    picture = f"<img src='{link}' alt='{alt}' width='{width}' height='{height}' loading='lazy'>"
+    return f"<figure><a href='{link}'>{picture}</a>{caption}</figure>"
 
 
 def shown(value: object) -> str:
