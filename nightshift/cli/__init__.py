@@ -34,6 +34,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "export": ("results", "Write a job's results as a dataset, each format below the folder."),
         "eval": ("evaluate", "Judge a job by labelled data: mAP, class by class."),
         "compare": ("compare", "Say what two jobs over the same pictures found differently."),
+        "gates": ("gates", "Hold a job against the last good runs of the same thing."),
+        "review": ("review", "Rank the pictures that the model is least sure of, for people to look at."),
     },
     "Models": {
         "models": ("models", "List the models that are found here, with their packages."),
