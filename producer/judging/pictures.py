@@ -12,7 +12,9 @@ import numpy as np
 from drawing import draw_record, is_drawn
 from drawing.opencv import import_cv2
 from producer.exports.formats.previews import _pixels
-from producer.exports.formats.previews.drawing import PreviewFailed
+from producer.exports.formats.previews.drawing import PreviewFailed as PictureFailed
+
+__all__ = ["PictureFailed", "picture_file"]
 
 if TYPE_CHECKING:
     from drawing import Image
@@ -31,7 +33,7 @@ def picture_file(rows: Sequence[ResultRow], folder: Path) -> tuple[str, tuple[in
         The file's path below `folder`, and its height and width.
 
     Raises:
-        PreviewFailed: the picture is not there any more, or is another one, or a record is damaged.
+        PictureFailed: the picture is not there any more, or is another one, or a record is damaged.
     """
     image = _small(np.ascontiguousarray(_pixels(rows[0])[..., ::-1]), rows[0])
     drawn = [_drawn(image, row) for row in rows]
@@ -52,7 +54,7 @@ def picture_file(rows: Sequence[ResultRow], folder: Path) -> tuple[str, tuple[in
 def _small(image: Image, row: ResultRow) -> Image:
     hw = (row.record or {}).get("image_hw")
     if hw is not None and list(image.shape[:2]) != list(hw):
-        raise PreviewFailed("the file is another picture than the one that was labelled")
+        raise PictureFailed("the file is another picture than the one that was labelled")
     scale = min(1.0, _MAX_SIDE / max(image.shape[:2]))
     size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
     if scale == 1.0:
@@ -69,4 +71,4 @@ def _drawn(image: Image, row: ResultRow) -> Image:
     try:
         return draw_record(image, record, row.blob)
     except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise PreviewFailed(f"the record cannot be drawn: {error!r}") from error
+        raise PictureFailed(f"the record cannot be drawn: {error!r}") from error

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: A row of the first job and its like in the second; one of them is None where the other job has no such picture.
 RowPair: TypeAlias = tuple[ResultRow | None, ResultRow | None]
-_SPOOL_BYTES = 8 << 20
+_SPOOL_BYTES = 2 << 20
 
 
 def pair_rows(rows_a: Iterable[ResultRow], rows_b: Iterable[ResultRow]) -> Iterator[RowPair]:

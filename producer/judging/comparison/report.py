@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from producer.exports.atomic import atomic_folder
-from producer.exports.formats.previews.drawing import PreviewFailed
 from producer.judging.comparison.figures import Change, Comparison, Difference, ItemDifference, Kind, Side
 from producer.judging.label_studio import task_of, write_tasks
 from producer.judging.page import figure, heading, page, paragraph, shown, table
-from producer.judging.pictures import picture_file
+from producer.judging.pictures import PictureFailed, picture_file
 
 if TYPE_CHECKING:
     from jobstore.views import ResultRow
@@ -107,7 +106,7 @@ def _figure(item: ItemDifference, rows: tuple[ResultRow, ResultRow], folder: Pat
     name = item.uri_a if not item.frame else f"{item.uri_a}, frame {item.frame}"
     try:
         file, hw = picture_file(rows, folder)
-    except PreviewFailed as error:
+    except PictureFailed as error:
         return figure(None, (0, 0), name, words, f"no picture: {error}")
     return figure(file, hw, name, words)
 

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from producer.exports.atomic import atomic_folder
-from producer.exports.formats.previews.drawing import PreviewFailed
 from producer.judging.label_studio import task_of, write_tasks
 from producer.judging.page import figure, page, paragraph, shown
-from producer.judging.pictures import picture_file
+from producer.judging.pictures import PictureFailed, picture_file
 from producer.judging.review.ranking import Review, ReviewItem
 
 if TYPE_CHECKING:
@@ -48,6 +47,6 @@ def _figure(item: ReviewItem, rows: tuple[ResultRow, ...], folder: Path) -> str:
     words = f"{shown(item.doubt)}: {item.words}"
     try:
         file, hw = picture_file(rows, folder)
-    except PreviewFailed as error:
+    except PictureFailed as error:
         return figure(None, (0, 0), name, words, f"no picture: {error}")
     return figure(file, hw, name, words)

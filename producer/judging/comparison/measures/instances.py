@@ -26,7 +26,7 @@ def measure(one: Prediction, other: Prediction) -> Difference:
     names_a, names_b = _names(a), _names(b)
     iou = overlaps(a, b)
     pairs = match(iou, np.asarray(names_a, object)[:, None] == np.asarray(names_b, object)[None])
-    changes = [_met(a, b, i, j, float(iou[i, j])) for i, j in pairs]
+    changes = [_met(a, b, (i, j), (names_a[i], names_b[j]), float(iou[i, j])) for i, j in pairs]
     rest_a, rest_b = _rest(len(names_a), [i for i, _ in pairs]), _rest(len(names_b), [j for _, j in pairs])
     changes += [Change(Kind.MISSING, names_a[i], score_a=a["confidence"][i]) for i in rest_a]
     changes += [Change(Kind.NEW, class_b=names_b[j], score_b=b["confidence"][j]) for j in rest_b]
@@ -41,8 +41,10 @@ def _rest(count: int, taken: Sequence[int]) -> list[int]:
     return sorted(set(range(count)) - set(taken))
 
 
-def _met(a: Mapping[str, Any], b: Mapping[str, Any], i: int, j: int, overlap: float) -> Change:
-    class_a, class_b = _names(a)[i], _names(b)[j]
+def _met(
+    a: Mapping[str, Any], b: Mapping[str, Any], at: tuple[int, int], names: tuple[str, str], overlap: float
+) -> Change:
+    (i, j), (class_a, class_b) = at, names
     kind = Kind.MATCHED if class_a == class_b else Kind.FLIPPED
     return Change(kind, class_a, class_b, a["confidence"][i], b["confidence"][j], overlap, _shift(a, b, i, j))
 

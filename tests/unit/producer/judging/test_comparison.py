@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -408,3 +409,24 @@ def test_the_report_shows_pairs_side_by_side_and_gives_tasks_with_both_predictio
     value = tasks[0]["predictions"][1]["result"][0]["value"]
     assert value == {"x": 5.0, "y": 10.0, "width": 25.0, "height": 50.0, "rotation": 0.0, "rectanglelabels": ["dog"]}
     assert json.loads((page.parent / "report.json").read_text())["counts"]["flipped"] == 3
+
+
+def wide(idx, uri):
+    """A row of 10 kB of text."""
+    return row(idx, uri, boxes((0, 0.5, 0, 0, 10, 10)) | {"note": f"{idx:010}" * 1000})
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["the same order", "the other order"])
+def test_memory_does_not_grow_with_the_records_of_a_job(order):
+    """2,000 rows are 20 MB; those that wait for their partners lie on disk, but for two spools of 2 MB."""
+    rows_a = (wide(idx, f"/{idx}.jpg") for idx in range(2000))
+    rows_b = (wide(place, f"/{idx}.jpg") for place, idx in enumerate(range(2000)[::order]))
+    tracemalloc.start()
+    try:
+        pairs = sum(a is not None and b is not None for a, b in pair_rows(rows_a, rows_b))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert pairs == 2000
+    assert peak < (8e6 if order < 0 else 1e6)
