@@ -35,11 +35,11 @@ _OTHERS_DECIDE = (
 
 def _formats(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
     """Check the names before a night is spent on the job."""
-    from producer.exports import exporter
+    from producer.exports import find_format
 
     names = tuple(name.strip() for name in (value or "").split(",") if name.strip())
     for name in names:
-        exporter(name)
+        find_format(name)
     return names
 
 
