@@ -8,6 +8,9 @@ import pytest
 from jobstore.schema import DecisionId, DecisionRow, ItemError, JobId, JobState, OutcomeState, WorkerId
 from jobstore.views import JobStatus, ResultRow
 from producer.exports import Dataset, ExportOptions, find_format
+from tests.fixtures.buckets import bucket
+
+__all__ = ["bucket", "dataset_of", "make_row", "write"]
 
 NAMES = ("cat", "dog", "Fußgänger")
 
