@@ -15,7 +15,7 @@ from jobstore.schema import SETTLED_STATES, DecisionRow, ItemRef, JobId, JobSpec
 from jobstore.store import JobStore
 from jobstore.views import FailureGroup, JobStatus, ResultRow
 from producer.errors import ProducerError
-from producer.exports import EVERYTHING, Dataset, ExportOptions, ExportSummary, write_exports
+from producer.exports import EVERYTHING, Dataset, ExportOptions, ExportSummary, find_format, write_exports
 from producer.exports.bucket import is_bucket, upload_exports
 
 logger = logging.getLogger(__name__)
@@ -149,12 +149,23 @@ class Producer:
             FormatUnknown, FormatUnsuitable, ExportOptionInvalid: before anything is written.
             ExportFailed: the disk or the bucket refuses; no half-written file is visible.
         """
-        job = self._store.status(job_id)
-        decisions = {str(row.decision_id): row for row in self._store.decisions(job_id)}
-        dataset = Dataset(job, decisions, lambda: self._store.results(job_id), options)
+        dataset = self._dataset(job_id, options)
         if is_bucket(dest):
             return upload_exports(dataset, formats, str(dest))
         return write_exports(dataset, formats, Path(dest))
+
+    def fitting(self, job_id: JobId, formats: Sequence[str]) -> tuple[str, ...]:
+        """Those of the formats that have a place for what the job's model found.
+
+        Raises:
+            FormatUnknown.
+        """
+        record = self._dataset(job_id, EVERYTHING).first_record()
+        return tuple(name for name in formats if record is None or find_format(name).fits(record))
+
+    def _dataset(self, job_id: JobId, options: ExportOptions) -> Dataset:
+        decisions = {str(row.decision_id): row for row in self._store.decisions(job_id)}
+        return Dataset(self._store.status(job_id), decisions, lambda: self._store.results(job_id), options)
 
     def close(self) -> None:
         """Give the connections back."""

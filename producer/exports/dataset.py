@@ -100,6 +100,10 @@ class Dataset:
             return None
         return Picture(self.survey.root.relative(row.uri, row.frame), row, row.record)
 
+    def first_record(self) -> Mapping[str, Any] | None:
+        """A record to judge formats by, since those of a job are of one task; None: there is none yet."""
+        return next((row.record for row in self.rows() if row.holds_prediction and row.record is not None), None)
+
     @cached_property
     def survey(self) -> Survey:
         """Read all rows once; kept, so that several formats share the reading."""

@@ -27,9 +27,9 @@ def check_exports(dataset: Dataset, names: Sequence[str]) -> list[Format]:
     known = dataset.job.class_names
     if known is not None and (unknown := sorted(set(dataset.options.classes) - set(known))):
         raise ExportOptionInvalid(f"the model has no class called {unknown[0]!r}; expected some of {', '.join(known)}")
-    first = next((row.record for row in dataset.rows() if row.holds_prediction and row.record is not None), None)
-    for each in found:
-        if first is not None:
+    first = dataset.first_record()
+    if first is not None:
+        for each in found:
             check_fit(each, first)
     return found
 

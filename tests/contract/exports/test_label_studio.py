@@ -14,13 +14,14 @@ from tests.contract.exports.predictions import BOXES, HW, dense_masks, with_kind
 def export(tmp_path, job, rows, decisions):
     def tasks(kind):
         summary = write("label-studio", job, with_kind(rows, kind), decisions, tmp_path / "out")
-        return json.loads(summary.path.joinpath("tasks.json").read_text()), ET.parse(summary.path / "config.xml")
+        config = ET.parse(summary.path / "config.xml")  # noqa: S314 (our own)
+        return json.loads((summary.path / "tasks.json").read_text()), config
 
     return tasks
 
 
 def decoded(runs):
-    """The editor's own way to read them: a stream of bits, as the format is described in `producer/exports/brush.py`."""
+    """As the editor reads them: a stream of bits, described in `producer/exports/brush.py`."""
     bits = "".join(f"{byte:08b}" for byte in runs)
     at = 0
 
@@ -85,10 +86,8 @@ def test_a_turned_box_turns_around_its_upper_left_corner(export):
 
     value = tasks[0]["predictions"][0]["result"][0]["value"]
     assert value["rotation"] == pytest.approx(np.degrees(0.5), abs=1e-3)
-    corner = np.array([200, 150]) + [
-        -60 * np.cos(0.5) + 20 * np.sin(0.5),
-        -60 * np.sin(0.5) - 20 * np.cos(0.5),
-    ]
+    cos, sin = np.cos(0.5), np.sin(0.5)
+    corner = np.add([200, 150], [-60 * cos + 20 * sin, -60 * sin - 20 * cos])
     np.testing.assert_allclose(np.array([value["x"], value["y"]]) / 100 * [640, 480], corner, atol=1e-3)
     np.testing.assert_allclose([value["width"] * 6.4, value["height"] * 4.8], [120, 40], atol=1e-3)
 
