@@ -3,7 +3,6 @@ import dataclasses
 import io
 import json
 import subprocess
-import sys
 import sysconfig
 from pathlib import Path
 
@@ -112,36 +111,6 @@ def test_a_folder_whose_name_begins_like_another_is_another(tmp_path, job, rows,
     data = json.loads(write("coco", job, pair, decisions, tmp_path).path.read_text())
 
     assert [image["file_name"] for image in data["images"]] == ["cam/1.jpg", "cam2/1.jpg"]
-
-
-PROGRAM = """
-import importlib.util, pathlib, sys
-from producer.exports import Dataset, find_format
-spec = importlib.util.spec_from_file_location("rows", sys.argv[1])
-made = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(made)
-from jobstore.views import JobStatus
-job = JobStatus(**{name: None for name in JobStatus.__dataclass_fields__} | {"ok": 30000, "cached": 0, "now": 0.0})
-def peak():  # in kB; not ru_maxrss, which carries over what the test process had
-    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
-export, dest = find_format(sys.argv[2]).export, pathlib.Path(sys.argv[3])
-def rows(count):
-    return Dataset(job, {}, lambda: (made.make_row(n, f"/p/{n % 100}/{n}.jpg", 10) for n in range(count)))
-export(rows(1000), dest)
-before = peak()
-export(rows(30_000), dest)
-print(peak() - before)
-"""
-
-
-@pytest.mark.parametrize("name", ["coco", "jsonl"])
-def test_memory_does_not_grow_with_the_job(tmp_path, name):
-    arguments = [Path(__file__).with_name("conftest.py"), name, tmp_path]
-
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True)
-
-    # The data set is 60 MB on disk; three parts may each hold 8 MiB before they go there.
-    assert int(done.stdout) < 40_000
 
 
 def test_frames_of_a_video_are_images_and_the_video_itself_is_none(tmp_path, job, rows, decisions):
