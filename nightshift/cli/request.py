@@ -26,7 +26,8 @@ PARAMS = {"conf": "confidence", "iou": "iou_threshold", "classes": "classes", "m
 WISHES = {"backend": "backend", "quantization": "quantization", "batch": "batch_size", "strategy": "strategy"}
 
 
-def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
+def words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Give the parts of an option that names several things."""
     return _split(value or "")
 
 
@@ -54,7 +55,7 @@ _OPTIONS = (
     click.option("-m", "--model", required=True, help="Model id, package folder (with a leading ./) or .onnx file."),
     click.option("--conf", type=click.FloatRange(0, 1), help="Lowest score that is kept."),
     click.option("--iou", type=click.FloatRange(0, 1), help="Overlap above which the weaker of two boxes goes."),
-    click.option("--classes", callback=_words, metavar="A,B", help="Keep these classes only."),
+    click.option("--classes", callback=words, metavar="A,B", help="Keep these classes only."),
     click.option("--max-detections", type=click.IntRange(min=1), help="Objects a picture at most."),
     click.option("--backend", help="Take this backend: trt, torch, hf, openvino or onnx."),
     click.option("--quantization", help="Take this precision: fp32, fp16, bf16 or int8."),

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_to_bytes
+
+from producer.exports.pictures import PictureFailed, local_path
 
 if TYPE_CHECKING:
     from jobstore.views import ResultRow
@@ -20,11 +19,8 @@ def content_of(row: ResultRow) -> str | None:
 
 def hash_file(uri: str) -> str | None:
     """The hash of a local file as it is now; None for other URIs and for files that cannot be read."""
-    path = os.fsdecode(unquote_to_bytes(uri.removeprefix("file://"))) if uri.startswith("file://") else uri
-    if "://" in path or not Path(path).is_file():
-        return None
     try:
-        with Path(path).open("rb") as file:
+        with local_path(uri).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+    except (PictureFailed, OSError):
         return None

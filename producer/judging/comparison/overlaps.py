@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from drawing import run_lengths
 from drawing.opencv import import_cv2
+from producer.exports.outlines import turned_corners
 
 _Array = npt.NDArray[np.float64]
 
@@ -81,20 +82,15 @@ def _of_turned(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]])
     """Exact: the area that two rectangles share is a polygon's."""
     cv2 = import_cv2()
     found = np.zeros((len(one), len(other)))
-    corners_one, corners_other = ([_corners(each) for each in side] for side in (one, other))
+    corners_one, corners_other = (
+        [np.asarray(turned_corners(each), np.float32) for each in side] for side in (one, other)
+    )
     for i, first in enumerate(corners_one):
         for j, second in enumerate(corners_other):
             shared = float(cv2.intersectConvexConvex(first, second)[0])
             union = one[i][2] * one[i][3] + other[j][2] * other[j][3] - shared
             found[i, j] = 1.0 if list(one[i]) == list(other[j]) else shared / union if union > 0 else 0.0
     return found
-
-
-def _corners(xywhr: Sequence[float]) -> npt.NDArray[np.float32]:
-    x, y, width, height, angle = xywhr
-    across, down = np.asarray((np.cos(angle), np.sin(angle))), np.asarray((-np.sin(angle), np.cos(angle)))
-    steps = ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))
-    return np.asarray([(x, y) + a * width * across + b * height * down for a, b in steps], dtype=np.float32)
 
 
 def _spans(record: Mapping[str, Any]) -> _Array:

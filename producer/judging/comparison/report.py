@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from producer.exports.atomic import atomic_folder
+from producer.exports.pictures import PictureFailed
 from producer.judging.comparison.figures import Change, Comparison, Difference, ItemDifference, Kind, Side
-from producer.judging.label_studio import task_of, write_tasks
+from producer.judging.label_studio import write_tasks
 from producer.judging.page import figure, heading, page, paragraph, shown, table
-from producer.judging.pictures import PictureFailed, picture_file
+from producer.judging.pictures import picture_file
 
 if TYPE_CHECKING:
     from jobstore.views import ResultRow
@@ -31,14 +32,11 @@ def write_report(comparison: Comparison, worst: Sequence[tuple[ResultRow, Result
         ExportFailed: the disk refuses, or `dest` holds something else; nothing is visible then.
     """
     versions = f"a: {comparison.a.job_id}", f"b: {comparison.b.job_id}"
+    columns = [{"disagreement": item.difference.disagreement} for item in comparison.worst]
     with atomic_folder(dest, _INDEX) as folder:
         figures = [_figure(item, rows, folder) for item, rows in zip(comparison.worst, worst, strict=True)]
         (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(comparison), indent=2) + b"\n")
-        tasks = [
-            task_of(number, dict(zip(versions, rows, strict=True)), disagreement=item.difference.disagreement)
-            for number, (item, rows) in enumerate(zip(comparison.worst, worst, strict=True), 1)
-        ]
-        write_tasks(tasks, folder / "label-studio.json")
+        write_tasks(folder / "label-studio.json", versions, worst, columns)
         parts = [*summary(comparison), heading("Worst first: left a, right b"), *figures]
         (folder / _INDEX).write_text(page("Two jobs compared", parts), encoding="utf-8")
     return dest / _INDEX

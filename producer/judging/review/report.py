@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from producer.exports.atomic import atomic_folder
-from producer.judging.label_studio import task_of, write_tasks
+from producer.exports.pictures import PictureFailed
+from producer.judging.label_studio import write_tasks
 from producer.judging.page import figure, page, paragraph, shown
-from producer.judging.pictures import PictureFailed, picture_file
+from producer.judging.pictures import picture_file
 from producer.judging.review.ranking import Review, ReviewItem
 
 if TYPE_CHECKING:
@@ -32,11 +33,8 @@ def write_report(review: Review, rows: Sequence[tuple[ResultRow, ...]], dest: Pa
     with atomic_folder(dest, _INDEX) as folder:
         figures = [_figure(item, mine, folder) for item, mine in zip(review.items, rows, strict=True)]
         (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(review), indent=2) + b"\n")
-        tasks = [
-            task_of(number, dict(zip((review.model, "the other job"), mine, strict=False)), doubt=item.doubt)
-            for number, (item, mine) in enumerate(zip(review.items, rows, strict=True), 1)
-        ]
-        write_tasks(tasks, folder / "label-studio.json")
+        columns = [{"doubt": item.doubt} for item in review.items]
+        write_tasks(folder / "label-studio.json", (review.model, "the other job"), rows, columns)
         head = f"The {len(review.items):,} most doubtful of {review.images:,} pictures, by {review.measure}."
         (folder / _INDEX).write_text(page(f"Review of {review.model}", [paragraph(head), *figures]), encoding="utf-8")
     return dest / _INDEX

@@ -129,4 +129,4 @@ def test_the_gallery_has_a_picture_and_a_task_for_each(tmp_path):
     assert [item.doubt for item in found.items] == pytest.approx([0.5])
     assert len(list((page.parent / "images").iterdir())) == 1
     assert json.loads((page.parent / "report.json").read_text())["measure"] == "margin"
-    assert json.loads((page.parent / "label-studio.json").read_text())[0]["data"]["image"] == rows[2].uri
+    assert json.loads((page.parent / "label-studio.json").read_text())[0]["data"]["name"] == "2.png"
