@@ -9,20 +9,30 @@ from typing import TYPE_CHECKING, Any
 from jobstore.errors import JobNotFound
 from jobstore.schema import ItemRef, JobId, JobSpec
 
+#: Wishes that another backend sets aside.
+_CHOICE = frozenset({"backend", "quantization", "strategy"})
+
 if TYPE_CHECKING:
     from jobstore.store import JobStore
     from jobstore.views import ResultRow
     from producer.judging.capsule import Capsule, CapsuleInput
 
 
-def replay_spec(capsule: Capsule, hardware: tuple[str, ...]) -> JobSpec:
-    """The capsule's job once more; package, backend and precision are asked for where one alone ran."""
+def replay_spec(capsule: Capsule, hardware: tuple[str, ...], backend: str | None = None) -> JobSpec:
+    """The capsule's job once more.
+
+    Args:
+        backend: another one than the capsule's, in whatever precision it has; `any`: what is best here. None: backend
+            and precision are asked for where one alone ran.
+    """
     job = capsule.job
+    asked = {key: value for key, value in capsule.wishes.items() if backend is None or key not in _CHOICE}
+    chosen = _pinned(capsule) if backend is None else {} if backend == "any" else {"backend": backend}
     return JobSpec(
         model=str(capsule.model["id"]),
         name=f"replay of {job['name']}",
         params=capsule.params,
-        wishes={**capsule.wishes, **_pinned(capsule)},
+        wishes={**asked, **chosen},
         hardware=hardware,
         max_failure_rate=1.0,  # what failed then shall fail again
         canary_items=0,

@@ -19,6 +19,7 @@ from nightshift.stack import open_store
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from jobstore.schema import JobSpec
     from jobstore.views import JobStatus
     from nightshift.stack import Stack
     from producer.judging.capsule import Capsule, CapsuleInput, Verification
@@ -57,14 +58,16 @@ def capsule(job: str, output: Path, as_json: bool) -> None:
 @click.option("--verify", is_flag=True, help="Compare the results with the capsule's.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Run so many inputs at most [100 of a sample].")
 @click.option("--sample", type=int, metavar="SEED", help="Draw them by this seed instead of taking the first.")
+@click.option("--backend", metavar="NAME|any", help="Run them by this backend, or by the best here.")
 @json_option
-def replay(file: Path, verify: bool, limit: int | None, sample: int | None, as_json: bool) -> int:
+def replay(file: Path, verify: bool, limit: int | None, sample: int | None, backend: str | None, as_json: bool) -> int:
     """Run a capsule's inputs again, and say whether the results are the same.
 
-    By the same package, backend and precision, where one alone ran. Inputs that changed since are named and not run.
+    By the same backend and precision, where one alone ran. Inputs that changed since are named and not run.
     Exit status 1 where results differ by more than another backend, machine or version of the same package may cost;
     where all is the same, so must they be, bit by bit.
     """
+    from nightshift.replay import replay_spec
     from producer.judging.capsule import changed_inputs, choose, read_capsule
     from workers.logs import configure_logging
 
@@ -76,7 +79,7 @@ def replay(file: Path, verify: bool, limit: int | None, sample: int | None, as_j
     if not kept:
         raise click.ClickException(f"none of {len(chosen):,} inputs is there as it was; nothing can be run again")
     with _open(settings, found) as (stack, hardware):
-        status = _run(stack, found, kept, hardware)
+        status = _run(stack, replay_spec(found, hardware, backend), kept)
         if not verify or not status.done - status.skipped:
             if as_json:
                 print_json(record(status, stack.store.failures(status.job_id)))
@@ -108,11 +111,11 @@ def _open(settings: Settings, capsule: Capsule) -> Iterator[tuple[Stack, tuple[s
         yield stack, hardware
 
 
-def _run(stack: Stack, capsule: Capsule, inputs: Sequence[CapsuleInput], hardware: tuple[str, ...]) -> JobStatus:
-    from nightshift.replay import items_of, replay_spec
+def _run(stack: Stack, spec: JobSpec, inputs: Sequence[CapsuleInput]) -> JobStatus:
+    from nightshift.replay import items_of
 
-    job_id = stack.producer.submit(replay_spec(capsule, hardware), items_of(inputs))
-    say("replay", f"{count(len(inputs), 'input')} of job {short(capsule.job['id'])}     job {short(job_id)}")
+    job_id = stack.producer.submit(spec, items_of(inputs))
+    say("replay", f"{count(len(inputs), 'input')}     job {short(job_id)}")
     status = follow(stack, job_id)
     tell_done(stack.store, status)
     tell_trouble(status)

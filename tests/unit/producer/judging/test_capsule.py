@@ -262,6 +262,17 @@ def test_a_replay_asks_for_what_ran_and_tries_nothing_first(capsule):
     assert [item.uri for item in items_of(capsule.inputs)] == [each.uri for each in capsule.inputs]
 
 
+@pytest.mark.parametrize(
+    ("backend", "wishes"),
+    [("torch", {"batch_size": 4, "backend": "torch"}), ("any", {"batch_size": 4})],
+    ids=["another", "any"],
+)
+def test_another_backend_sets_the_capsules_choice_aside_and_no_more(capsule, backend, wishes):
+    asked = dataclasses.replace(capsule, wishes={"backend": "onnx", "quantization": "fp32", "batch_size": 4})
+
+    assert replay_spec(asked, ("cpu",), backend).wishes == wishes
+
+
 def test_a_run_on_several_backends_is_left_to_the_job(capsule):
     both = dataclasses.replace(
         capsule, decisions=(*capsule.decisions, dataclasses.replace(capsule.decisions[0], backend="torch"))
