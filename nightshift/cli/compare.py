@@ -58,7 +58,8 @@ def _tell(found: Comparison) -> None:
 
     for name, side in (("a", found.a), ("b", found.b)):
         params = ", ".join(f"{key} {value}" for key, value in side.params.items())
-        say(name, "; ".join(filter(None, (f"{side.model} -> {', '.join(side.decisions)}", params))))
+        ran = f"{side.model} -> {', '.join(side.decisions) or 'nothing'}"
+        say(name, "; ".join(filter(None, (ran, params, f"digest {(side.digest or 'unknown')[:12]}"))))
     say("both", headline(found))
     for name, value in found.figures.items():
         say("", f"{name} {shown(value)}")

@@ -14,14 +14,14 @@ _STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 1400px; padding: 1.5rem; background: var(--page); color: var(--ink);
   font: 16px/1.5 system-ui, sans-serif; }
-h1 { margin: 0; font-size: 1.5rem; } h2 { margin: 2rem 0 .75rem; font-size: 1.15rem; }
+h1 { margin: 0; font-size: 1.5rem; overflow-wrap: anywhere; } h2 { margin: 2rem 0 .75rem; font-size: 1.15rem; }
 p { margin: .25rem 0; color: var(--soft); overflow-wrap: anywhere; }
 .table { overflow-x: auto; }
 table { border-collapse: collapse; background: var(--card); font-size: .9rem; }
 th, td { padding: .4rem .8rem; border: 1px solid var(--line); text-align: left; overflow-wrap: anywhere; }
 th { white-space: nowrap; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-figure { margin: 0 0 1rem; border: 1px solid var(--line); border-radius: .6rem; overflow: hidden;
+figure { margin: 1rem 0; border: 1px solid var(--line); border-radius: .6rem; overflow: hidden;
   background: var(--card); }
 figure img, figure svg { display: block; width: 100%; height: auto; }
 figcaption { padding: .6rem .8rem; overflow-wrap: anywhere; font-size: .9rem; }

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from drawing import run_lengths
 from producer.errors import TruthInvalid
 
 
@@ -112,18 +113,48 @@ def read_truth(path: Path) -> Truth:
 
 def _annotations(path: Path, found: _File) -> list[dict[str, Any]]:
     """Numbered from 1: evaluators take an annotation of number 0 for one that nothing matched."""
-    images, categories = {image.id for image in found.images}, {category.id for category in found.categories}
+    images = {image.id for image in found.images}
+    points = {category.id: len(category.keypoints) for category in found.categories}
     listed = []
     for number, each in enumerate(found.annotations, 1):
         where = f"{path}, annotation {number}"
         if each.image_id not in images:
             raise TruthInvalid(f"{where}: image_id {each.image_id} is no image of the file")
-        if each.category_id not in categories:
+        if each.category_id not in points:
             raise TruthInvalid(f"{where}: category_id {each.category_id} is no category of the file")
         if len(each.bbox) != 4 or not all(map(math.isfinite, each.bbox)) or min(each.bbox[2:]) < 0:
             raise TruthInvalid(f"{where}: bbox is {each.bbox}, expected left, top, width, height")
+        if each.keypoints and len(each.keypoints) != 3 * points[each.category_id]:
+            wanted = f"x, y and v of the {points[each.category_id]} points of its category"
+            raise TruthInvalid(f"{where}: keypoints has {len(each.keypoints)} numbers, expected {wanted}")
+        if each.segmentation and (problem := _wrong_mask(each.segmentation)):
+            raise TruthInvalid(f"{where}: segmentation {problem}")
         listed.append(_annotation(number, each))
     return listed
+
+
+def _wrong_mask(segmentation: Any) -> str:
+    """What is wrong with polygons or run lengths, which evaluators read without looking; empty if nothing is."""
+    if isinstance(segmentation, list):
+        is_right = all(
+            isinstance(polygon, list) and len(polygon) >= 6 and not len(polygon) % 2 and all(map(_is_number, polygon))
+            for polygon in segmentation
+        )
+        return "" if is_right else "is no list of polygons: x and y of three corners or more each"
+    try:
+        (height, width), counts = segmentation["size"], segmentation["counts"]
+        filled = sum(counts) if isinstance(counts, list) else None
+        if filled is None:
+            run_lengths.area(str(counts).encode("ascii"), (height, width))
+        elif filled != height * width or min(counts, default=0) < 0:
+            return f"has runs of {filled} pixels in an image of {height} x {width}"
+    except (KeyError, TypeError, ValueError) as error:
+        return f"is no mask of run lengths: {error}"
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _annotation(number: int, each: _Annotation) -> dict[str, Any]:

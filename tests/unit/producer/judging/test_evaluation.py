@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import io
 import json
+import sys
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -15,7 +16,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from producer.errors import ExportFailed, NotComparable, TruthInvalid
+from producer.errors import ExportFailed, ExtraMissing, NotComparable, TruthInvalid
 from producer.judging.evaluation import evaluate, read_truth
 from producer.judging.evaluation.names import NameTable
 from producer.judging.evaluation.report import write_report
@@ -291,15 +292,94 @@ def test_no_class_in_common_is_an_error_that_names_both_sides(write):
         (lambda truth: truth["annotations"][0].update(category_id=1), "annotation 1: category_id 1 is no category"),
         (lambda truth: truth["annotations"][0].update(bbox=[1, 2, 3]), r"bbox is \[1.0, 2.0, 3.0\], expected left"),
         (lambda truth: truth["annotations"][0].update(bbox=[1, 2, 3, -1]), "expected left, top, width, height"),
+        (lambda truth: truth["annotations"][0].update(keypoints=[1, 2, 2]), "keypoints has 3 numbers, expected"),
+        (lambda truth: truth["annotations"][0].update(segmentation=[[1, 2, 3, 4]]), "segmentation is no list of polyg"),
+        (lambda truth: truth["annotations"][0].update(segmentation=[[1, 2, 3, 4, 5, "6"]]), "is no list of polygons"),
+        (
+            lambda truth: truth["annotations"][0].update(segmentation={"size": [2, 3], "counts": [4]}),
+            "has runs of 4 pixels in an image of 2 x 3",
+        ),
+        (
+            lambda truth: truth["annotations"][0].update(segmentation={"size": [2, 3], "counts": "zzzz"}),
+            "is no mask of run lengths: a mask of",
+        ),
     ],
-    ids=["no images", "empty", "doubled id", "doubled class", "image", "category", "short box", "negative box"],
-)
+    ids=[
+        "no images", "empty", "doubled id", "doubled class", "image", "category", "short box", "negative box", "points",
+        "polygon", "text in a polygon", "runs", "packed runs",
+    ],
+)  # fmt: skip
 def test_damaged_truth_is_refused_with_the_place(write, change, words):
     truth = one_image((3, [0, 0, 10, 10]))
     change(truth)
 
     with pytest.raises(TruthInvalid, match=words):
         read_truth(write(truth))
+
+
+def test_masks_of_every_form_are_judged(write):
+    """A square of 10 x 10 as a polygon, as run lengths, and packed: all are found by the same mask."""
+    dense = np.zeros((100, 200), np.uint8)
+    dense[:10, :10] = 1
+    packed = coco_mask.encode(np.asfortranarray(dense))["counts"].decode()
+    runs = [0, 10, *[90, 10] * 9, 20000 - 910]
+    forms = (
+        [[0, 0, 10, 0, 10, 10, 0, 10]],
+        {"size": [100, 200], "counts": runs},
+        {"size": [100, 200], "counts": packed},
+    )
+    record = boxes((0, 0.9, 0, 0, 10, 10)) | {"masks": [{"size": [100, 200], "counts": packed}]}
+    for form in forms:
+        truth = one_image((3, [0, 0, 10, 10]))
+        truth["annotations"][0]["segmentation"] = form
+
+        found = judge(write(truth), [row(0, "/gate/0001.jpg", record)])
+
+        assert [(each.kind, each.ap) for each in found.kinds] == [("boxes", 1.0), ("masks", 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda truth: truth["images"][0].pop("width"), "masks: the truth does not say the size of 1 pictures"),
+        (lambda truth: truth["annotations"].append({"image_id": 7, "category_id": 3, "bbox": [0, 0, 1, 1]}),
+         "masks: not every object of the truth has a segmentation"),
+    ],
+    ids=["size", "an object"],
+)  # fmt: skip
+def test_what_cannot_be_judged_is_noted_with_its_reason(write, change, words):
+    truth = one_image((3, [0, 0, 10, 10]))
+    truth["annotations"][0]["segmentation"] = [[0, 0, 10, 0, 10, 10, 0, 10]]
+    change(truth)
+    mask = np.zeros((100, 200), np.uint8)
+    counts = coco_mask.encode(np.asfortranarray(mask))["counts"].decode()
+    record = boxes((0, 0.9, 0, 0, 10, 10)) | {"masks": [{"size": [100, 200], "counts": counts}]}
+
+    found = judge(write(truth), [row(0, "/gate/0001.jpg", record)])
+
+    assert ([each.kind for each in found.kinds], found.notes) == (["boxes"], (words,))
+
+
+def test_key_points_are_told_by_name_and_other_skeletons_have_one_tolerance(write):
+    """One of two points in 10 x 10 pixels is off by 2: exp(-4 / (2 * 100 * 0.1^2)) = 0.1353, OKS = 1.1353 / 2."""
+    truth = one_image((3, [0, 0, 10, 10]))
+    truth["categories"][1]["keypoints"] = ["nose", "tail"]
+    truth["annotations"][0] |= {"keypoints": [1, 1, 2, 9, 9, 2], "num_keypoints": 2, "area": 100}
+    skeletons = [{"names": ["tail", "ear", "nose"], "edges": []}] * 3
+    record = boxes((0, 0.9, 0, 0, 10, 10)) | {"xy": [[[9, 9], [5, 5], [1, 3]]], "skeletons": skeletons}
+
+    found = judge(write(truth), [row(0, "/gate/0001.jpg", record)])
+
+    points = found.kinds[1]
+    assert (points.kind, points.ap50, points.ap75) == ("key points", 1.0, 0.0)
+    assert points.ap == pytest.approx(2 / 10)  # IoU 0.5 and 0.55 of ten, since 0.5677 is below 0.6
+
+
+def test_without_the_library_the_extra_is_named(write, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
+
+    with pytest.raises(ExtraMissing, match=r"pip install \"nightshift\[eval\]\""):
+        judge(write(one_image((3, [0, 0, 10, 10]))), [])
 
 
 def test_a_truth_that_is_not_there_is_said(tmp_path):
