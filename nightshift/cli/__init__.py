@@ -31,7 +31,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "results",
             "Print a job's results, one JSON object a line.",
         ),
-        "export": ("results", "Write a job's results as datasets, each format below the folder, `manifest.json` last."),
+        "export": ("results", "Write a job's results as datasets, to a folder or a bucket."),
         "eval": ("evaluate", "Judge a job by labelled data: mAP, class by class."),
         "compare": ("compare", "Say what two jobs over the same pictures found differently."),
         "gates": ("gates", "Hold a job against the last good runs of the same thing."),

@@ -8,9 +8,9 @@ import pytest
 from jobstore.schema import DecisionId, DecisionRow, ItemError, JobId, JobState, OutcomeState, WorkerId
 from jobstore.views import JobStatus, ResultRow
 from producer.exports import Dataset, ExportOptions, find_format
-from tests.fixtures.buckets import bucket
+from tests.fixtures.buckets import bucket, s3_server
 
-__all__ = ["bucket", "dataset_of", "make_row", "write"]
+__all__ = ["bucket", "dataset_of", "make_row", "s3_server", "write"]
 
 NAMES = ("cat", "dog", "Fußgänger")
 

@@ -107,6 +107,17 @@ def test_a_server_that_does_not_answer_is_a_typed_error(bucket, dataset, monkeyp
         upload_exports(dataset, ["jsonl"], URL)
 
 
+def test_requests_that_are_refused_for_a_while_are_made_again(tmp_path, bucket, s3_server, dataset):
+    s3_server.troubled = "nightly/yard/"
+
+    upload_exports(dataset, FORMATS, URL)
+
+    assert max(s3_server.refused.values()) == 2
+    s3_server.troubled = None
+    write_exports(dataset, FORMATS, tmp_path / "out")
+    assert content(bucket) == on_disk(tmp_path / "out")
+
+
 UPLOAD = """
 import pickle, sys
 from pathlib import Path
