@@ -61,6 +61,8 @@ def _tell(found: Comparison) -> None:
         ran = f"{side.model} -> {', '.join(side.decisions) or 'nothing'}"
         say(name, "; ".join(filter(None, (ran, params, f"digest {(side.digest or 'unknown')[:12]}"))))
     say("both", headline(found))
+    for problem in found.problems:
+        say("", problem)
     for name, value in found.figures.items():
         say("", f"{name} {shown(value)}")
     if found.classes:

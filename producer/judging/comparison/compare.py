@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from jobstore.views import JobStatus, ResultRow
 
 WORST = 50
+_PROBLEMS_SHOWN = 5
 #: Disagreement, the pair's number below 0, so that of equals the first stays, and the pair.
 _Entry: TypeAlias = "tuple[float, int, tuple[ItemDifference, tuple[ResultRow, ResultRow]]]"
 
@@ -52,11 +53,13 @@ def compare(
         The figures, and the rows of the worst pairs in the order in which the figures list them.
 
     Raises:
-        NotComparable: no picture is in both, or records cannot be compared.
+        NotComparable: no picture is in both, or not one of them can be compared.
     """
     books = _Books(worst)
     for one, other in pairs:
         books.add(one, other)
+    if books.problems and not books.pairs:
+        raise NotComparable(books.problems[0])
     if not books.pairs and not (books.failed["a"] or books.failed["b"] or books.failed["both"]):
         raise NotComparable(
             f"jobs {a.status.job_id} and {b.status.job_id} have no picture in common: {books.only['a']:,} only in the "
@@ -74,6 +77,8 @@ def compare(
         failed_a=books.failed["a"],
         failed_b=books.failed["b"],
         failed_both=books.failed["both"],
+        not_comparable=books.not_comparable,
+        problems=tuple(books.problems),
         disagreement=books.total / books.pairs if books.pairs else None,
         figures={name: total / count for name, (total, count) in sorted(books.sums.items())},
         counts={kind.value: books.kinds[kind] for kind in Kind},
@@ -84,14 +89,14 @@ def compare(
 
 
 def differences(pairs: Iterable[RowPair]) -> Iterator[tuple[ResultRow, ResultRow, Difference]]:
-    """The difference of each pair that both jobs labelled.
-
-    Raises:
-        NotComparable: records cannot be compared.
-    """
+    """The difference of each pair that both jobs labelled and that can be compared."""
     for one, other in pairs:
         if one is not None and other is not None and one.holds_prediction and other.holds_prediction:
-            yield one, other, measure(one, other)
+            try:
+                difference = measure(one, other)
+            except NotComparable:
+                continue
+            yield one, other, difference
 
 
 def _side(job: Job) -> Side:
@@ -131,6 +136,8 @@ class _Books:
     same: int = 0
     total: float = 0.0
     task: str | None = None
+    not_comparable: int = 0
+    problems: list[str] = field(default_factory=list)
     only: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
     kinds: Counter[Kind] = field(default_factory=Counter)
@@ -145,7 +152,12 @@ class _Books:
             is_said = one.holds_prediction or other.holds_prediction
             self.failed["both" if not is_said else "b" if one.holds_prediction else "a"] += 1
         else:
-            self._add_pair(one, other, measure(one, other))
+            try:
+                self._add_pair(one, other, measure(one, other))
+            except NotComparable as error:
+                self.not_comparable += 1
+                if len(self.problems) < _PROBLEMS_SHOWN:
+                    self.problems.append(str(error))
 
     def _add_pair(self, one: ResultRow, other: ResultRow, difference: Difference) -> None:
         self.pairs += 1

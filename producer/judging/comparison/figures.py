@@ -102,6 +102,8 @@ class Comparison:
         pairs: pictures that both labelled.
         same: of these, with equal records.
         only_a, only_b: pictures that the other job does not have.
+        not_comparable: pictures that both labelled and that cannot be compared, since the file was replaced or a record
+            is damaged; `problems` are the first of them.
         failed_a, failed_b: pictures that this job failed on and the other did not; `failed_both`: both.
         disagreement: mean over pairs.
         figures: mean of each measure over the pairs that have it.
@@ -120,6 +122,8 @@ class Comparison:
     failed_a: int
     failed_b: int
     failed_both: int
+    not_comparable: int
+    problems: tuple[str, ...]
     disagreement: float | None
     figures: Mapping[str, float]
     counts: Mapping[str, int]

@@ -47,6 +47,7 @@ def summary(comparison: Comparison) -> Iterator[str]:
     yield paragraph(headline(comparison))
     columns = [_column(side) for side in (comparison.a, comparison.b)]
     yield table(("", "a", "b"), [(name, a, b) for (name, a), (_, b) in zip(*columns, strict=True)])
+    yield from map(paragraph, comparison.problems)
     if comparison.figures:
         yield heading("Figures, mean over pictures")
         yield table(("figure", "mean"), comparison.figures.items())
@@ -69,6 +70,7 @@ def headline(comparison: Comparison) -> str:
             (comparison.failed_a, "failed in a alone"),
             (comparison.failed_b, "failed in b alone"),
             (comparison.failed_both, "failed in both"),
+            (comparison.not_comparable, "cannot be compared"),
         )
         if count
     ]

@@ -83,11 +83,7 @@ def review(
 def review_against(
     job: JobStatus, pairs: Iterable[RowPair], count: int
 ) -> tuple[Review, tuple[tuple[ResultRow, ...], ...]]:
-    """Rank by how much another job disagrees.
-
-    Raises:
-        NotComparable: records cannot be compared.
-    """
+    """Rank by how much another job disagrees; what cannot be compared is left out."""
     judged = ((_told(difference), (one, other)) for one, other, difference in differences(pairs))
     return _ranked(job, "disagreement", judged, count)
 

@@ -375,6 +375,18 @@ def test_the_worst_come_first_and_equal_records_never():
     assert [item.uri_a for item in only_one.worst] == ["/2"]
 
 
+def test_one_replaced_picture_costs_one_picture():
+    one = [row(0, "/1", boxes()), row(1, "/2", boxes())]
+    other = [row(0, "/1", {**boxes(), "image_hw": [1, 1]}), row(1, "/2", boxes())]
+
+    found, _ = two_jobs(pair_rows(one, other))
+
+    assert (found.pairs, found.same, found.not_comparable) == (1, 1, 1)
+    assert "the picture was replaced between them" in found.problems[0]
+    with pytest.raises(NotComparable, match="replaced between them"):
+        two_jobs(pair_rows(one[:1], other[:1]))
+
+
 def test_jobs_without_a_common_picture_are_refused():
     with pytest.raises(NotComparable, match="no picture in common: 1 only in the first, 1 only in the second"):
         two_jobs(pair_rows([row(0, "/a", boxes())], [row(0, "/b", boxes())]))

@@ -88,7 +88,8 @@ def test_another_job_ranks_by_what_it_disagrees_about():
         row(2, "/2", boxes((0, 0.9, 0, 0, 10, 9))),
     ]
 
-    found, shown = review_against(status(), pair_rows(rows, others), 50)
+    replaced = row(3, "/3", {**boxes(), "image_hw": [1, 1]})
+    found, shown = review_against(status(), pair_rows([*rows, row(3, "/3", boxes())], [*others, replaced]), 50)
 
     assert [(item.uri, item.words) for item in found.items] == [("/1", "1 missing"), ("/2", "1 matched")]
     assert (found.measure, found.images, len(shown[0])) == ("disagreement", 3, 2)
