@@ -83,9 +83,13 @@ def test_a_box_of_the_same_class_goes_before_a_better_fit_of_another():
 
 
 def test_an_overlap_of_less_than_half_is_two_objects():
-    difference = between(boxes((0, 0.5, 0, 0, 10, 10)), boxes((0, 0.5, 0, 5, 10, 16)))
+    """The lower 9.9 of 20 rows: 0.495; exactly the lower half: 0.5."""
+    whole = boxes((0, 0.5, 0, 0, 10, 20))
 
-    assert (kinds(difference), difference.disagreement) == ([Kind.MISSING, Kind.NEW], 1.0)
+    apart = between(whole, boxes((0, 0.5, 0, 10.1, 10, 20)))
+
+    assert (kinds(apart), apart.disagreement) == ([Kind.MISSING, Kind.NEW], 1.0)
+    assert kinds(between(whole, boxes((0, 0.5, 0, 10, 10, 20)))) == [Kind.MATCHED]
 
 
 box_lists = st.lists(
@@ -225,6 +229,7 @@ def test_depths_differ_by_their_share_of_the_larger():
     other = DepthMap(np.array([[1, 2], [4, 4]], np.float32), DepthUnit.METRES)
 
     assert predicted(one, other).disagreement == pytest.approx(1 / 8, abs=1e-4)  # steps of 1/65535 of the range
+    assert predicted(other, one).disagreement == pytest.approx(1 / 8, abs=1e-4)
     assert predicted(one, one).disagreement == 0.0
 
 

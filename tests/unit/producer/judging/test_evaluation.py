@@ -216,6 +216,18 @@ def test_missing_pictures_are_named_and_left_out_only_when_asked(write):
     assert (found.missing, found.strangers, found.kinds[0].ap) == (("gate/0002.jpg",), 1, 1.0)
 
 
+def test_a_moved_folder_still_fits_and_what_is_missing_counts_nowhere(write):
+    """The truth's `val/a` lies at `/moved/a` now; the cat of the picture that was not labelled is no truth then."""
+    truth = one_image((3, [0, 0, 10, 10]), name="val/a/1.jpg")
+    truth["images"].append({"id": 8, "file_name": "val/b/1.jpg"})
+    truth["annotations"].append({"image_id": 8, "category_id": 3, "bbox": [0, 0, 5, 5]})
+
+    found = judge(write(truth), [row(0, "/moved/a/1.jpg", boxes((0, 0.9, 0, 0, 10, 10)))], allow_missing=True)
+
+    cat = next(each for each in found.kinds[0].classes if each.name == "cat")
+    assert (found.images, cat.truth, cat.ap) == (1, 1, 1.0)
+
+
 def test_base_names_that_fit_two_items_are_refused(write):
     path = write(one_image((3, [0, 0, 10, 10]), name="0001.jpg"))
     rows = [row(0, "/p/gate/0001.jpg", boxes()), row(1, "/p/yard/0001.jpg", boxes())]

@@ -125,6 +125,14 @@ def test_a_small_run_is_neither_judged_nor_judged_by():
     assert check(tonight(), []).passed
 
 
+def test_a_run_of_just_enough_pictures_is_judged_and_judged_by():
+    enough = dataclasses.replace(USUAL, images=20, computed=20)
+
+    report = check(dataclasses.replace(enough, job_id="tonight"), [enough])
+
+    assert (report.compared_with, len(report.findings)) == (("before",), 5)
+
+
 def test_a_run_in_which_every_picture_failed_is_judged():
     report = check(tonight(images=0, failed=100, empty=0, objects=0, classes={}, computed=0), [USUAL])
 
