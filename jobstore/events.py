@@ -13,15 +13,24 @@ from jobstore.tables import job_events
 from jobstore.views import JobEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from jobstore.schema import JobId
 
 
 def add_event(db: Connection, job_id: JobId, kind: str, details: Mapping[str, Any]) -> None:
     """Write one event in the transaction of what it tells about."""
-    row = {"id": new_id(), "job_id": job_id, "kind": kind, "details": storable(to_json(details)), "created": db_now()}
-    db.execute(insert(job_events).values(row))
+    add_events(db, [(job_id, kind, details)])
+
+
+def add_events(db: Connection, told: Sequence[tuple[JobId, str, Mapping[str, Any]]]) -> None:
+    """Write events of several jobs, `(job, kind, details)`, by one call of the database."""
+    rows = [
+        {"id": new_id(), "job_id": job_id, "kind": kind, "details": storable(to_json(details))}
+        for job_id, kind, details in told
+    ]
+    if rows:
+        db.execute(insert(job_events).values(created=db_now()), rows)
 
 
 def events_of(db: Connection, job_id: JobId) -> list[JobEvent]:

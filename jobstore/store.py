@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Self
 
 from jobstore import (
     backlog,
+    bundles,
     canary,
+    deserving,
     endings,
     finding,
     fleet,
@@ -27,7 +29,7 @@ from jobstore import (
     tenancy,
 )
 from jobstore.connection import Database
-from jobstore.errors import InvalidJob
+from jobstore.errors import InvalidJob, LeaseLost
 from jobstore.events import events_of
 from jobstore.ids import new_id
 from jobstore.schema import (
@@ -45,6 +47,7 @@ from jobstore.schema import (
     OutcomeState,
     QuarantinedMessage,
     Renewal,
+    ShardEnd,
     ShardId,
     WorkerId,
     WorkerRow,
@@ -130,6 +133,14 @@ class JobStore:
         """
         return self._db.write(lambda db: leases.lease_shard(db, shard_id, attempt, owner, lease_s))
 
+    def newcomer(self, queues: Collection[str]) -> Hint | None:
+        """Give a hint of one of these queues whose tenant has nothing in work there; None: there is none."""
+        return self._db.read(lambda db: deserving.newcomer(db, queues))
+
+    def lease_beside(self, first: Lease, most_items: int, lease_s: float) -> list[Lease]:
+        """Take other small shards of a lease's queue that wait behind the window, of `most_items` items together."""
+        return self._db.write(lambda db: bundles.lease_beside(db, first, most_items, lease_s))
+
     def renew(self, owner: WorkerId, held: Sequence[tuple[ShardId, int]], lease_s: float) -> Renewal:
         """Lengthen leases, and say which shards are still this owner's and which it should give back."""
         return self._db.write(lambda db: leases.renew(db, owner, held, lease_s))
@@ -152,8 +163,26 @@ class JobStore:
             LeaseLost: the shard is somebody else's by now; nothing was written.
             ValueError: `finished` with items that have no outcome, or outcomes for other items; nothing was written.
         """
-        rows = recording.encode_outcomes(lease, outcomes, decision_id)
-        return self._db.write(lambda db: recording.record(db, lease, rows, lease_s=lease_s, finished=finished))
+        flush = recording.Flush(lease, recording.encode_outcomes(lease, outcomes, decision_id), finished)
+        (answer,) = self._db.write(lambda db: recording.record(db, [flush], lease_s))
+        if isinstance(answer, LeaseLost):
+            raise answer
+        return answer
+
+    def record_all(self, ends: Sequence[ShardEnd], *, lease_s: float) -> list[bool | LeaseLost]:
+        """Write the last outcomes of several shards and end them; each as `record` does, all in one transaction.
+
+        Returns:
+            Of each whether its job ended by it, or the error where its lease was lost and nothing of it was written.
+
+        Raises:
+            ValueError: a shard has items without an outcome, or outcomes for other items; nothing of all was written.
+        """
+        flushes = [
+            recording.Flush(end.lease, recording.encode_outcomes(end.lease, end.outcomes, end.decision_id), True)
+            for end in ends
+        ]
+        return self._db.write(lambda db: recording.record(db, flushes, lease_s))
 
     def release_shard(self, lease: Lease) -> bool:
         """Give an unfinished shard back when draining; False: it was no longer ours."""
@@ -200,8 +229,12 @@ class JobStore:
 
     def add_decision(self, row: DecisionRow) -> DecisionId:
         """Write why a backend runs; the job's first decision gives it its task, class names and digest."""
-        decision_id = row.decision_id or DecisionId(new_id())
-        return self._db.write(lambda db: receipts.add_decision(db, decision_id, row))
+        return self.add_decisions([row])[0]
+
+    def add_decisions(self, rows: Sequence[DecisionRow]) -> list[DecisionId]:
+        """Write why a backend runs, for several jobs at once."""
+        ids = [row.decision_id or DecisionId(new_id()) for row in rows]
+        return self._db.write(lambda db: receipts.add_decisions(db, list(zip(ids, rows, strict=True))))
 
     def fail_job(self, job_id: JobId, code: str, message: str) -> bool:
         """End a job that cannot go on; what is left is skipped. False: it had ended before."""

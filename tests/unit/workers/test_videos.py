@@ -95,8 +95,8 @@ class KeptFiles(FileReader):
 
 
 class NoDecision:
-    def decision_for(self, lease, loaded):
-        return None
+    def decisions_for(self, leases, loaded):
+        return [None] * len(leases)
 
 
 @pytest.fixture
