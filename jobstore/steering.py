@@ -87,8 +87,9 @@ def reprioritise(db: Connection, job_id: JobId, priority: int) -> bool:
     """
     if abs(priority) >= 2**31:
         raise InvalidJob(f"priority {priority}: expected a 32-bit integer")
-    if _job(db, job_id).state in ENDED_STATES:
-        return False
+    job = _job(db, job_id)
+    if job.state in ENDED_STATES or job.priority == priority:
+        return job.state not in ENDED_STATES
     waiting = select(shards.c.queue).where(shards.c.job_id == job_id, shards.c.state.in_(WAITING_SHARDS))
     queues = sorted(set(db.execute(waiting.distinct()).scalars()))
     db.execute(

@@ -33,6 +33,7 @@ from jobstore.errors import InvalidJob, LeaseLost
 from jobstore.events import events_of
 from jobstore.ids import new_id
 from jobstore.schema import (
+    RUNNABLE_STATES,
     DecisionId,
     DecisionRow,
     Hint,
@@ -58,6 +59,8 @@ from jobstore.window import release as release_window
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from types import TracebackType
+
+    from sqlalchemy import Connection
 
 
 class JobStore:
@@ -186,19 +189,19 @@ class JobStore:
 
     def release_shard(self, lease: Lease) -> bool:
         """Give an unfinished shard back when draining; False: it was no longer ours."""
-        return self._db.write(lambda db: leases.release_shard(db, lease))
+        return self._changed(lambda db: leases.release_shard(db, lease))
 
     def count_death(self, lease: Lease, max_deaths: int) -> bool:
         """Give a shard back that ended, or is about to end, this process: as if its lease had run out.
 
         Args:
-            max_deaths: lost workers after which the shard is split, and an item that stands alone given up; where its
-                model was not open yet, after which its class is refused.
+            max_deaths: lost workers after which the shard is split; an item that stands alone is given up at the next.
+                Where its model was not open yet, after which its class is refused.
 
         Returns:
             False: it was no longer ours.
         """
-        return self._db.write(lambda db: relay_statements.count_death(db, lease, max_deaths))
+        return self._changed(lambda db: relay_statements.count_death(db, lease, max_deaths))
 
     def note_stage(self, lease: Lease, stage: openings.Stage) -> None:
         """Note how far the model of a leased shard is: who is lost before it is open has touched no item."""
@@ -238,7 +241,7 @@ class JobStore:
 
     def fail_job(self, job_id: JobId, code: str, message: str) -> bool:
         """End a job that cannot go on; what is left is skipped. False: it had ended before."""
-        return self._db.write(lambda db: endings.end_early(db, job_id, JobState.FAILED, code, message))
+        return self._end_early(job_id, JobState.FAILED, code, message)
 
     def refuse_class(self, job_id: JobId, hardware: str, code: str, message: str) -> str | None:
         """Note that a job's model does not open on a class, and give the class on which it goes on.
@@ -250,17 +253,22 @@ class JobStore:
     def cancel(self, job_id: JobId) -> bool:
         """End a job that is not wanted; what is left is skipped. False: it had ended before."""
         message = "the job was cancelled before this item's turn"
-        return self._db.write(lambda db: endings.end_early(db, job_id, JobState.CANCELLED, "cancelled", message))
+        return self._end_early(job_id, JobState.CANCELLED, "cancelled", message)
 
     # -- steer -------------------------------------------------------------------------------------------------------
 
     def pause(self, job_id: JobId) -> bool:
         """Stop a running job: nothing is released, and workers give back what they hold. False: it does not run."""
-        return self._db.write(lambda db: steering.pause(db, job_id))
+        return self._changed(
+            lambda db: steering.pause(db, job_id), lambda db: reading.state(db, job_id) == JobState.PAUSED
+        )
 
     def resume(self, job_id: JobId, max_failures: int | None = None, max_failure_rate: float | None = None) -> bool:
         """Go on with a job that was paused or needs attention, with other limits where given. False: it is neither."""
-        return self._db.write(lambda db: steering.resume(db, job_id, max_failures, max_failure_rate))
+        return self._changed(
+            lambda db: steering.resume(db, job_id, max_failures, max_failure_rate),
+            lambda db: reading.state(db, job_id) in RUNNABLE_STATES,
+        )
 
     def reprioritise(self, job_id: JobId, priority: int) -> bool:
         """Give a job another priority, which acts on what Redis holds, too. False: it has ended."""
@@ -415,6 +423,28 @@ class JobStore:
     def forget_hints(self) -> int:
         """Make every hint due again, after Redis lost its memory."""
         return self._db.write(relay_statements.forget_hints)
+
+    def _end_early(self, job_id: JobId, state: JobState, code: str, message: str) -> bool:
+        return self._changed(
+            lambda db: endings.end_early(db, job_id, state, code, message),
+            lambda db: reading.state(db, job_id) == state,
+        )
+
+    def _changed(
+        self, change: Callable[[Connection], bool], holds: Callable[[Connection], bool] = lambda _: True
+    ) -> bool:
+        """Say whether this call changed something.
+
+        A COMMIT may go through and its reply be lost: then the next try finds the work done, and the answer is that of
+        the try before, if what it made so `holds`.
+        """
+        answers: list[bool] = []
+
+        def once(db: Connection) -> bool:
+            answers.append(change(db))
+            return answers[-1] or (any(answers) and holds(db))
+
+        return self._db.write(once)
 
     def _page(
         self, job_id: JobId, states: Collection[OutcomeState], after: tuple[int, int], limit: int
