@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Self
 
 from jobstore import (
@@ -307,9 +308,18 @@ class JobStore:
         """List jobs, newest first; no states means all, `since` is the oldest creation time."""
         return self._db.read(lambda db: reading.list_jobs(db, tenant, states, limit, since))
 
+    def frames(self, job_id: JobId, idx: int) -> Iterator[ResultRow]:
+        """Give what is written of a video's frames, in their order."""
+        rows = self._results_after((idx, 0), job_id, (), 500)
+        return itertools.takewhile(lambda row: row.idx == idx, rows)
+
     def results(self, job_id: JobId, *, states: Collection[OutcomeState] = (), batch: int = 500) -> Iterator[ResultRow]:
         """Give outcomes by item and frame; each page of `batch` rows is a transaction of its own."""
-        after = (-1, 0)
+        return self._results_after((-1, 0), job_id, states, batch)
+
+    def _results_after(
+        self, after: tuple[int, int], job_id: JobId, states: Collection[OutcomeState], batch: int
+    ) -> Iterator[ResultRow]:
         while page := self._page(job_id, states, after, batch):
             yield from page
             if len(page) < batch:

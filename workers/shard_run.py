@@ -139,7 +139,7 @@ class ShardRun:
         Between two frames the video waits in front of the other items and holds no permit, so that frames take turns
         as pictures do, and one is decoded while the model has another.
         """
-        video = begun.video = begun.video or VideoRun(begun, self._held.lease.video)
+        video = begun.video = begun.video or self._video_of(begun)
         frame = None
         try:
             frame = video.take(self._runtime.media, self._runtime.limits)
@@ -158,6 +158,11 @@ class ShardRun:
         video.close()
         self._close_video(video)
         self._close_one()
+
+    def _video_of(self, flight: Flight) -> VideoRun:
+        lease = self._held.lease
+        written = partial(self._runtime.store.frames, lease.job_id, flight.item.idx)
+        return VideoRun(flight, lease.video, self._loaded, written)
 
     def _close_video(self, video: VideoRun) -> None:
         """The stream or a frame of it is over; after the last of them the video has its outcome, or waits again."""
@@ -246,14 +251,20 @@ class ShardRun:
         self._loaded.tally.add(flight.timings_ms)
         with self._lock:
             self._flights.discard(flight)
-            self._outcomes.append(outcome)
-            is_flush = len(self._outcomes) == self._flush_items
-        if is_flush:
-            self._wake.set()
-        if flight.video is not None:
-            flight.video.add(outcome)
+        if flight.video is None:
+            self._write([outcome])
+        else:
+            flight.video.add(outcome, self._write)
             self._close_video(flight.video)
         self._close_one()
+
+    def _write(self, outcomes: list[Outcome]) -> None:
+        with self._lock:
+            had = len(self._outcomes)
+            self._outcomes += outcomes
+            is_flush = had < self._flush_items <= len(self._outcomes)
+        if is_flush:
+            self._wake.set()
 
     def _close_one(self) -> None:
         with self._lock:

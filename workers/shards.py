@@ -30,6 +30,7 @@ from workers.opening import LoadedModel
 from workers.shard_run import ShardRun
 from workers.speeds import Speedometer
 from workers.turns import Turns
+from workers.video_run import check_wanted
 
 logger = logging.getLogger(__name__)
 
@@ -133,6 +134,7 @@ def _label(runtime: Runtime, held: Sequence[HeldLease], loaded: LoadedModel) -> 
     for one, decision_id in zip(held, decisions, strict=True):
         try:
             params = loaded.model.check_params(one.lease.params)
+            check_wanted(one.lease.video, loaded)
         except EngineError as error:
             ended.append(fail_job(runtime, one.lease, error))
         else:
