@@ -22,6 +22,7 @@ from jobstore import (
     receipts,
     recording,
     relay_statements,
+    retrying,
     routing,
     schema_version,
     steering,
@@ -270,6 +271,33 @@ class JobStore:
             lambda db: steering.resume(db, job_id, max_failures, max_failure_rate),
             lambda db: reading.state(db, job_id) in RUNNABLE_STATES,
         )
+
+    def retry(
+        self,
+        job_id: JobId,
+        *,
+        states: Collection[OutcomeState] = (OutcomeState.FAILED,),
+        codes: Collection[str] = (),
+        batch_size: int | None = None,
+        hardware: Sequence[str] = (),
+    ) -> int:
+        """Run items of a job again, in the same job; the job runs again by it, unless it is paused.
+
+        Args:
+            states: of the outcomes that are taken back: failed, skipped or both.
+            codes: of these errors only; empty: of any.
+            batch_size: images a run from now on; None: as before.
+            hardware: classes that may run it from now on, best first; empty: as before.
+
+        Returns:
+            The number of items; 0: there is none, and nothing was changed. What a worker holds now is not among them.
+
+        Raises:
+            JobNotFound, InvalidJob: nothing was changed.
+        """
+        asked, event_id = retrying.Retry(frozenset(states), frozenset(codes), batch_size, tuple(hardware)), new_id()
+        asked.check()
+        return self._db.write(lambda db: retrying.retry(db, job_id, asked, event_id))
 
     def reprioritise(self, job_id: JobId, priority: int) -> bool:
         """Give a job another priority, which acts on what Redis holds, too. False: it has ended."""
