@@ -22,6 +22,7 @@ from jobstore import (
     receipts,
     recording,
     relay_statements,
+    result_cache,
     retrying,
     routing,
     schema_version,
@@ -256,6 +257,23 @@ class JobStore:
         """End a job that is not wanted; what is left is skipped. False: it had ended before."""
         message = "the job was cancelled before this item's turn"
         return self._end_early(job_id, JobState.CANCELLED, "cancelled", message)
+
+    # -- results of earlier runs ---------------------------------------------------------------------------------------
+
+    def lookup_results(self, keys: Collection[str]) -> dict[str, result_cache.KnownResult]:
+        """Give what is known of these keys, and note that it was used."""
+        known, stale = self._db.read(lambda db: result_cache.lookup(db, keys))
+        if stale:
+            self._db.write(lambda db: result_cache.touch(db, stale))
+        return known
+
+    def result_cache_size(self) -> result_cache.CacheSize:
+        """Say how many results are kept for later runs."""
+        return self._db.read(result_cache.size)
+
+    def prune_results(self, max_bytes: int) -> result_cache.CacheSize:
+        """Remove the least recently used results where there are more bytes than `max_bytes`; say how much went."""
+        return self._db.write(lambda db: result_cache.prune(db, max_bytes))
 
     # -- steer -------------------------------------------------------------------------------------------------------
 

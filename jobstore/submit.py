@@ -187,6 +187,7 @@ def _job_row(spec: JobSpec, spool: ItemSpool, canary: int) -> dict[str, Any]:
         "canary_items": canary,
         "deadline": spec.deadline,
         "expires": spec.expires,
+        "use_cache": int(spec.use_cache),
         "state": JobState.CANARY if canary else JobState.RUNNING,
         "total": spool.total,
         "video": None if spec.video is None else to_json(spec.video.record()),
