@@ -10,6 +10,7 @@ from jobstore import (
     bundles,
     canary,
     deserving,
+    drafts,
     endings,
     finding,
     fleet,
@@ -115,6 +116,7 @@ class JobStore:
 
         Raises:
             InvalidJob: no items, or a field that cannot be.
+            ClientTokenReused: the token belongs to another request.
         """
         submit.check_spec(spec)
         earlier = self._db.read(lambda db: submit.job_of_token(db, spec))
@@ -125,6 +127,42 @@ class JobStore:
             if not spool.total:
                 raise InvalidJob("the source has no items: expected at least one picture or video")
             return self._db.write(lambda db: submit.insert_job(db, job_id, spec, spool, queue))
+
+    def create_draft(self, spec: JobSpec) -> JobId:
+        """Accept a job whose items come part by part; nothing of it runs before it is sealed.
+
+        Returns:
+            The new job's id, or that of the tenant's job which has the same client token.
+
+        Raises:
+            InvalidJob: a field that cannot be.
+            ClientTokenReused: the token belongs to another request.
+        """
+        submit.check_spec(spec)
+        job_id = JobId(new_id())
+        return self._db.write(lambda db: submit.job_of_token(db, spec) or drafts.create(db, job_id, spec))
+
+    def append_items(self, job_id: JobId, items: Iterable[ItemRef], *, part_token: str) -> int:
+        """Add items to a draft, behind those that are there; give their number.
+
+        Args:
+            part_token: names this part; when it comes again nothing is added, and the number is that of the first time.
+
+        Raises:
+            InvalidJob: it is no draft any more, or an item cannot be.
+            JobNotFound: there is no such job.
+        """
+        with submit.ItemSpool(items) as spool:
+            return self._db.write(lambda db: drafts.append(db, job_id, spool, part_token))
+
+    def seal(self, job_id: JobId) -> bool:
+        """Let a draft run; nothing can be added to it any more. False: it was sealed before.
+
+        Raises:
+            InvalidJob: it has no items, or ended before.
+            JobNotFound: there is no such job.
+        """
+        return self._changed(lambda db: drafts.seal(db, job_id))
 
     # -- work --------------------------------------------------------------------------------------------------------
 
@@ -471,6 +509,10 @@ class JobStore:
     def expire_jobs(self) -> list[JobId]:
         """End jobs whose time is over."""
         return self._db.write(relay_statements.expire_jobs)
+
+    def expire_drafts(self, after_s: float) -> list[JobId]:
+        """End drafts to which nothing was added for so long, and that nobody sealed."""
+        return self._db.write(lambda db: drafts.expire(db, after_s))
 
     def hinted_queues(self) -> list[str]:
         """List the queues that should hold hints in Redis."""
