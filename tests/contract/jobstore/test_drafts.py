@@ -150,4 +150,4 @@ def test_who_hashes_the_request_himself_decides_what_is_the_same(store):
 
     assert add(store, 4, client_token=TOKEN, request_hash="abc", priority=2) == job_id
     with pytest.raises(ClientTokenReused):
-        add(store, 4, client_token=TOKEN, request_hash="abd", priority=1)
+        add(store, 4, client_token=TOKEN, request_hash="another", priority=1)
