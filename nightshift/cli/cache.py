@@ -28,7 +28,7 @@ def _bytes(_: click.Context, __: click.Parameter, value: str | None) -> int | No
 
 @click.group()
 def cache() -> None:
-    """List, verify or remove packages that were fetched; show or remove results of earlier runs."""
+    """List, verify or remove fetched packages; show or remove results of earlier runs."""
 
 
 @cache.command("ls")
