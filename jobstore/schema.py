@@ -122,6 +122,9 @@ class JobSpec:
         shard_size: items a shard; None: from the number of items.
         client_token: a second submit with the same token (and tenant) returns the first job.
         video: which frames of videos are labelled; None: each one.
+        use_cache: predictions are taken over from earlier runs with the same bytes, package and parameters.
+        request_hash: what tells this request from another with the same client token; None: made from these fields, but
+            for the times.
     """
 
     model: str
@@ -140,6 +143,8 @@ class JobSpec:
     client_token: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     video: VideoOptions | None = None
+    use_cache: bool = True
+    request_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +167,7 @@ class Lease:
         hardware: class of the queue that it came from; what `refuse_class` takes.
         deaths: workers that were lost while they worked on it.
         video: which frames of its videos are wanted.
+        use_cache: predictions of earlier runs may be taken over.
     """
 
     shard_id: ShardId
@@ -178,6 +184,7 @@ class Lease:
     queue: str
     deaths: int = 0
     video: VideoOptions = field(default_factory=VideoOptions)
+    use_cache: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +233,8 @@ class Outcome:
         timings_ms: milliseconds by stage: fetch, decode, preprocess, forward (wait included), postprocess.
         tries: how often it was run; workers that died over it are not counted here.
         timestamp_s: of a video's frame, seconds after the video's first.
+        content: sha256 of the picture's bytes, in hexadecimal digits; None: they were not read, or are a video's.
+        result_key: what later runs may take the record over by; None: they may not.
     """
 
     idx: int
@@ -237,6 +246,8 @@ class Outcome:
     timings_ms: Mapping[str, float] | None = None
     tries: int = 1
     timestamp_s: float | None = None
+    content: str | None = None
+    result_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

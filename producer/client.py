@@ -14,6 +14,7 @@ from jobstore.queues import queue_name
 from jobstore.schema import SETTLED_STATES, DecisionRow, ItemRef, JobId, JobSpec, JobState, OutcomeState
 from jobstore.store import JobStore
 from jobstore.views import FailureGroup, JobStatus, ResultRow
+from producer.drafts import Draft
 from producer.errors import ProducerError
 from producer.exports import EVERYTHING, Dataset, ExportOptions, ExportSummary, find_format, write_exports
 from producer.exports.bucket import is_bucket, upload_exports
@@ -127,6 +128,39 @@ class Producer:
         is_changed = self._store.resume(job_id, max_failures, max_failure_rate)
         self._ring(job_id)
         return is_changed
+
+    def retry(
+        self,
+        job_id: JobId,
+        *,
+        states: Collection[OutcomeState] = (OutcomeState.FAILED,),
+        codes: Collection[str] = (),
+        batch_size: int | None = None,
+        hardware: Sequence[str] = (),
+    ) -> int:
+        """Run what failed, or was skipped, again in the same job; give the number of items.
+
+        Args:
+            states: failed, skipped or both.
+            codes: only what has one of these error codes; empty: any.
+            batch_size: images a run from now on; None: as before.
+            hardware: classes that may run the job from now on, best first; empty: as before.
+
+        Raises:
+            InvalidJob: nothing was changed.
+        """
+        items = self._store.retry(job_id, states=states, codes=codes, batch_size=batch_size, hardware=hardware)
+        self._ring(job_id)
+        return items
+
+    def draft(self, spec: JobSpec) -> Draft:
+        """Begin a job whose items come part by part; nothing of it runs before it is sealed.
+
+        Raises:
+            InvalidJob: a field that cannot be.
+            ClientTokenReused: the spec's client token belongs to another request.
+        """
+        return Draft(self._store.create_draft(spec), self._store, self._ring)
 
     def reprioritise(self, job_id: JobId, priority: int) -> bool:
         """Give the job another priority, higher first, also over what waits in Redis. False: it has ended."""

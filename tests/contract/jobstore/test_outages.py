@@ -7,7 +7,7 @@ from jobstore import connection
 from jobstore.errors import SchemaOutdated, StoreUnavailable
 from jobstore.schema import JobState, Renewal
 from jobstore.store import JobStore
-from tests.fixtures.jobs import ALICE, LEASE_S, add, assert_books_balance, finish, lease_next, take
+from tests.fixtures.jobs import ALICE, LEASE_S, add, assert_books_balance, failed, finish, lease_next, take, write
 
 
 @pytest.fixture
@@ -201,3 +201,14 @@ def test_a_writing_transaction_takes_sqlites_lock_before_it_reads(sqlite_url):
 
         other.close()
         assert entered == []
+
+
+def test_a_retry_whose_commit_reply_was_lost_is_made_once(store, lose_answers):
+    job_id = add(store, 4)
+    write(store, lease_next(store), [failed(n) for n in range(4)], finished=True)
+    lose_answers()
+
+    assert store.retry(job_id) == 4
+
+    assert [event.kind for event in store.events(job_id)].count("retried") == 1
+    assert_books_balance(store, job_id)
