@@ -140,7 +140,7 @@ def _connect(policy: FetchPolicy) -> Any:
     import boto3
     from botocore.config import Config
 
-    return boto3.client(
+    return boto3.Session().client(  # not the default one, which other threads may be making, too
         "s3",
         config=Config(
             connect_timeout=policy.connect_s,
