@@ -65,6 +65,11 @@ class CloudStore:
         """
         tried(lambda: self._copy_once(bucket, key, sink, max_bytes, beat), self.policy.attempts)
 
+    def close(self) -> None:
+        """Forget the stores, which close their own connections."""
+        with self._lock:
+            self._stores.clear()
+
     def _copy_once(self, bucket: str, key: str, sink: BinaryIO, max_bytes: int, beat: Callable[[], None]) -> None:
         place = shown(f"{self.scheme}://{bucket}/{key}")
         sink.seek(0)

@@ -103,6 +103,12 @@ class S3Store:
         progress = _Progress()
         tried(lambda: self._copy_rest(bucket, key, sink, max_bytes, beat, progress), self.policy.attempts)
 
+    def close(self) -> None:
+        """Give the connections back."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+
     def _page(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         with _typed(f"s3://{asked['Bucket']}/{asked['Prefix']}"):
             found: dict[str, Any] = self._connected().list_objects_v2(**asked)

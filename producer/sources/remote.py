@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
@@ -49,9 +50,7 @@ def open_remote(source: str, options: SourceOptions, report: SourceReport) -> It
 
 def _listed(source: str, ending: str, options: SourceOptions, report: SourceReport) -> Iterator[ItemRef]:
     """The items of a remote manifest, which goes to disk first: Parquet begins at its end."""
-    with as_source_error():
-        file = _fetcher(options).download(source)
-    with file:
+    with _fetching(options) as fetcher, fetcher.download(source) as file:
         yield from read_items(shown(source), ending, file, lambda written: _beside(source, written), options, report)
 
 
@@ -75,8 +74,8 @@ def _below(source: str, path: str, options: SourceOptions, report: SourceReport)
     fixed = fixed_part(path).strip("/") if has_magic(path) else path.strip("/")
     prefix = f"{fixed}/" if fixed else ""
     pattern = path if has_magic(path) else None
-    with as_source_error():
-        for entry in _fetcher(options).listing(f"{address}/{prefix}"):
+    with _fetching(options) as fetcher:
+        for entry in fetcher.listing(f"{address}/{prefix}"):
             uri, name = f"{address}/{entry.key}", entry.key[len(prefix) :]
             if pattern is not None and not fits(entry.key, pattern):
                 continue
@@ -105,5 +104,13 @@ def _is_readable(uri: str, options: SourceOptions) -> bool:
     return True
 
 
-def _fetcher(options: SourceOptions) -> Fetcher:
-    return options.fetcher or Fetcher(options.policy)
+@contextmanager
+def _fetching(options: SourceOptions) -> Iterator[Fetcher]:
+    """Give the fetcher that was handed in, or one for this source alone; its errors become ours."""
+    fetcher = options.fetcher or Fetcher(options.policy)
+    try:
+        with as_source_error():
+            yield fetcher
+    finally:
+        if fetcher is not options.fetcher:
+            fetcher.close()
