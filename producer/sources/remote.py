@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 
 from fetching.errors import FetchDenied
 from fetching.fetcher import Fetcher
-from fetching.policy import BUCKET_SCHEMES, is_remote, scheme_of, shown
+from fetching.policy import BUCKET_SCHEMES, has_scheme, is_remote, scheme_of, shown
 from producer.errors import SourceDenied
 from producer.sources.checking import as_source_error, check_uri
 from producer.sources.kinds import SourceOptions, SourceReport, is_taken
@@ -56,7 +56,7 @@ def _listed(source: str, ending: str, options: SourceOptions, report: SourceRepo
 
 def _beside(base: str, written: str) -> str:
     """An item of a remote manifest: an address, or a place beside the manifest, and never a file of a worker's disk."""
-    if "://" in written:
+    if has_scheme(written):
         if not is_remote(written):
             raise SourceDenied(f"{shown(written)} is a local file; a remote list may name remote items only")
         return written
