@@ -74,7 +74,7 @@ class FetchPolicy:
     max_bytes: int = 256 * 2**20
     max_download_bytes: int = 8 * 2**30
     connect_s: float = 10.0
-    read_s: float = 20.0
+    read_s: float = 10.0
     deadline_s: float = 45.0
     download_deadline_s: float = 3600.0
     max_redirects: int = 5

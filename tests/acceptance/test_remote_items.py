@@ -42,7 +42,7 @@ def test_a_bucket_that_is_slow_fails_and_breaks_off_is_labelled_from_and_to(flee
     flawed_s3.flaws |= {refused: [403] * 99, broken: ["break"] * 99, gone: []}
     flawed_s3.flaws[keys[150]] = ["drip"]
 
-    workers = fleet.start_workers(fetch=FetchPolicy(deadline_s=8.0))
+    workers = fleet.start_workers(fetch=FetchPolicy(deadline_s=8.0, connect_s=1.0, read_s=2.0))
     fleet.wait_for_some(job_id, COUNT // 4)
     kill_9(workers.pids[0])
     status = fleet.producer.wait(job_id, timeout_s=150)

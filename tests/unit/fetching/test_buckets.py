@@ -2,7 +2,7 @@
 
 import pytest
 
-from fetching.cloud import CloudStore
+from fetching.cloud import CloudStore, open_bucket
 from fetching.errors import (
     FetchAnswerInvalid,
     FetchDenied,
@@ -28,7 +28,7 @@ def bucket(flawed_s3):
 
 
 def fetch(uri=URI, **limits):
-    fetcher = Fetcher(FetchPolicy(**{"deadline_s": 60.0} | limits))
+    fetcher = Fetcher(FetchPolicy(**{"deadline_s": 90.0} | limits))
     try:
         return fetcher.read(uri)
     finally:
@@ -164,3 +164,19 @@ def test_other_clouds_are_listed_and_read_by_the_same_words(cloud):
         fetcher.read("gs://photos/gone.jpg")
     with pytest.raises(FetchTooLarge):
         fetcher.read("gs://photos/night/07.jpg", max_bytes=5)
+
+
+@pytest.mark.parametrize("address", ["gs://photos", "az://photos"])
+def test_stores_of_both_clouds_are_made_with_the_policys_limits(address, monkeypatch):
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+
+    assert type(open_bucket(address, FetchPolicy())).__name__ in {"GCSStore", "AzureStore"}
+
+
+def test_a_try_that_could_outlast_the_deadline_is_not_begun(bucket):
+    """Up to 20 s of connecting and reading do not fit into 15 s: the worker tries the item again, later."""
+    bucket.flaws[KEY] = [503] * 20
+
+    with pytest.raises(FetchFailed):
+        fetch(deadline_s=15.0)
+    assert len([path for path in bucket.asked if path.endswith(".jpg")]) == 1
