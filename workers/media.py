@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from fetching.errors import FETCH_CODES, FetchError, FetchFailed, FetchTimeout
+from fetching.errors import FETCH_CODES, FetchDenied, FetchError, FetchFailed, FetchTimeout
 from fetching.fetcher import Fetcher
 from fetching.paths import NotRegular, open_regular
 from fetching.policy import is_remote, shown
@@ -148,7 +148,7 @@ class ItemReader:
         Raises:
             MediaError: with a code of `MEDIA_CODES`.
         """
-        if not is_remote(uri):
+        if self._is_file(uri):
             return self._files.read(uri)
         with _typed(uri):
             return self._fetcher.read(uri, self._limits.max_file_bytes)
@@ -159,10 +159,17 @@ class ItemReader:
         Raises:
             MediaError: with a code of `MEDIA_CODES`.
         """
-        if not is_remote(uri):
+        if self._is_file(uri):
             return self._files.open(uri)
         with _typed(uri):
             return self._fetcher.download(uri, beat)
+
+    def _is_file(self, uri: str) -> bool:
+        if is_remote(uri):
+            return False
+        if "file" not in self._fetcher.policy.schemes:
+            raise MediaError(FetchDenied.code, f"{shown(uri)} is a file; this worker reads remote items only")
+        return True
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO, TextIO
 
+from fetching.paths import open_regular
 from fetching.policy import has_scheme
 from jobstore.schema import ItemRef
 from producer.errors import ManifestInvalid, SourceInvalid, SourceUnreadable
@@ -38,10 +39,11 @@ def read_manifest(path: str, options: SourceOptions, report: SourceReport) -> It
     """
     folder = os.path.dirname(path)  # noqa: PTH120
     try:
-        with open(path, "rb") as file:  # noqa: PTH123
+        descriptor, _ = open_regular(path, options.policy.allowed_roots)
+        with os.fdopen(descriptor, "rb") as file:
             yield from read_items(path, path, file, lambda written: _beside(folder, written), options, report)
     except OSError as error:
-        raise SourceUnreadable(f"{path} cannot be read: {error.strerror}") from error
+        raise SourceUnreadable(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def read_items(

@@ -18,7 +18,7 @@ from videos.options import Clip
 
 pytestmark = pytest.mark.acceptance
 
-COUNT = 300
+COUNT = 200
 
 
 def submit(fleet, items, **options):
