@@ -130,6 +130,7 @@ class S3Store:
             with _typed(place):
                 left_s()
                 found = self._connected().get_object(**asked)
+                _check_part(found, place, progress.written)
                 progress.etag = found.get("ETag")
                 for chunk in _chunks(found, place, max_bytes - progress.written):
                     sink.write(chunk)
@@ -160,6 +161,12 @@ def _connect(policy: FetchPolicy) -> Any:
             response_checksum_validation="when_required",  # bodies are read below boto3: see `_chunks`
         ),
     )
+
+
+def _check_part(found: Mapping[str, Any], place: str, start: int) -> None:
+    """Refuse another part than the one from `start` on: some storages heed no ranges."""
+    if start and not found.get("ContentRange", "").startswith(f"bytes {start}-"):
+        raise _Replaced(f"{shown(place)}: asked for the bytes from {start} on, and others came")
 
 
 def _chunks(found: Mapping[str, Any], place: str, max_bytes: int) -> Iterator[bytes]:

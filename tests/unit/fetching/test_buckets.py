@@ -59,6 +59,12 @@ def test_an_object_that_was_replaced_in_the_middle_is_read_anew_and_never_mixed(
     assert fetch(attempts=4) == b"another one"
 
 
+def test_a_storage_that_heeds_no_range_is_read_from_the_beginning(bucket):
+    bucket.flaws[KEY] = ["break", "whole"]
+
+    assert fetch() == BODY
+
+
 def test_an_object_that_always_breaks_off_is_an_error(bucket):
     bucket.flaws[KEY] = ["break"] * 20
 
