@@ -6,6 +6,8 @@
     x SourceEmpty         the source holds nothing that is taken
     x SourceUnreadable    the path is there and the system does not let us read it
     x SourceUnsupported   a URI scheme that no worker reads
+    x SourceDenied        this installation does not read that path, host or bucket, or the URI holds credentials
+    o SourceUnavailable   a remote list or listing does not come now
     x ManifestInvalid     one line of a manifest is wrong; the message names file and line
   x FormatUnknown         no exporter has this name
   x FormatUnsuitable      the format has no place for what the job's records hold
@@ -17,6 +19,8 @@
     x TruthInvalid        the labelled data are damaged, or do not fit the job's pictures and classes
     x NotComparable       two jobs have no pictures in common, or records of tasks that cannot be compared
     x CapsuleInvalid      a run capsule is damaged, or of another version
+
+o: the same call may work later.
 """
 
 from __future__ import annotations
@@ -59,6 +63,19 @@ class SourceUnsupported(SourceInvalid):
     """A kind of source that is not taken."""
 
     code = "source_unsupported"
+
+
+class SourceDenied(SourceInvalid):
+    """This installation does not read that path, host or bucket, or the URI holds credentials."""
+
+    code = "source_denied"
+
+
+class SourceUnavailable(SourceInvalid):
+    """A remote list or listing does not come now."""
+
+    code = "source_unavailable"
+    retryable = True
 
 
 class ManifestInvalid(SourceInvalid):

@@ -17,6 +17,7 @@ STATUS_OF_CODE = {
     "redis_not_found": UNREACHABLE,
     "redis_failed": UNREACHABLE,
     "provider_unavailable": UNREACHABLE,
+    "source_unavailable": UNREACHABLE,
     "no_runnable_backend": NO_BACKEND,
     "settings_invalid": USAGE,
     "source_not_found": USAGE,

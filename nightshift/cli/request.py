@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,10 +13,12 @@ import click
 from nightshift.cli.times import moment_to_come
 
 if TYPE_CHECKING:
+    from fetching.policy import FetchPolicy
     from inference_engine.negotiation import Decision
     from jobstore.schema import JobSpec
     from jobstore.store import JobStore
     from nightshift.settings import Settings
+    from producer.sources import SourceOptions
     from videos.options import VideoOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -110,6 +113,9 @@ _OPTIONS = (
         help="Hardware classes, best first: auto, cpu, gpu-any, gpu-sm90 ...",
     ),
     click.option("--limit", type=click.IntRange(min=1), help="Take this many pictures or parts of videos at most."),
+    click.option("--since", metavar="24h|DATE", help="Take only what was changed after this, of folders and prefixes."),
+    click.option("--include", multiple=True, metavar="PATTERN", help="Take only these names, such as '*.jpg' (again)."),
+    click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these names out (again)."),
     click.option("--fps", type=float, help="Of videos: frames a second [default: every frame]."),
     click.option("--every", type=int, metavar="N", help="Of videos: one frame of N."),
     click.option("--keyframes", is_flag=True, help="Of videos: keyframes only."),
@@ -160,6 +166,7 @@ class JobRequest:
     hardware: tuple[str, ...]
     limit: int | None
     video: VideoOptions
+    chosen: Mapping[str, Any]
     rest: Mapping[str, Any]
 
     @classmethod
@@ -176,8 +183,23 @@ class JobRequest:
             hardware=_split(options["hardware"]),
             limit=options["limit"],
             video=_video(options),
+            chosen={name: options[name] for name in ("since", "include", "exclude")},
             rest={name: options[name] for name in rest}
             | {"canary_items": options["canary"], "use_cache": not options["no_cache"]},
+        )
+
+    def source_options(self, policy: FetchPolicy) -> SourceOptions:
+        """Give what is taken of the sources.
+
+        Raises:
+            SourceInvalid: `--since` is no time.
+        """
+        from producer.sources import SourceOptions, read_since
+
+        moment = datetime.now().astimezone()
+        since = None if self.chosen["since"] is None else read_since(self.chosen["since"], moment)
+        return SourceOptions(
+            self.limit, policy, self.video, self.chosen["include"], self.chosen["exclude"], since, moment
         )
 
     def spec(self, hardware: tuple[str, ...]) -> JobSpec:

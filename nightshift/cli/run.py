@@ -66,7 +66,7 @@ def run(
     if trusted and not settings.is_embedded:
         raise click.UsageError(_OTHERS_DECIDE)
     configure_logging(settings.quiet_log_level, settings.log_format)
-    items, report = _items(request)
+    items, report = _items(request, settings)
     with _open(settings, request) as stack:
         if trusted and stack.workers is None:
             raise click.UsageError(_OTHERS_DECIDE)
@@ -97,7 +97,7 @@ def submit(as_json: bool, **options: Any) -> int:
 
     if settings.is_embedded:
         check_here(settings, request)
-    items, report = _items(request)
+    items, report = _items(request, settings)
     with open_client(settings) as stack:
         job_id = _submit(stack, request, items)
         _tell_accepted(stack, job_id, report)
@@ -119,12 +119,12 @@ def _open(settings: Settings, request: JobRequest) -> contextlib.AbstractContext
     return open_stack(settings, with_workers=True, hardware=hardware, log_level=settings.quiet_log_level)
 
 
-def _items(request: JobRequest) -> tuple[Iterator[ItemRef], SourceReport]:
+def _items(request: JobRequest, settings: Settings) -> tuple[Iterator[ItemRef], SourceReport]:
     """Give the items, the first of them found already: a wrong source is known before anything is started."""
-    from producer.sources import SourceOptions, SourceReport, expand
+    from producer.sources import SourceReport, expand
 
     report = SourceReport()
-    items = expand(request.sources, SourceOptions(limit=request.limit, video=request.video), report)
+    items = expand(request.sources, request.source_options(settings.fetch_policy), report)
     first = list(itertools.islice(items, 1))
     return itertools.chain(first, items), report
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_to_bytes
 
+from fetching.errors import FetchDenied
+from fetching.paths import open_regular
+from fetching.policy import is_remote
 from jobstore.schema import ItemRef
+from producer.sources.checking import path_of
 from producer.sources.kinds import SourceOptions, SourceReport, is_video
 from videos.errors import VideoUnreadable
 from videos.options import cut
@@ -28,19 +31,21 @@ def items_of(
         yield ItemRef(uri, metadata)
         return
     report.videos += 1
-    for clip in cut(options.video, None if options.video.segment_s is None else _duration_s(uri)):
+    for clip in cut(
+        options.video, None if options.video.segment_s is None else _duration_s(uri, options.policy.allowed_roots)
+    ):
         report.parts += 1
         yield ItemRef(uri, metadata, clip)
 
 
-def _duration_s(uri: str) -> float | None:
+def _duration_s(uri: str, roots: tuple[str, ...] | None) -> float | None:
     from videos.reading import Video
 
-    path = os.fsdecode(unquote_to_bytes(uri.removeprefix("file://")))
+    if is_remote(uri):
+        return None
     try:
-        if not os.path.isfile(path):  # noqa: PTH113 - a pipe would never open
-            return None
-        with open(path, "rb") as file, Video(file) as video:  # noqa: PTH123
+        descriptor, _ = open_regular(path_of(uri), roots)
+        with os.fdopen(descriptor, "rb") as file, Video(file) as video:
             return video.duration_s
-    except (OSError, VideoUnreadable):
+    except (OSError, FetchDenied, VideoUnreadable):
         return None
