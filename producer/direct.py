@@ -1,22 +1,22 @@
-"""Submit jobs, follow them, read their results."""
+"""The gateway of a machine that reaches the job store: every operation is one of the store's, and a hint to Redis."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Self
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, Self
 
 from jobstore.dispatch import Doorbell
 from jobstore.errors import BrokerUnavailable
 from jobstore.queues import queue_name
-from jobstore.schema import SETTLED_STATES, DecisionRow, ItemRef, JobId, JobSpec, JobState, OutcomeState
+from jobstore.schema import SETTLED_STATES, DecisionRow, ItemRef, JobId, JobSpec, JobState, OutcomeState, WorkerRow
 from jobstore.store import JobStore
-from jobstore.views import FailureGroup, JobStatus, ResultRow
-from producer.errors import ProducerError
-from producer.exports import EVERYTHING, Dataset, ExportOptions, ExportSummary, find_format, write_exports
-from producer.exports.bucket import is_bucket, upload_exports
+from jobstore.views import FailureGroup, JobEvent, JobStatus, QueueRow, ResultRow
+from producer.ending import words_of_timeout
+from producer.errors import JobTimeout
+from producer.explaining import explain
+from producer.gateway import RESULTS_A_PAGE, Explanation
 
 logger = logging.getLogger(__name__)
 
@@ -26,23 +26,22 @@ _LOOK_S = 1.0
 WINDOW = 32
 
 
-class JobTimeout(ProducerError):
-    """The job has not ended in time; it goes on, and a later wait may see its end."""
+class Direct:
+    """Everything that a submitter does, on the store; needs no model runtime. Threads may share it."""
 
-    code = "job_timeout"
-    retryable = True
-
-
-class Producer:
-    """Everything that a submitter does; needs no model runtime."""
+    interval_s = 0.2
 
     def __init__(self, store: JobStore, doorbell: Doorbell, window: int = WINDOW) -> None:
         self._store, self._doorbell, self._window = store, doorbell, window
 
     @classmethod
     def connect(cls, database_url: str, broker_url: str) -> Self:
-        """A producer for a fleet's database and Redis; nothing is connected until it is used."""
+        """A gateway to a fleet's database and Redis; nothing is connected until it is used."""
         return cls(JobStore.open(database_url), Doorbell(broker_url))
+
+    def carry(self, items: Iterable[ItemRef]) -> Iterator[ItemRef]:
+        """The items as they are: workers read them where they lie."""
+        return iter(items)
 
     def submit(self, spec: JobSpec, items: Iterable[ItemRef]) -> JobId:
         """Accept a job: once this returns an id, the job is safe, whatever happens to Redis.
@@ -76,15 +75,6 @@ class Producer:
         """Jobs, the newest first."""
         return self._store.jobs(states=states, limit=limit, since=since)
 
-    def watch(self, job_id: JobId, interval_s: float = 0.2) -> Iterator[JobStatus]:
-        """The job's status again and again; the last one has ended, or needs attention."""
-        while True:
-            status = self._store.status(job_id)
-            yield status
-            if status.is_settled:
-                return
-            time.sleep(interval_s)
-
     def wait(self, job_id: JobId, timeout_s: float | None = None) -> JobStatus:
         """Wait until the job has ended, or needs attention.
 
@@ -98,13 +88,23 @@ class Producer:
                 left = _LOOK_S if deadline is None else min(_LOOK_S, deadline - time.monotonic())
                 if left <= 0:
                     status = self._store.status(job_id)
-                    raise JobTimeout(f"job {job_id} is {status.state}, {status.pending} of {status.total} items left")
+                    raise JobTimeout(words_of_timeout(status), status, self._store.failures(job_id))
                 wait_for_news(left)
         return self._store.status(job_id)
 
-    def results(self, job_id: JobId, *, states: Collection[OutcomeState] = ()) -> Iterator[ResultRow]:
+    def why_waiting(self, job_id: JobId) -> str | None:
+        """Why a running job does not move. None: it may move."""
+        return self._store.why_waiting(job_id)
+
+    def events(self, job_id: JobId) -> list[JobEvent]:
+        """What happened to the job, oldest first."""
+        return self._store.events(job_id)
+
+    def results(
+        self, job_id: JobId, *, states: Collection[OutcomeState] = (), batch: int = RESULTS_A_PAGE
+    ) -> Iterator[ResultRow]:
         """Outcomes in the order of the items; also while the job runs."""
-        return self._store.results(job_id, states=states)
+        return self._store.results(job_id, states=states, batch=batch)
 
     def failures(self, job_id: JobId) -> list[FailureGroup]:
         """Failed items, grouped by cause."""
@@ -140,32 +140,21 @@ class Producer:
         self._doorbell.announce_end(job_id)
         return is_ended
 
-    def export(
-        self, job_id: JobId, formats: Sequence[str], dest: Path | str, options: ExportOptions = EVERYTHING
-    ) -> list[ExportSummary]:
-        """Write the results below a folder or `s3://bucket/prefix`: a file or folder a format, `manifest.json` last.
+    def queues(self, hardware: str | None = None) -> list[QueueRow]:
+        """What waits and runs in each queue, of one hardware class or of all, and why it waits."""
+        return self._store.queues(hardware)
+
+    def workers(self) -> list[WorkerRow]:
+        """Workers; one that is silent has the state `lost`."""
+        return self._store.workers()
+
+    def explain(self, model: str, hardware: str, wishes: Mapping[str, Any]) -> Explanation:
+        """Which backend would run a model on this machine.
 
         Raises:
-            FormatUnknown, FormatUnsuitable, ExportOptionInvalid: before anything is written.
-            ExportFailed: the disk or the bucket refuses; no half-written file is visible.
+            ExplainUnavailable: the engine is not installed here.
         """
-        dataset = self._dataset(job_id, options)
-        if is_bucket(dest):
-            return upload_exports(dataset, formats, str(dest))
-        return write_exports(dataset, formats, Path(dest))
-
-    def fitting(self, job_id: JobId, formats: Sequence[str]) -> tuple[str, ...]:
-        """Those of the formats that have a place for what the job's model found.
-
-        Raises:
-            FormatUnknown.
-        """
-        record = self._dataset(job_id, EVERYTHING).first_record()
-        return tuple(name for name in formats if record is None or find_format(name).fits(record))
-
-    def _dataset(self, job_id: JobId, options: ExportOptions) -> Dataset:
-        decisions = {str(row.decision_id): row for row in self._store.decisions(job_id)}
-        return Dataset(self._store.status(job_id), decisions, lambda: self._store.results(job_id), options)
+        return explain(model, hardware, wishes)
 
     def close(self) -> None:
         """Give the connections back."""
