@@ -7,17 +7,16 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from jobstore.dispatch import Doorbell
+from jobstore.dispatch import Doorbell, MuteDoorbell
 from nightshift.claim import Claim
 from nightshift.embedded import EmbeddedRedis
 from nightshift.errors import StackBusy, WorkersEnded
 from producer.machine import DATABASE_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from jobstore.schema import Hint
     from jobstore.store import JobStore
     from nightshift.settings import Settings
     from producer.direct import Direct
@@ -237,15 +236,8 @@ class Stack:
 
         if self._doorbell is not None:
             self._doorbell.close()
-        self._doorbell = Doorbell(self.broker_url) if self.broker_url else _MuteDoorbell("")
+        self._doorbell = Doorbell(self.broker_url) if self.broker_url else MuteDoorbell()
         self.gateway = Direct(self.store, self._doorbell)
-
-
-class _MuteDoorbell(Doorbell):
-    """For a job submitted while no Redis runs: the next stack's relay finds an empty Redis and sends every hint."""
-
-    def ring(self, hints: Sequence[Hint]) -> None:
-        """Send nothing."""
 
 
 def _short(folder: Path) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Self
 
-from jobstore.dispatch import Doorbell
+from jobstore.dispatch import Doorbell, MuteDoorbell
 from jobstore.errors import BrokerUnavailable
 from jobstore.queues import queue_name
 from jobstore.schema import SETTLED_STATES, DecisionRow, ItemRef, JobId, JobSpec, JobState, OutcomeState, WorkerRow
@@ -155,6 +155,10 @@ class Direct:
             ExplainUnavailable: the engine is not installed here.
         """
         return explain(model, hardware, wishes)
+
+    def is_silent(self) -> bool:
+        """Whether no Redis is configured or runs here."""
+        return isinstance(self._doorbell, MuteDoorbell)
 
     def close(self) -> None:
         """Give the connections back."""

@@ -161,6 +161,10 @@ class ExplainUnavailable(ProducerError):
     code = "explain_unavailable"
 
 
+class NobodyWorksWarning(UserWarning):
+    """A job was accepted on a machine on which nothing works on jobs."""
+
+
 class FormatUnknown(ProducerError):
     """No exporter has this name."""
 

@@ -129,6 +129,10 @@ class Gateway(Protocol):
         """Say which backend would run a model where this gateway's answers come from."""
         ...
 
+    def is_silent(self) -> bool:
+        """Say whether nobody is known who would begin with a job: no Redis is configured or runs here."""
+        ...
+
     def close(self) -> None:
         """Give the connections back."""
         ...

@@ -38,6 +38,11 @@ class Machine:
     broker_url: str | None = field(default=None, repr=False)
 
     @property
+    def database_path(self) -> Path:
+        """Where the database of the data folder is, whether or not it is used."""
+        return self.data_dir / DATABASE_NAME
+
+    @property
     def store_url(self) -> str:
         """The database's URL."""
         return self.database_url or store_url(self.data_dir)

@@ -58,8 +58,8 @@ def results(job: str, states: tuple[str, ...], limit: int | None, as_json: bool)
 def export(job: str, formats: tuple[str, ...], output: Path | str, as_json: bool, **options: Any) -> None:
     """Write a job's results as datasets, to a folder or a bucket.
 
-    Each format has a file or folder of its own; `manifest.json` comes last. A format that has no place for what the job's
-    model finds is refused before anything is written. The same results give the same bytes.
+    Each format has a file or folder of its own; `manifest.json` comes last. A format that has no place for what the
+    job's model finds is refused before anything is written. The same results give the same bytes.
     """
     wanted = export_options(options)
     with open_client(load_settings()) as stack:

@@ -8,7 +8,7 @@ from jobstore.dispatch import Doorbell
 from jobstore.schema import Outcome, OutcomeState
 from producer.direct import Direct
 from producer.errors import FormatUnsuitable
-from producer.exporting import export_job
+from producer.exporting import export_job, fitting_formats
 from producer.exports import ExportOptions
 from producer.exports.records import Kind
 from tests.contract.exports.predictions import MAKERS
@@ -54,7 +54,7 @@ def test_options_reach_every_format(store, producer, tmp_path):
 def test_formats_that_fit_are_known_before_anything_is_written(store, producer, tmp_path):
     job_id = label(store, Kind.CLASSES)
 
-    assert producer.fitting(job_id, ["coco", "jsonl", "csv"]) == ("jsonl", "csv")
+    assert fitting_formats(producer, job_id, ["coco", "jsonl", "csv"]) == ("jsonl", "csv")
     with pytest.raises(FormatUnsuitable, match="hold classes"):
         export_job(producer, job_id, ["jsonl", "coco"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
