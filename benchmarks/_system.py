@@ -29,14 +29,19 @@ class RunningSystem:
 
 
 @contextmanager
-def running_system(folder: Path, relay_interval_s: float = 1.0) -> Iterator[RunningSystem]:
-    """Start everything in a folder, and end it."""
+def running_system(folder: Path, relay_interval_s: float = 1.0, model_bytes: int = 0) -> Iterator[RunningSystem]:
+    """Start everything in a folder, and end it; `model_bytes` is what open models may take, 0 a share of the memory."""
     url = f"sqlite:///{folder}/bench.db"
     with JobStore.open(url) as store, EmbeddedRedis() as redis:
         store.create_schema()
         launcher = Launcher(
             WorkerConfig(
-                url, redis.url, model_dirs=(str(MODELS),), log_level="WARNING", relay_interval_s=relay_interval_s
+                url,
+                redis.url,
+                model_dirs=(str(MODELS),),
+                model_bytes=model_bytes,
+                log_level="WARNING",
+                relay_interval_s=relay_interval_s,
             )
         )
         launcher.start()

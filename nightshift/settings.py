@@ -76,7 +76,7 @@ class WorkerSettings(BaseModel):
     max_deaths: int = Field(
         default=3,
         ge=1,
-        description="Lost workers after which a shard is split and an item given up, or a model's class refused.",
+        description="Lost workers after which a shard is split, or a model's class refused; a single item has one more.",
     )
     item_attempts: int = Field(default=3, ge=1, description="Tries of an item that fails for a reason that may pass.")
     item_timeout_s: float = Field(

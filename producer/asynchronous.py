@@ -119,6 +119,22 @@ class AsyncJob:
         """Write the results as datasets, here."""
         return await asyncio.to_thread(self.job.export, dest, formats, options)
 
+    async def retry(
+        self,
+        *,
+        failed: bool = True,
+        skipped: bool = False,
+        causes: Collection[str] = (),
+        batch_size: int | None = None,
+        hardware: Sequence[str] = (),
+    ) -> int:
+        """Run items again, in this job, and give their number."""
+        return await asyncio.to_thread(
+            lambda: self.job.retry(
+                failed=failed, skipped=skipped, causes=causes, batch_size=batch_size, hardware=hardware
+            )
+        )
+
     async def pause(self) -> bool:
         """Stop the job until it is resumed. False: it does not run."""
         return await asyncio.to_thread(self.job.pause)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from jobstore.dispatch import Doorbell, MuteDoorbell
@@ -139,6 +139,20 @@ class Direct:
         is_ended = self._store.cancel(job_id)
         self._doorbell.announce_end(job_id)
         return is_ended
+
+    def retry(
+        self,
+        job_id: JobId,
+        *,
+        states: Collection[OutcomeState] = (OutcomeState.FAILED,),
+        codes: Collection[str] = (),
+        batch_size: int | None = None,
+        hardware: Sequence[str] = (),
+    ) -> int:
+        """Run items of the job again, in the same job, and give their number."""
+        number = self._store.retry(job_id, states=states, codes=codes, batch_size=batch_size, hardware=hardware)
+        self._ring(job_id)
+        return number
 
     def queues(self, hardware: str | None = None) -> list[QueueRow]:
         """What waits and runs in each queue, of one hardware class or of all, and why it waits."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+from jobstore.schema import OutcomeState
 
-    from jobstore.schema import DecisionRow, ItemRef, JobId, JobSpec, JobState, OutcomeState, WorkerRow
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from jobstore.schema import DecisionRow, ItemRef, JobId, JobSpec, JobState, WorkerRow
     from jobstore.views import FailureGroup, JobEvent, JobStatus, QueueRow, ResultRow
 
 #: Rows of results that are fetched at a time.
@@ -115,6 +117,25 @@ class Gateway(Protocol):
 
     def cancel(self, job_id: JobId) -> bool:
         """End a job; what has no outcome yet is skipped. False: it had ended before."""
+        ...
+
+    def retry(
+        self,
+        job_id: JobId,
+        *,
+        states: Collection[OutcomeState] = (OutcomeState.FAILED,),
+        codes: Collection[str] = (),
+        batch_size: int | None = None,
+        hardware: Sequence[str] = (),
+    ) -> int:
+        """Run items of a job again, in the same job, and give their number; 0: there is none, nothing was changed.
+
+        Args:
+            states: of the outcomes that are taken back: failed, skipped or both.
+            codes: of these errors only; empty: of any.
+            batch_size: images a run from now on; None: as before.
+            hardware: classes that may run it from now on, best first; empty: as before.
+        """
         ...
 
     def queues(self, hardware: str | None = None) -> list[QueueRow]:

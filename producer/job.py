@@ -146,6 +146,30 @@ class Job:
         names = formats.split(",") if isinstance(formats, str) else formats
         return export_job(self.gateway, self.id, [name.strip() for name in names], dest, options or EVERYTHING)
 
+    def retry(
+        self,
+        *,
+        failed: bool = True,
+        skipped: bool = False,
+        causes: Collection[str] = (),
+        batch_size: int | None = None,
+        hardware: Sequence[str] = (),
+    ) -> int:
+        """Run items again, in this job, and give their number; 0: there is none, and nothing was changed.
+
+        Args:
+            failed, skipped: which outcomes are taken back; what is ok stays.
+            causes: codes of errors; empty: whatever the error.
+            batch_size: images a run from now on, such as 1 after `out_of_memory`.
+            hardware: classes from now on, best first; empty: as before.
+
+        Raises:
+            InvalidJob: neither failed nor skipped, or a class that is none.
+        """
+        chosen = ((OutcomeState.FAILED, failed), (OutcomeState.SKIPPED, skipped))
+        states = [state for state, is_meant in chosen if is_meant]
+        return self.gateway.retry(self.id, states=states, codes=causes, batch_size=batch_size, hardware=tuple(hardware))
+
     def pause(self) -> bool:
         """Stop the job until it is resumed. False: it does not run."""
         return self.gateway.pause(self.id)

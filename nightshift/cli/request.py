@@ -118,6 +118,7 @@ _OPTIONS = (
     click.option(
         "--segment", "segment_s", type=float, metavar="SECONDS", help="Cut videos into parts that workers share."
     ),
+    click.option("--track", is_flag=True, help="Of videos: number the objects; such videos are not cut into parts."),
     click.option("--fail-partial", is_flag=True, help="Of videos: fail those of which frames are missing."),
     click.option(
         "--max-failure-rate", type=click.FloatRange(0, 1), default=0.02, show_default=True, help="Share that may fail."
