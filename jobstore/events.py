@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, tuple_
 
 from jobstore.clock import db_now
 from jobstore.encoding import from_json, storable, to_json
@@ -24,7 +24,11 @@ def add_event(db: Connection, job_id: JobId, kind: str, details: Mapping[str, An
     db.execute(insert(job_events).values(row))
 
 
-def events_of(db: Connection, job_id: JobId) -> list[JobEvent]:
-    """List a job's events, oldest first."""
+def events_of(db: Connection, job_id: JobId, after: str | None = None) -> list[JobEvent]:
+    """List a job's events, oldest first; those after the event of this id, or all where there is none of it."""
     query = select(job_events).where(job_events.c.job_id == job_id).order_by(job_events.c.created, job_events.c.id)
-    return [JobEvent(job_id, row.kind, row.created, from_json(row.details)) for row in db.execute(query)]
+    seen = select(job_events.c.created).where(job_events.c.job_id == job_id, job_events.c.id == after)
+    since = None if after is None else db.execute(seen).scalar_one_or_none()
+    if since is not None:
+        query = query.where(tuple_(job_events.c.created, job_events.c.id) > tuple_(since, after))
+    return [JobEvent(job_id, row.kind, row.created, from_json(row.details), row.id) for row in db.execute(query)]
