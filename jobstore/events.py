@@ -13,15 +13,39 @@ from jobstore.tables import job_events
 from jobstore.views import JobEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from jobstore.schema import JobId
 
 
-def add_event(db: Connection, job_id: JobId, kind: str, details: Mapping[str, Any]) -> None:
-    """Write one event in the transaction of what it tells about."""
-    row = {"id": new_id(), "job_id": job_id, "kind": kind, "details": storable(to_json(details)), "created": db_now()}
-    db.execute(insert(job_events).values(row))
+def add_event(
+    db: Connection, job_id: JobId, kind: str, details: Mapping[str, Any], event_id: str | None = None
+) -> None:
+    """Write one event in the transaction of what it tells about.
+
+    Args:
+        event_id: made by whoever wants to find it again (`details_of`); None: a new one.
+    """
+    db.execute(insert(job_events).values(created=db_now(), **_row(event_id or new_id(), job_id, kind, details)))
+
+
+def add_events(db: Connection, told: Sequence[tuple[JobId, str, Mapping[str, Any]]]) -> None:
+    """Write events of several jobs, `(job, kind, details)`, by one call of the database."""
+    rows = [_row(new_id(), job_id, kind, details) for job_id, kind, details in told]
+    if rows:
+        db.execute(insert(job_events).values(created=db_now()), rows)
+
+
+def details_of(db: Connection, event_id: str) -> dict[str, Any] | None:
+    """Give what an event says; None: it was not written."""
+    found: dict[str, Any] | None = from_json(
+        db.execute(select(job_events.c.details).where(job_events.c.id == event_id)).scalar_one_or_none()
+    )
+    return found
+
+
+def _row(event_id: str, job_id: JobId, kind: str, details: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": event_id, "job_id": job_id, "kind": kind, "details": storable(to_json(details))}
 
 
 def events_of(db: Connection, job_id: JobId, after: str | None = None) -> list[JobEvent]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Self
 
 from jobstore import (
     backlog,
+    bundles,
     canary,
+    deserving,
     endings,
     finding,
     fleet,
@@ -19,6 +22,7 @@ from jobstore import (
     receipts,
     recording,
     relay_statements,
+    retrying,
     routing,
     schema_version,
     steering,
@@ -28,11 +32,12 @@ from jobstore import (
     tokens,
 )
 from jobstore.connection import Database
-from jobstore.errors import InvalidJob
+from jobstore.errors import InvalidJob, LeaseLost
 from jobstore.events import events_of
 from jobstore.ids import new_id
 from jobstore.reading import ItemFilter, JobFilter
 from jobstore.schema import (
+    RUNNABLE_STATES,
     DecisionId,
     DecisionRow,
     Hint,
@@ -47,6 +52,7 @@ from jobstore.schema import (
     OutcomeState,
     QuarantinedMessage,
     Renewal,
+    ShardEnd,
     ShardId,
     WorkerId,
     WorkerRow,
@@ -58,6 +64,8 @@ from jobstore.window import release as release_window
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from types import TracebackType
+
+    from sqlalchemy import Connection
 
 
 class JobStore:
@@ -133,6 +141,14 @@ class JobStore:
         """
         return self._db.write(lambda db: leases.lease_shard(db, shard_id, attempt, owner, lease_s))
 
+    def newcomer(self, queues: Collection[str]) -> Hint | None:
+        """Give a hint of one of these queues whose tenant has nothing in work there; None: there is none."""
+        return self._db.read(lambda db: deserving.newcomer(db, queues))
+
+    def lease_beside(self, first: Lease, most_items: int, lease_s: float) -> list[Lease]:
+        """Take other small shards of a lease's queue that wait behind the window, of `most_items` items together."""
+        return self._db.write(lambda db: bundles.lease_beside(db, first, most_items, lease_s))
+
     def renew(self, owner: WorkerId, held: Sequence[tuple[ShardId, int]], lease_s: float) -> Renewal:
         """Lengthen leases, and say which shards are still this owner's and which it should give back."""
         return self._db.write(lambda db: leases.renew(db, owner, held, lease_s))
@@ -155,24 +171,42 @@ class JobStore:
             LeaseLost: the shard is somebody else's by now; nothing was written.
             ValueError: `finished` with items that have no outcome, or outcomes for other items; nothing was written.
         """
-        rows = recording.encode_outcomes(lease, outcomes, decision_id)
-        return self._db.write(lambda db: recording.record(db, lease, rows, lease_s=lease_s, finished=finished))
+        flush = recording.Flush(lease, recording.encode_outcomes(lease, outcomes, decision_id), finished)
+        (answer,) = self._db.write(lambda db: recording.record(db, [flush], lease_s))
+        if isinstance(answer, LeaseLost):
+            raise answer
+        return answer
+
+    def record_all(self, ends: Sequence[ShardEnd], *, lease_s: float) -> list[bool | LeaseLost]:
+        """Write the last outcomes of several shards and end them; each as `record` does, all in one transaction.
+
+        Returns:
+            Of each whether its job ended by it, or the error where its lease was lost and nothing of it was written.
+
+        Raises:
+            ValueError: a shard has items without an outcome, or outcomes for other items; nothing of all was written.
+        """
+        flushes = [
+            recording.Flush(end.lease, recording.encode_outcomes(end.lease, end.outcomes, end.decision_id), True)
+            for end in ends
+        ]
+        return self._db.write(lambda db: recording.record(db, flushes, lease_s))
 
     def release_shard(self, lease: Lease) -> bool:
         """Give an unfinished shard back when draining; False: it was no longer ours."""
-        return self._db.write(lambda db: leases.release_shard(db, lease))
+        return self._changed(lambda db: leases.release_shard(db, lease))
 
     def count_death(self, lease: Lease, max_deaths: int) -> bool:
         """Give a shard back that ended, or is about to end, this process: as if its lease had run out.
 
         Args:
-            max_deaths: lost workers after which the shard is split, and an item that stands alone given up; where its
-                model was not open yet, after which its class is refused.
+            max_deaths: lost workers after which the shard is split; an item that stands alone is given up at the next.
+                Where its model was not open yet, after which its class is refused.
 
         Returns:
             False: it was no longer ours.
         """
-        return self._db.write(lambda db: relay_statements.count_death(db, lease, max_deaths))
+        return self._changed(lambda db: relay_statements.count_death(db, lease, max_deaths))
 
     def note_stage(self, lease: Lease, stage: openings.Stage) -> None:
         """Note how far the model of a leased shard is: who is lost before it is open has touched no item."""
@@ -203,12 +237,16 @@ class JobStore:
 
     def add_decision(self, row: DecisionRow) -> DecisionId:
         """Write why a backend runs; the job's first decision gives it its task, class names and digest."""
-        decision_id = row.decision_id or DecisionId(new_id())
-        return self._db.write(lambda db: receipts.add_decision(db, decision_id, row))
+        return self.add_decisions([row])[0]
+
+    def add_decisions(self, rows: Sequence[DecisionRow]) -> list[DecisionId]:
+        """Write why a backend runs, for several jobs at once."""
+        ids = [row.decision_id or DecisionId(new_id()) for row in rows]
+        return self._db.write(lambda db: receipts.add_decisions(db, list(zip(ids, rows, strict=True))))
 
     def fail_job(self, job_id: JobId, code: str, message: str) -> bool:
         """End a job that cannot go on; what is left is skipped. False: it had ended before."""
-        return self._db.write(lambda db: endings.end_early(db, job_id, JobState.FAILED, code, message))
+        return self._end_early(job_id, JobState.FAILED, code, message)
 
     def refuse_class(self, job_id: JobId, hardware: str, code: str, message: str) -> str | None:
         """Note that a job's model does not open on a class, and give the class on which it goes on.
@@ -220,17 +258,49 @@ class JobStore:
     def cancel(self, job_id: JobId) -> bool:
         """End a job that is not wanted; what is left is skipped. False: it had ended before."""
         message = "the job was cancelled before this item's turn"
-        return self._db.write(lambda db: endings.end_early(db, job_id, JobState.CANCELLED, "cancelled", message))
+        return self._end_early(job_id, JobState.CANCELLED, "cancelled", message)
 
     # -- steer -------------------------------------------------------------------------------------------------------
 
     def pause(self, job_id: JobId) -> bool:
         """Stop a running job: nothing is released, and workers give back what they hold. False: it does not run."""
-        return self._db.write(lambda db: steering.pause(db, job_id))
+        return self._changed(
+            lambda db: steering.pause(db, job_id), lambda db: reading.state(db, job_id) == JobState.PAUSED
+        )
 
     def resume(self, job_id: JobId, max_failures: int | None = None, max_failure_rate: float | None = None) -> bool:
         """Go on with a job that was paused or needs attention, with other limits where given. False: it is neither."""
-        return self._db.write(lambda db: steering.resume(db, job_id, max_failures, max_failure_rate))
+        return self._changed(
+            lambda db: steering.resume(db, job_id, max_failures, max_failure_rate),
+            lambda db: reading.state(db, job_id) in RUNNABLE_STATES,
+        )
+
+    def retry(
+        self,
+        job_id: JobId,
+        *,
+        states: Collection[OutcomeState] = (OutcomeState.FAILED,),
+        codes: Collection[str] = (),
+        batch_size: int | None = None,
+        hardware: Sequence[str] = (),
+    ) -> int:
+        """Run items of a job again, in the same job; the job runs again by it, unless it is paused.
+
+        Args:
+            states: of the outcomes that are taken back: failed, skipped or both.
+            codes: of these errors only; empty: of any.
+            batch_size: images a run from now on; None: as before.
+            hardware: classes that may run it from now on, best first; empty: as before.
+
+        Returns:
+            The number of items; 0: there is none, and nothing was changed. What a worker holds now is not among them.
+
+        Raises:
+            JobNotFound, InvalidJob: nothing was changed.
+        """
+        asked, event_id = retrying.Retry(frozenset(states), frozenset(codes), batch_size, tuple(hardware)), new_id()
+        asked.check()
+        return self._db.write(lambda db: retrying.retry(db, job_id, asked, event_id))
 
     def reprioritise(self, job_id: JobId, priority: int) -> bool:
         """Give a job another priority, which acts on what Redis holds, too. False: it has ended."""
@@ -277,9 +347,18 @@ class JobStore:
         """List a job's items with how each ended, in their order; `wanted.after` gives the page after another."""
         return self._db.read(lambda db: reading.item_page(db, job_id, wanted, limit))
 
+    def frames(self, job_id: JobId, idx: int) -> Iterator[ResultRow]:
+        """Give what is written of a video's frames, in their order."""
+        rows = self._results_after((idx, 0), job_id, (), 500)
+        return itertools.takewhile(lambda row: row.idx == idx, rows)
+
     def results(self, job_id: JobId, *, states: Collection[OutcomeState] = (), batch: int = 500) -> Iterator[ResultRow]:
         """Give outcomes by item and frame; each page of `batch` rows is a transaction of its own."""
-        after = (-1, 0)
+        return self._results_after((-1, 0), job_id, states, batch)
+
+    def _results_after(
+        self, after: tuple[int, int], job_id: JobId, states: Collection[OutcomeState], batch: int
+    ) -> Iterator[ResultRow]:
         while page := self._page(job_id, states, after, batch):
             yield from page
             if len(page) < batch:
@@ -423,6 +502,28 @@ class JobStore:
     def forget_hints(self) -> int:
         """Make every hint due again, after Redis lost its memory."""
         return self._db.write(relay_statements.forget_hints)
+
+    def _end_early(self, job_id: JobId, state: JobState, code: str, message: str) -> bool:
+        return self._changed(
+            lambda db: endings.end_early(db, job_id, state, code, message),
+            lambda db: reading.state(db, job_id) == state,
+        )
+
+    def _changed(
+        self, change: Callable[[Connection], bool], holds: Callable[[Connection], bool] = lambda _: True
+    ) -> bool:
+        """Say whether this call changed something.
+
+        A COMMIT may go through and its reply be lost: then the next try finds the work done, and the answer is that of
+        the try before, if what it made so `holds`.
+        """
+        answers: list[bool] = []
+
+        def once(db: Connection) -> bool:
+            answers.append(change(db))
+            return answers[-1] or (any(answers) and holds(db))
+
+        return self._db.write(once)
 
     def _page(
         self, job_id: JobId, states: Collection[OutcomeState], after: tuple[int, int], limit: int

@@ -67,6 +67,7 @@ def _label(
 ) -> tuple[JobStatus, DecisionRow | None, Judgement | None]:
     from jobstore.schema import JobSpec
     from nightshift.stack import open_stack
+    from producer.exporting import export_job
     from producer.sources import expand
 
     hardware = hardware_here("auto")
@@ -75,12 +76,12 @@ def _label(
         spec = JobSpec(
             model="digits", name="demo", params={"confidence": _CONFIDENCE}, wishes=wishes, hardware=(hardware,)
         )
-        status = follow(stack, stack.producer.submit(spec, expand([output / "pages"])))
+        status = follow(stack, stack.gateway.submit(spec, expand([output / "pages"])))
         tell_done(stack.store, status)
         decisions = stack.store.decisions(status.job_id)
         if not decisions:
             return status, None, None
-        tell_exports(stack.producer.export(status.job_id, ["coco", "jsonl", "previews"], output))
+        tell_exports(export_job(stack.gateway, status.job_id, ["coco", "jsonl", "previews"], output))
         return status, decisions[0], judge(stack.store.results(status.job_id))
 
 

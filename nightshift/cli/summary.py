@@ -12,17 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from jobstore.schema import DecisionRow, JobId
+    from jobstore.schema import DecisionRow
     from jobstore.views import FailureGroup, JobEvent, JobStatus
     from producer.exports import ExportSummary
-
-#: Hexadecimal digits of a job's id that people see; the store finds a job by its tail.
-SHORT_ID = 6
-
-
-def short(job_id: JobId) -> str:
-    """Give the tail of an id, which tells jobs apart that were born in one minute."""
-    return job_id[-SHORT_ID:]
 
 
 def exit_status(status: JobStatus) -> int:
@@ -83,25 +75,6 @@ def failure_lines(groups: Sequence[FailureGroup]) -> list[str]:
         where = ", ".join(group.examples) + (f" and {others:,} more" if others > 0 else "")
         lines.append(f"{group.count:>5,}  {group.code:<{width}}  {where}: {group.message}")
     return lines
-
-
-def ending_lines(status: JobStatus) -> tuple[str, str, str] | None:
-    """Give `error:`, `cause:` and `hint:` of a job that did not end well, else None."""
-    job, message = short(status.job_id), status.message or ""
-    if status.state is JobState.FAILED:
-        return f"the job failed: {status.reason}", message, f"nightshift explain {status.model}"
-    if status.state is JobState.CANCELLED:
-        return "the job was cancelled", message, f"nightshift results {job}     has what was labelled before"
-    if status.state is JobState.EXPIRED:
-        return "the job's time was over", message, f"nightshift results {job}     has what was labelled before"
-    if status.state is JobState.NEEDS_ATTENTION:
-        return f"the job needs attention: {status.reason}", message, f"nightshift resume {job}     goes on"
-    if status.is_over_failure_limit:
-        found = f"{status.failed:,} of {status.total:,} failed, which is {status.failed / status.total:.1%}"
-        found += f"; the limit is {status.max_failure_rate:.1%}"
-        found += "" if status.max_failures is None else f", and {count(status.max_failures, 'image')}"
-        return "the job ended over its failure limit", found, "--max-failure-rate and --max-failures set the limit"
-    return None
 
 
 def record(status: JobStatus, failures: Sequence[FailureGroup], **more: Any) -> dict[str, Any]:
