@@ -160,6 +160,18 @@ def package_keys_table() -> str:
     return _rows({**KNOWN_KEYS, **{key: f"(peer library) {said}" for key, said in PEERS_KEYS.items()}}, "key").rstrip()
 
 
+def formats_table() -> str:
+    """The exports page's table: what each format takes, and what it writes."""
+    from producer.exports.records import EVERY_KIND
+    from producer.exports.registry import every_format
+
+    rows = ["| format | takes | writes |", "| --- | --- | --- |"]
+    for each in every_format():
+        takes = "everything" if each.takes == EVERY_KIND else ", ".join(sorted(each.takes))
+        rows.append(f"| `{each.name}` | {takes} | {each.about} |")
+    return "\n".join(rows)
+
+
 _FAMILIES_HEAD = """# Families
 
 What decodes which task, and how far the test suite proves it on each backend. This page is made from what marked tests
@@ -210,7 +222,7 @@ def _with_section(text: str, name: str, content: str) -> str:
 
 def pages() -> dict[Path, str]:
     """Every generated file with what it should hold."""
-    readme, packages = ROOT / "README.md", ROOT / "docs/packages.md"
+    readme, packages, exports = (ROOT / name for name in ("README.md", "docs/packages.md", "docs/exports.md"))
     return {
         ROOT / "docs/errors.md": errors_page(),
         **reason_pages(),
@@ -218,6 +230,7 @@ def pages() -> dict[Path, str]:
         ROOT / "docs/metrics.md": metrics_page(),
         ROOT / "docs/families.md": families_page(),
         readme: _with_section(readme.read_text(encoding="utf-8"), "backends", backends_table()),
+        exports: _with_section(exports.read_text(encoding="utf-8"), "formats", formats_table()),
         packages: _with_section(packages.read_text(encoding="utf-8"), "package keys", package_keys_table()),
     }
 

@@ -15,7 +15,8 @@ from jobstore.schema import SETTLED_STATES, DecisionRow, ItemRef, JobId, JobSpec
 from jobstore.store import JobStore
 from jobstore.views import FailureGroup, JobStatus, ResultRow
 from producer.errors import ProducerError
-from producer.exports import ExportSummary, exporter, write_manifest
+from producer.exports import EVERYTHING, Dataset, ExportOptions, ExportSummary, find_format, write_exports
+from producer.exports.bucket import is_bucket, upload_exports
 
 logger = logging.getLogger(__name__)
 
@@ -139,19 +140,32 @@ class Producer:
         self._doorbell.announce_end(job_id)
         return is_ended
 
-    def export(self, job_id: JobId, formats: Sequence[str], dest: Path) -> list[ExportSummary]:
-        """Write the results below a folder, one sub-folder or file a format, and `manifest.json` when all are there.
+    def export(
+        self, job_id: JobId, formats: Sequence[str], dest: Path | str, options: ExportOptions = EVERYTHING
+    ) -> list[ExportSummary]:
+        """Write the results below a folder or `s3://bucket/prefix`: a file or folder a format, `manifest.json` last.
 
         Raises:
-            FormatUnknown: before anything is written.
-            ExportFailed: the disk refuses; no half-written file is visible.
+            FormatUnknown, FormatUnsuitable, ExportOptionInvalid: before anything is written.
+            ExportFailed: the disk or the bucket refuses; no half-written file is visible.
         """
-        writers = [exporter(name) for name in formats]
-        job = self._store.status(job_id)
+        dataset = self._dataset(job_id, options)
+        if is_bucket(dest):
+            return upload_exports(dataset, formats, str(dest))
+        return write_exports(dataset, formats, Path(dest))
+
+    def fitting(self, job_id: JobId, formats: Sequence[str]) -> tuple[str, ...]:
+        """Those of the formats that have a place for what the job's model found.
+
+        Raises:
+            FormatUnknown.
+        """
+        record = self._dataset(job_id, EVERYTHING).first_record()
+        return tuple(name for name in formats if record is None or find_format(name).fits(record))
+
+    def _dataset(self, job_id: JobId, options: ExportOptions) -> Dataset:
         decisions = {str(row.decision_id): row for row in self._store.decisions(job_id)}
-        summaries = [write(job, self._store.results(job_id), decisions, dest) for write in writers]
-        write_manifest(job, decisions, summaries, dest)
-        return summaries
+        return Dataset(self._store.status(job_id), decisions, lambda: self._store.results(job_id), options)
 
     def close(self) -> None:
         """Give the connections back."""

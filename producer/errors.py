@@ -8,6 +8,9 @@
     x SourceUnsupported   a URI scheme that no worker reads
     x ManifestInvalid     one line of a manifest is wrong; the message names file and line
   x FormatUnknown         no exporter has this name
+  x FormatUnsuitable      the format has no place for what the job's records hold
+  x ExportOptionInvalid   an option of the export cannot be: a class that the model has not, an address that is none
+  x MissingExtra          the format needs a package that is not installed
   x ExportFailed          the export could not be written; nothing of it is visible
 """
 
@@ -68,6 +71,24 @@ class FormatUnknown(ProducerError):
     """No exporter has this name."""
 
     code = "format_unknown"
+
+
+class FormatUnsuitable(ProducerError):
+    """The format has no place for what the job's records hold; nothing was written."""
+
+    code = "format_unsuitable"
+
+
+class ExportOptionInvalid(ProducerError):
+    """An option of the export cannot be; nothing was written."""
+
+    code = "export_option_invalid"
+
+
+class MissingExtra(ProducerError):
+    """The format needs a package that is not installed; nothing was written."""
+
+    code = "missing_extra"
 
 
 class ExportFailed(ProducerError):

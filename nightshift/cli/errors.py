@@ -21,6 +21,8 @@ STATUS_OF_CODE = {
     "settings_invalid": USAGE,
     "source_not_found": USAGE,
     "format_unknown": USAGE,
+    "format_unsuitable": USAGE,
+    "export_option_invalid": USAGE,
     "parameter_invalid": USAGE,
     "invalid_job": USAGE,
 }

@@ -36,7 +36,8 @@ WISHES = {
 }
 
 
-def _words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
+def words(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Give the parts of an option that names several things."""
     return _split(value or "")
 
 
@@ -64,7 +65,7 @@ _OPTIONS = (
     click.option("-m", "--model", required=True, help="Model id, package folder (with a leading ./) or .onnx file."),
     click.option("--conf", type=click.FloatRange(0, 1), help="Lowest score that is kept."),
     click.option("--iou", type=click.FloatRange(0, 1), help="Overlap above which the weaker of two boxes goes."),
-    click.option("--classes", callback=_words, metavar="A,B", help="Keep these classes only."),
+    click.option("--classes", callback=words, metavar="A,B", help="Keep these classes only."),
     click.option("--max-detections", type=click.IntRange(min=1), help="Objects a picture at most."),
     click.option(
         "--backend",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from nightshift.cli.exporting import Destination, ExportCommand, absolute, export_options, format_names
 from nightshift.cli.output import json_option, print_json
+from nightshift.cli.request import words
 from nightshift.cli.summary import tell_exports
 from nightshift.settings import load_settings
 from nightshift.stack import open_client, open_store
@@ -39,16 +42,27 @@ def results(job: str, states: tuple[str, ...], limit: int | None, as_json: bool)
             )  # fmt: skip
 
 
-@click.command()
+@click.command(cls=ExportCommand)
 @click.argument("job")
-@click.option("-f", "--formats", required=True, metavar="A,B", help="Formats, such as coco,jsonl.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder.")
+@click.option("-f", "--formats", required=True, callback=format_names, metavar="A,B", help="Formats, as below.")
+@click.option(
+    "-o", "--output", required=True, type=Destination(), metavar="DEST", help="Folder, or s3://bucket/prefix."
+)
+@click.option("--min-confidence", type=click.FloatRange(0, 1), default=0.0, help="Leave out what scores lower.")
+@click.option("--classes", callback=words, metavar="A,B", help="Leave out objects of other classes.")
+@click.option("--state", "states", multiple=True, help="Only ok, cached, failed or skipped; may be given again.")
+@click.option("--save-conf", is_flag=True, help="yolo: write the score at each line's end.")
+@click.option("--with-images", is_flag=True, help="yolo, voc, hf: copy the pictures too.")
 @json_option
-def export(job: str, formats: str, output: Path, as_json: bool) -> None:
-    """Write a job's results as a dataset, each format below the folder."""
-    names = [name.strip() for name in formats.split(",") if name.strip()]
+def export(job: str, formats: tuple[str, ...], output: Path | str, as_json: bool, **options: Any) -> None:
+    """Write a job's results as datasets, each format below the folder, `manifest.json` last.
+
+    A format that has no place for what the job's model finds is refused before anything is written. The same results
+    give the same bytes.
+    """
+    wanted = export_options(options)
     with open_client(load_settings()) as stack:
-        exports = stack.producer.export(stack.store.find_job(job), names, output.absolute())
+        exports = stack.producer.export(stack.store.find_job(job), formats, absolute(output), wanted)
     if as_json:
         print_json(exports)
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nightshift.cli.exporting import Destination, absolute, format_names
 from nightshift.cli.follow import follow, tell_done, tell_interrupted, tell_trouble
 from nightshift.cli.output import count, json_option, print_json, say
 from nightshift.cli.request import JobRequest, check_here, classes_here, classes_of_fleet, job_options
@@ -33,24 +34,20 @@ _OTHERS_DECIDE = (
 )
 
 
-def _formats(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
-    """Check the names before a night is spent on the job."""
-    from producer.exports import exporter
-
-    names = tuple(name.strip() for name in (value or "").split(",") if name.strip())
-    for name in names:
-        exporter(name)
-    return names
-
-
 @click.command(short_help="Label pictures here and now: submit, wait, export.")
 @job_options
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the exports.")
-@click.option("-f", "--formats", callback=_formats, metavar="A,B", help="Export formats [default: coco,jsonl].")
+@click.option("-o", "--output", type=Destination(), metavar="DEST", help="Folder or s3://bucket/prefix for exports.")
+@click.option(
+    "-f",
+    "--formats",
+    callback=format_names,
+    metavar="A,B",
+    help="Export formats, see: nightshift export --help [default: coco,jsonl, or jsonl where coco has no place].",
+)
 @trust_options
 @json_option
 def run(
-    output: Path | None,
+    output: Path | str | None,
     formats: tuple[str, ...],
     trust: tuple[str, ...] | bool | None,
     allow_code: bool,
@@ -64,8 +61,6 @@ def run(
     """
     if formats and output is None:
         raise click.UsageError("--formats needs a folder to write to: -o DIR")
-    if output is not None and output.exists() and not output.is_dir():
-        raise click.UsageError(f"{output} is a file; -o takes a folder")
     trusted = trust_settings(trust, allow_code)
     request, settings = JobRequest.from_options(options), load_settings(**trusted)
     if trusted and not settings.is_embedded:
@@ -84,7 +79,7 @@ def run(
         except KeyboardInterrupt:
             return tell_interrupted(job_id, is_embedded=settings.is_embedded)
         tell_done(stack.store, status)
-        exports = _export(stack, status, output, formats or DEFAULT_FORMATS)
+        exports = _export(stack, status, output, formats)
         tell_trouble(status)
         if as_json:
             decisions = stack.store.decisions(job_id)
@@ -153,12 +148,15 @@ def _tell_accepted(stack: Stack, job_id: JobId, report: SourceReport) -> None:
     say("reading", f"{', '.join(words)}{skipped}     job {short(job_id)}")
 
 
-def _export(stack: Stack, status: JobStatus, output: Path | None, formats: tuple[str, ...]) -> list[ExportSummary]:
+def _export(
+    stack: Stack, status: JobStatus, output: Path | str | None, formats: tuple[str, ...]
+) -> list[ExportSummary]:
     """Write the exports that were asked for; without any, say how to get some."""
     job = short(status.job_id)
     if output is None:
         say("results", f"nightshift results {job}     or: nightshift export {job} -f coco -o out")
         return []
-    exports = stack.producer.export(status.job_id, formats, output.absolute())
+    wanted = formats or stack.producer.fitting(status.job_id, DEFAULT_FORMATS)
+    exports = stack.producer.export(status.job_id, wanted, absolute(output))
     tell_exports(exports)
     return exports

@@ -137,7 +137,7 @@ def shown_path(path: Path) -> str:
 
 def tell_exports(exports: list[ExportSummary]) -> None:
     """Say what was written, and what is missing from it."""
-    say("wrote", "  ".join(shown_path(export.path) for export in exports))
+    say("wrote", "  ".join(export.url or shown_path(export.path) for export in exports))
     for export in exports:
         for problem in export.problems:
             say("", f"{export.format}: {problem}")

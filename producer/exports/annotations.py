@@ -6,32 +6,39 @@ where it is not visible, 2 where it is).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from drawing import run_lengths
+
+if TYPE_CHECKING:
+    from producer.exports.records import Instance, KeyPoint
 
 # Thousandths of a pixel; float32 coordinates hold no more.
 DECIMALS = 3
 
 
-def annotation_shapes(record: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """For each box of a record: what both files have of it, and what only the dataset has.
+def annotation_shapes(instance: Instance, threshold: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What both files have of an object, and what only the dataset has.
+
+    Args:
+        threshold: key points of a lower score are not visible.
 
     Raises:
         ValueError: a mask does not fill its image.
     """
-    masks = record.get("masks")
-    for index in range(len(record["xyxy"])):
-        shared: dict[str, Any] = {}
-        more: dict[str, Any] = {"segmentation": ()}
-        if masks is not None:
-            more, shared = {"area": _area(masks[index])}, {"segmentation": masks[index]}
-        if "xy" in record:
-            points = _key_points(record, index)
-            shared["keypoints"] = [value for point in points for value in point]
-            more["num_keypoints"] = sum(visible > 0 for _, _, visible in points)
-        yield shared, more
+    shared: dict[str, Any] = {}
+    more: dict[str, Any] = {"segmentation": ()}
+    if instance.mask is not None:
+        more, shared = {"area": _area(instance.mask)}, {"segmentation": instance.mask}
+    if instance.key_points is not None:
+        points = [visible_point(point, threshold) for point in instance.key_points]
+        shared["keypoints"] = [value for point in points for value in point]
+        more["num_keypoints"] = sum(visible > 0 for _, _, visible in points)
+    for name, value in (("text", instance.text), ("track_id", instance.track_id)):
+        if value is not None:
+            more[name] = value
+    return shared, more
 
 
 def category_points(record: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
@@ -42,20 +49,25 @@ def category_points(record: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
     }
 
 
+def visible_point(point: KeyPoint, threshold: float) -> tuple[float, float, int]:
+    """x, y and COCO's v of a point."""
+    x, y, score = point
+    if score <= 0:
+        return 0, 0, 0
+    return round(x, DECIMALS), round(y, DECIMALS), 2 if score >= threshold else 1
+
+
+def threshold_of(record: Mapping[str, Any]) -> float:
+    """The score from which on a record's key points are visible."""
+    return float(record.get("key_points_threshold", 0.0))
+
+
+def corners_wh(xyxy: Sequence[float]) -> tuple[float, float, float, float]:
+    """Left, top, width and height of a box, rounded."""
+    x, y = round(xyxy[0], DECIMALS), round(xyxy[1], DECIMALS)
+    return x, y, round(xyxy[2] - x, DECIMALS), round(xyxy[3] - y, DECIMALS)
+
+
 def _area(mask: Mapping[str, Any]) -> int:
     height, width = mask["size"]
     return run_lengths.area(str(mask["counts"]).encode("ascii"), (height, width))
-
-
-def _key_points(record: Mapping[str, Any], index: int) -> list[tuple[float, float, int]]:
-    """As many as the class has names for; places beyond are of other classes."""
-    names: Sequence[str] = record["skeletons"][record["class_id"][index]]["names"]
-    threshold = record.get("key_points_threshold", 0.0)
-    places = zip(record["xy"][index], record["key_points_confidence"][index], names, strict=False)
-    return [_point(xy, score, threshold) for xy, score, _ in places]
-
-
-def _point(xy: Sequence[float], score: float, threshold: float) -> tuple[float, float, int]:
-    if score <= 0:
-        return 0, 0, 0
-    return round(xy[0], DECIMALS), round(xy[1], DECIMALS), 2 if score >= threshold else 1

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
-
-from jobstore.schema import OutcomeState
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
-    from jobstore.schema import DecisionRow
-    from jobstore.views import JobStatus, ResultRow
-
-#: Outcomes that carry a record.
-RECORDED = frozenset({OutcomeState.OK, OutcomeState.CACHED})
+    from producer.exports.dataset import Dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +20,9 @@ class ExportSummary:
         path: the file, or the folder of a format with many files.
         items: outcomes that are in the export.
         objects: predicted objects in it.
-        files: every file written, the main one first.
+        files: every file written, the main one first; a folder stands for all that is in it.
         problems: words for people on what is missing from it, for example a picture that could not be read again.
+        url: where it was uploaded to; `path` and `files` are relative to that place then.
     """
 
     format: str
@@ -36,15 +31,22 @@ class ExportSummary:
     objects: int
     files: tuple[Path, ...]
     problems: tuple[str, ...] = ()
+    url: str | None = None
+
+    def every_file(self) -> Iterator[Path]:
+        """Each file once, those of folders in the order of their names."""
+        for path in self.files:
+            if path.is_dir():
+                yield from _below(path)
+            else:
+                yield path
 
 
 class Exporter(Protocol):
     """One format."""
 
-    def __call__(
-        self, job: JobStatus, rows: Iterable[ResultRow], decisions: Mapping[str, DecisionRow], dest: Path
-    ) -> ExportSummary:
-        """Write `rows` in their order below the folder `dest`, which is made if need be.
+    def __call__(self, dataset: Dataset, dest: Path) -> ExportSummary:
+        """Write the dataset below the folder `dest`, which is made if need be.
 
         Raises:
             ExportFailed: nothing of this export is visible then.
@@ -52,7 +54,19 @@ class Exporter(Protocol):
         ...
 
 
-def count_objects(row: ResultRow) -> int:
+def count_objects(record: Mapping[str, Any]) -> int:
     """Boxes or masks of a record; 0 for records without any."""
-    record = row.record or {}
     return len(record.get("xyxy") or record.get("masks") or ())
+
+
+def contents(folder: Path, path: Path, main: str) -> tuple[Path, ...]:
+    """What `folder` holds, as it will be called below `path`; the file `main` comes first."""
+    names = sorted((each.name for each in folder.iterdir()), key=lambda name: (name != main, name))
+    return tuple(path / name for name in names)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            yield Path(parent, name)

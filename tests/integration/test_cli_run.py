@@ -29,6 +29,26 @@ def test_run_labels_exports_and_leaves_nothing_running(environment, photos, tmp_
     assert Claim(tmp_path / "data").resident() is None
 
 
+def test_a_job_is_exported_again_in_other_formats_and_filtered(environment, photos, tmp_path):
+    nightshift(environment, "run", str(photos), "-m", "digits", "--backend", "onnx", "--conf", "0.05")
+    job = json.loads(nightshift(environment, "jobs", "--json")[1])["job_id"]
+    out = tmp_path / "out"
+
+    status, _, err = nightshift(environment, "export", job, "-f", "yolo,csv,label-studio", "-o", str(out))
+    refused = nightshift(environment, "export", job, "-f", "embeddings", "-o", str(tmp_path / "other"))
+    unknown = nightshift(environment, "export", job, "-f", "csv", "--classes", "cat", "-o", str(tmp_path / "other"))
+    sure = nightshift(environment, "export", job, "-f", "csv", "--min-confidence", "1", "-o", str(out), "--json")
+
+    assert status == 0, err
+    assert {path.name for path in out.iterdir()} == {"yolo", "results.csv", "label-studio", "manifest.json"}
+    assert (refused[0], unknown[0]) == (2, 2)
+    assert "formats that fit: annotated, coco, csv" in refused[2]
+    assert "the model has no class called 'cat'" in unknown[2]
+    assert not (tmp_path / "other").exists()
+    (summary,) = json.loads(sure[1])
+    assert (summary["items"], summary["objects"]) == (3, 0)
+
+
 def test_a_job_over_its_failure_limit_exits_with_3_and_names_the_broken_picture(environment, photos):
     (photos / "broken.jpg").write_bytes(b"no picture at all")
 
@@ -47,8 +67,9 @@ def test_a_job_over_its_failure_limit_exits_with_3_and_names_the_broken_picture(
         (["-m", "digits", "--backend", "trt"], 5, "nothing on this machine runs digits"),
         (["-m", "digits", "-o", "out", "-f", "papyrus"], 2, "no export format is called 'papyrus'"),
         (["-m", "digits", "-f", "coco"], 2, "-o DIR"),
+        (["-m", "digits", "-o", "gs://bucket/x"], 2, "neither a folder nor s3://bucket/prefix"),
     ],
-    ids=["model", "class", "backend", "format", "folder"],
+    ids=["model", "class", "backend", "format", "folder", "bucket"],
 )
 def test_what_cannot_work_is_said_before_anything_is_accepted(environment, photos, arguments, status, words):
     code, _, err = nightshift(environment, "run", str(photos), *arguments)

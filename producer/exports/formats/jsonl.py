@@ -1,4 +1,4 @@
-"""`results.jsonl`: one line for each outcome, nothing left out."""
+"""Everything, lossless: `results.jsonl`, one line for each outcome, failed and skipped ones too."""
 
 from __future__ import annotations
 
@@ -7,31 +7,29 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from producer.exports.atomic import atomic_file
+from producer.exports.records import EVERY_KIND
 from producer.exports.summary import ExportSummary, count_objects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from jobstore.schema import DecisionRow
-    from jobstore.views import JobStatus, ResultRow
+    from jobstore.views import ResultRow
+    from producer.exports.dataset import Dataset
+
+TAKES = EVERY_KIND
 
 
-def export(
-    job: JobStatus,  # noqa: ARG001 - every exporter takes the job
-    rows: Iterable[ResultRow],
-    decisions: Mapping[str, DecisionRow],
-    dest: Path,
-) -> ExportSummary:
-    """Write `dest/results.jsonl`, UTF-8, in the order of `rows`; failed and skipped items are lines too."""
+def export(dataset: Dataset, dest: Path) -> ExportSummary:
+    """Write `dest/results.jsonl`, UTF-8, in the order of the rows."""
     path = dest / "results.jsonl"
     items = objects = 0
     encoder = msgspec.json.Encoder()
     with atomic_file(path) as file:
-        for row in rows:
-            file.write(encoder.encode(_line(row, decisions.get(row.decision_id or ""))) + b"\n")
+        for row in dataset.rows():
+            file.write(encoder.encode(_line(row, dataset.decisions.get(row.decision_id or ""))) + b"\n")
             items += 1
-            objects += count_objects(row)
+            objects += count_objects(row.record or {})
     return ExportSummary("jsonl", path, items, objects, (path,))
 
 

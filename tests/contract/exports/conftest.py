@@ -7,8 +7,21 @@ import pytest
 
 from jobstore.schema import DecisionId, DecisionRow, ItemError, JobId, JobState, OutcomeState, WorkerId
 from jobstore.views import JobStatus, ResultRow
+from producer.exports import Dataset, ExportOptions, find_format
+from tests.fixtures.buckets import bucket, s3_server
+
+__all__ = ["bucket", "dataset_of", "make_row", "s3_server", "write"]
 
 NAMES = ("cat", "dog", "Fußgänger")
+
+
+def dataset_of(job, rows, decisions, **options):
+    """Rows are a sequence, or a function that gives them anew at each reading."""
+    return Dataset(job, decisions, rows if callable(rows) else lambda: iter(rows), ExportOptions(**options))
+
+
+def write(name, job, rows, decisions, dest, **options):
+    return find_format(name).export(dataset_of(job, rows, decisions, **options), dest)
 
 
 @pytest.fixture
@@ -49,16 +62,6 @@ def make_row(idx, uri, boxes=2):
     }
     timings = {"fetch": 0.5, "decode": 2.25}
     return ResultRow(idx, 0, uri, None, OutcomeState.OK, record, None, None, timings, DecisionId("d1"), 1)
-
-
-@pytest.fixture
-def many_rows():
-    """An endless job is not needed: rows are made as they are asked for."""
-
-    def make(count, boxes=2):
-        return (make_row(idx, f"/photos/{idx // 1000}/{idx:06}.jpg", boxes) for idx in range(count))
-
-    return make
 
 
 @pytest.fixture

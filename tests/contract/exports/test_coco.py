@@ -3,21 +3,19 @@ import dataclasses
 import io
 import json
 import subprocess
-import sys
 import sysconfig
 from pathlib import Path
 
 import pytest
 from pycocotools.coco import COCO
 
-from producer.errors import ExportFailed
-from producer.exports import exporter
+from tests.contract.exports.conftest import write
 from videos.options import Clip
 
 
 @pytest.fixture
 def written(tmp_path, job, rows, decisions):
-    summary = exporter("coco")(job, rows, decisions, tmp_path / "out")
+    summary = write("coco", job, rows, decisions, tmp_path / "out")
     return summary, json.loads(summary.path.read_text())
 
 
@@ -87,7 +85,7 @@ def test_panlabel_finds_nothing_to_complain_about(written):
 
 
 def test_classes_of_a_job_without_names_come_from_its_records(tmp_path, job, rows, decisions):
-    summary = exporter("coco")(dataclasses.replace(job, class_names=None), rows, decisions, tmp_path)
+    summary = write("coco", dataclasses.replace(job, class_names=None), rows, decisions, tmp_path)
 
     assert [each["name"] for each in json.loads(summary.path.read_text())["categories"]] == ["cat", "dog"]
 
@@ -96,13 +94,13 @@ def test_uris_of_several_kinds_have_one_root(tmp_path, job, rows, decisions):
     uris = ["/data/a/1.jpg", "file:///data/b/1%20x.jpg", "s3://data/a/1.jpg"]
     mixed = [dataclasses.replace(row, uri=uri) for row, uri in zip(rows, uris, strict=False)]
 
-    data = json.loads(exporter("coco")(job, mixed, decisions, tmp_path).path.read_text())
+    data = json.loads(write("coco", job, mixed, decisions, tmp_path).path.read_text())
 
     assert [image["file_name"] for image in data["images"]] == ["data/a/1.jpg", "data/b/1 x.jpg", "s3/data/a/1.jpg"]
 
 
 def test_one_picture_is_named_by_its_base_name(tmp_path, job, rows, decisions):
-    data = json.loads(exporter("coco")(job, rows[:1], decisions, tmp_path).path.read_text())
+    data = json.loads(write("coco", job, rows[:1], decisions, tmp_path).path.read_text())
 
     assert data["images"][0]["file_name"] == "0000.jpg"
 
@@ -110,44 +108,9 @@ def test_one_picture_is_named_by_its_base_name(tmp_path, job, rows, decisions):
 def test_a_folder_whose_name_begins_like_another_is_another(tmp_path, job, rows, decisions):
     pair = [dataclasses.replace(rows[n], uri=uri) for n, uri in enumerate(["/a/cam/1.jpg", "/a/cam2/1.jpg"])]
 
-    data = json.loads(exporter("coco")(job, pair, decisions, tmp_path).path.read_text())
+    data = json.loads(write("coco", job, pair, decisions, tmp_path).path.read_text())
 
     assert [image["file_name"] for image in data["images"]] == ["cam/1.jpg", "cam2/1.jpg"]
-
-
-def test_a_record_without_boxes_is_refused_with_advice(tmp_path, job, rows, decisions):
-    other = dataclasses.replace(rows[0], record={"task": "classification", "image_hw": [4, 4]})
-
-    with pytest.raises(ExportFailed, match="use jsonl"):
-        exporter("coco")(job, [other], decisions, tmp_path)
-
-
-PROGRAM = """
-import importlib.util, pathlib, sys
-from producer.exports import exporter
-spec = importlib.util.spec_from_file_location("rows", sys.argv[1])
-made = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(made)
-from jobstore.views import JobStatus
-job = JobStatus(**{name: None for name in JobStatus.__dataclass_fields__} | {"ok": 30000, "cached": 0, "now": 0.0})
-def peak():  # in kB; not ru_maxrss, which carries over what the test process had
-    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
-export, dest = exporter(sys.argv[2]), pathlib.Path(sys.argv[3])
-export(job, (made.make_row(n, f"/p/{n % 100}/{n}.jpg", 10) for n in range(1000)), {}, dest)
-before = peak()
-export(job, (made.make_row(n, f"/p/{n % 100}/{n}.jpg", 10) for n in range(30_000)), {}, dest)
-print(peak() - before)
-"""
-
-
-@pytest.mark.parametrize("name", ["coco", "jsonl"])
-def test_memory_does_not_grow_with_the_job(tmp_path, name):
-    arguments = [Path(__file__).with_name("conftest.py"), name, tmp_path]
-
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, check=True)
-
-    # The data set is 60 MB on disk; three parts may each hold 8 MiB before they go there.
-    assert int(done.stdout) < 40_000
 
 
 def test_frames_of_a_video_are_images_and_the_video_itself_is_none(tmp_path, job, rows, decisions):
@@ -155,7 +118,7 @@ def test_frames_of_a_video_are_images_and_the_video_itself_is_none(tmp_path, job
     summed = dataclasses.replace(rows[0], record={"task": "video", "frames_read": 2}, **clip)
     frames = [dataclasses.replace(rows[0], frame=n, timestamp_s=n / 2, **clip) for n in (1, 12)]
 
-    summary = exporter("coco")(job, [summed, *frames], decisions, tmp_path)
+    summary = write("coco", job, [summed, *frames], decisions, tmp_path)
 
     images = json.loads(summary.path.read_text())["images"]
     assert [(image["file_name"], image["timestamp_s"]) for image in images] == [

@@ -16,8 +16,7 @@ from inference_engine.tasks import read_prediction
 from inference_engine.tasks.detection import Detections
 from inference_engine.tasks.instance_segmentation import InstanceDetections
 from inference_engine.tasks.keypoints import KeyPoints, Skeleton
-from producer.exports import exporter
-from tests.contract.exports.conftest import NAMES
+from tests.contract.exports.conftest import NAMES, write
 
 HW, F = (480, 640), np.float32
 BOXES = np.array([[100, 50, 300, 250], [310.5, 20, 400, 220]], F)
@@ -49,7 +48,7 @@ def read(tmp_path, job, rows, decisions):
 
     def export(prediction):
         row = dataclasses.replace(rows[0], record=prediction.to_record())
-        summary = exporter("coco")(job, [row], decisions, tmp_path / "out")
+        summary = write("coco", job, [row], decisions, tmp_path / "out")
         with contextlib.redirect_stdout(io.StringIO()):
             truth = COCO(str(summary.files[0]))
             return truth, truth.loadRes(str(summary.files[1]))
@@ -104,7 +103,7 @@ def test_boxes_alone_have_neither(read):
 def test_jsonl_keeps_all_that_the_engine_reads_back(tmp_path, job, rows, decisions, prediction):
     row = dataclasses.replace(rows[0], record=prediction.to_record(), blob=b"\x00\xff")
 
-    summary = exporter("jsonl")(job, [row], decisions, tmp_path / "out")
+    summary = write("jsonl", job, [row], decisions, tmp_path / "out")
 
     (line,) = [json.loads(text) for text in summary.path.read_text(encoding="utf-8").splitlines()]
     assert read_prediction(line["record"], NAMES) == prediction

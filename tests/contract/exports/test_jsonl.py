@@ -1,7 +1,7 @@
 import dataclasses
 import json
 
-from producer.exports import exporter
+from tests.contract.exports.conftest import write
 
 
 def read(path):
@@ -9,7 +9,7 @@ def read(path):
 
 
 def test_every_outcome_is_a_line_with_all_of_its_fields(tmp_path, job, rows, decisions):
-    summary = exporter("jsonl")(job, rows, decisions, tmp_path)
+    summary = write("jsonl", job, rows, decisions, tmp_path)
 
     lines = read(summary.path)
     assert (summary.items, summary.objects) == (8, 12)
@@ -36,12 +36,12 @@ def test_every_outcome_is_a_line_with_all_of_its_fields(tmp_path, job, rows, dec
 def test_a_line_break_in_a_name_stays_on_its_line(tmp_path, job, rows, decisions):
     odd = dataclasses.replace(rows[0], uri="/a\nb\u2028c.jpg")
 
-    summary = exporter("jsonl")(job, [odd], decisions, tmp_path)
+    summary = write("jsonl", job, [odd], decisions, tmp_path)
 
     assert summary.path.read_bytes().count(b"\n") == 1
 
 
 def test_arrays_are_kept_as_base64(tmp_path, job, rows, decisions):
-    summary = exporter("jsonl")(job, [dataclasses.replace(rows[0], blob=b"\0\1")], decisions, tmp_path)
+    summary = write("jsonl", job, [dataclasses.replace(rows[0], blob=b"\0\1")], decisions, tmp_path)
 
     assert read(summary.path)[0]["blob"] == "AAE="

@@ -9,9 +9,10 @@ import pytest
 
 from drawing.colours import class_colour
 from producer.errors import ExportFailed
-from producer.exports import exporter
 from producer.exports.formats import previews
-from producer.exports.formats.previews.drawing import decode, draw_preview
+from producer.exports.formats.previews.drawing import draw_preview
+from producer.exports.pictures import decode
+from tests.contract.exports.conftest import dataset_of, write
 from tests.fixtures.videos import SIDE_HW, read_number, write_video
 from videos.options import Clip
 
@@ -34,7 +35,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def written(tmp_path, job, rows, decisions):
-    return exporter("previews")(job, rows, decisions, tmp_path / "out")
+    return write("previews", job, rows, decisions, tmp_path / "out")
 
 
 def read_pixels(path):
@@ -80,7 +81,7 @@ def test_the_page_asks_nothing_of_the_network_and_knows_light_and_dark(written):
 def test_a_picture_that_is_gone_is_listed_and_ends_nothing(tmp_path, job, rows, decisions, photos):
     (photos / "gate" / "0001.jpg").unlink()
 
-    summary = exporter("previews")(job, rows, decisions, tmp_path / "out")
+    summary = write("previews", job, rows, decisions, tmp_path / "out")
 
     assert summary.items == 5
     assert len(summary.problems) == 1
@@ -91,7 +92,7 @@ def test_a_picture_that_is_gone_is_listed_and_ends_nothing(tmp_path, job, rows, 
 def test_a_picture_that_is_no_picture_any_more_is_listed(tmp_path, job, rows, decisions, photos, content):
     (photos / "gate" / "0001.jpg").write_bytes(content)
 
-    assert len(exporter("previews")(job, rows, decisions, tmp_path / "out").problems) == 1
+    assert len(write("previews", job, rows, decisions, tmp_path / "out").problems) == 1
 
 
 def test_a_picture_that_was_replaced_by_another_size_is_listed(tmp_path, job, rows, decisions, photos):
@@ -99,13 +100,13 @@ def test_a_picture_that_was_replaced_by_another_size_is_listed(tmp_path, job, ro
 
     cv2.imwrite(str(photos / "gate" / "0001.jpg"), np.zeros((10, 10, 3), np.uint8))
 
-    problems = exporter("previews")(job, rows, decisions, tmp_path / "out").problems
+    problems = write("previews", job, rows, decisions, tmp_path / "out").problems
     assert "another picture" in problems[0]
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(1, 1), (2, 2), (4, 4), (6, 6), (100, 6)])
 def test_the_limit_takes_pictures_evenly(tmp_path, job, rows, decisions, limit, expected):
-    summary = previews.export(job, rows, decisions, tmp_path / "out", limit=limit)
+    summary = previews.export(dataset_of(job, rows, decisions), tmp_path / "out", limit=limit)
 
     assert summary.items == expected
     if limit == 2:
@@ -113,7 +114,7 @@ def test_the_limit_takes_pictures_evenly(tmp_path, job, rows, decisions, limit, 
 
 
 def test_a_picture_given_twice_is_shown_twice(tmp_path, job, rows, decisions):
-    summary = exporter("previews")(job, [rows[0], rows[0]], decisions, tmp_path / "out")
+    summary = write("previews", job, [rows[0], rows[0]], decisions, tmp_path / "out")
 
     assert len({path.name for path in summary.files}) == 3
 
@@ -123,7 +124,7 @@ def test_a_folder_that_is_somebodys_own_is_never_replaced(tmp_path, job, rows, d
     (tmp_path / "previews" / "mine.txt").write_text("keep")
 
     with pytest.raises(ExportFailed, match="no earlier export"):
-        exporter("previews")(job, rows, decisions, tmp_path)
+        write("previews", job, rows, decisions, tmp_path)
 
     assert (tmp_path / "previews" / "mine.txt").read_text() == "keep"
 
@@ -176,7 +177,7 @@ def test_a_class_has_one_colour_and_neighbours_differ():
 def test_a_record_of_an_unknown_task_is_shown_as_it_is(tmp_path, job, rows, decisions):
     bare = dataclasses.replace(rows[0], record={"task": "prophecy", "image_hw": [480, 640]})
 
-    assert exporter("previews")(job, [bare], decisions, tmp_path / "out").items == 1
+    assert write("previews", job, [bare], decisions, tmp_path / "out").items == 1
 
 
 LOOKS = {
@@ -214,7 +215,7 @@ def test_a_job_of_another_task_is_shown_too(tmp_path, job, rows, decisions, task
         colour = np.asarray(class_colour(1)) * 0.45 + 40 * 0.55
     shown = dataclasses.replace(rows[0], record={"task": task, "image_hw": [480, 640], **record})
 
-    summary = exporter("previews")(job, [shown], decisions, tmp_path / "out")
+    summary = write("previews", job, [shown], decisions, tmp_path / "out")
 
     assert not summary.problems
     assert summary.objects == len(record.get("xyxy", ()))
@@ -227,7 +228,7 @@ def test_a_job_of_another_task_is_shown_too(tmp_path, job, rows, decisions, task
 def test_a_damaged_record_is_listed_and_the_rest_is_shown(tmp_path, job, rows, decisions):
     broken = dataclasses.replace(rows[0], record={"task": "semantic-segmentation", "image_hw": [480, 640]})
 
-    summary = exporter("previews")(job, [broken, rows[1]], decisions, tmp_path / "out")
+    summary = write("previews", job, [broken, rows[1]], decisions, tmp_path / "out")
 
     assert summary.items == 1
     assert "the record cannot be drawn" in summary.problems[0]
@@ -246,7 +247,7 @@ def test_a_frame_of_a_video_is_drawn_from_the_video(tmp_path, job, rows, decisio
     summed = dataclasses.replace(rows[0], record={"task": "video"}, **video)
     frame = dataclasses.replace(rows[0], frame=6, record=record, **video)
 
-    summary = exporter("previews")(job, [summed, frame], decisions, tmp_path / "out")
+    summary = write("previews", job, [summed, frame], decisions, tmp_path / "out")
 
     drawn = cv2.imread(str(summary.path / "images" / "clip.mp4@6.jpg"))
     assert (summary.items, summary.problems, read_number(drawn)) == (1, (), 5)
