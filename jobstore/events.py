@@ -8,7 +8,9 @@ from sqlalchemy import Connection, insert, select
 
 from jobstore.clock import db_now
 from jobstore.encoding import from_json, storable, to_json
+from jobstore.export_requests import ask_at_end
 from jobstore.ids import new_id
+from jobstore.outbox import tell_of_job
 from jobstore.tables import job_events
 from jobstore.views import JobEvent
 
@@ -19,9 +21,14 @@ if TYPE_CHECKING:
 
 
 def add_event(db: Connection, job_id: JobId, kind: str, details: Mapping[str, Any]) -> None:
-    """Write one event in the transaction of what it tells about."""
+    """Write one event in the transaction of what it tells about, with the webhooks and exports that follow from it.
+
+    Called after the job's row was changed: that is what the webhooks describe.
+    """
     row = {"id": new_id(), "job_id": job_id, "kind": kind, "details": storable(to_json(details)), "created": db_now()}
     db.execute(insert(job_events).values(row))
+    tell_of_job(db, job_id, kind)
+    ask_at_end(db, job_id, kind)
 
 
 def events_of(db: Connection, job_id: JobId) -> list[JobEvent]:

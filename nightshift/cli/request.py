@@ -69,22 +69,22 @@ _OPTIONS = (
     click.option("--max-detections", type=click.IntRange(min=1), help="Objects a picture at most."),
     click.option(
         "--backend",
-        callback=_words,
+        callback=words,
         metavar="A,B",
         help="Take one of these backends, best first: trt, torch, hf, openvino, onnx.",
     ),
     click.option(
-        "--backend-order", callback=_words, metavar="A,B", help="Prefer backends in this order, and exclude none."
+        "--backend-order", callback=words, metavar="A,B", help="Prefer backends in this order, and exclude none."
     ),
     click.option(
         "--quantization",
-        callback=_words,
+        callback=words,
         metavar="A,B",
         help="Take one of these precisions, best first: fp32, fp16, bf16, int8.",
     ),
     click.option("--package", "package_id", help="Take this package of the model: see `nightshift explain`."),
     click.option(
-        "--execution-providers", callback=_words, metavar="A,B", help="ONNX Runtime's names, best first, for onnx."
+        "--execution-providers", callback=words, metavar="A,B", help="ONNX Runtime's names, best first, for onnx."
     ),
     click.option(
         "--nms-fusion/--no-nms-fusion", default=None, help="Take only models that suppress boxes themselves, or none."
