@@ -8,7 +8,9 @@ from sqlalchemy import Connection, insert, select, tuple_
 
 from jobstore.clock import db_now
 from jobstore.encoding import from_json, storable, to_json
+from jobstore.export_requests import ask_at_end
 from jobstore.ids import new_id
+from jobstore.outbox import tell_of_job
 from jobstore.tables import job_events
 from jobstore.views import JobEvent
 
@@ -21,19 +23,26 @@ if TYPE_CHECKING:
 def add_event(
     db: Connection, job_id: JobId, kind: str, details: Mapping[str, Any], event_id: str | None = None
 ) -> None:
-    """Write one event in the transaction of what it tells about.
+    """Write one event in the transaction of what it tells about, with the webhooks and exports that follow from it.
+
+    Called after the job's row was changed: that is what the webhooks describe.
 
     Args:
         event_id: made by whoever wants to find it again (`details_of`); None: a new one.
     """
     db.execute(insert(job_events).values(created=db_now(), **_row(event_id or new_id(), job_id, kind, details)))
+    tell_of_job(db, job_id, kind)
+    ask_at_end(db, job_id, kind)
 
 
 def add_events(db: Connection, told: Sequence[tuple[JobId, str, Mapping[str, Any]]]) -> None:
-    """Write events of several jobs, `(job, kind, details)`, by one call of the database."""
+    """Write events of several jobs, `(job, kind, details)`, by one call of the database; else as `add_event`."""
     rows = [_row(new_id(), job_id, kind, details) for job_id, kind, details in told]
     if rows:
         db.execute(insert(job_events).values(created=db_now()), rows)
+    for job_id, kind, _ in told:
+        tell_of_job(db, job_id, kind)
+        ask_at_end(db, job_id, kind)
 
 
 def details_of(db: Connection, event_id: str) -> dict[str, Any] | None:

@@ -34,8 +34,11 @@ from jobstore import (
 from jobstore.connection import Database
 from jobstore.errors import InvalidJob, LeaseLost
 from jobstore.events import events_of
+from jobstore.export_requests import ExportRequests
 from jobstore.ids import new_id
+from jobstore.outbox import Outbox
 from jobstore.reading import ItemFilter, JobFilter
+from jobstore.schedules import Schedules
 from jobstore.schema import (
     RUNNABLE_STATES,
     DecisionId,
@@ -69,10 +72,17 @@ if TYPE_CHECKING:
 
 
 class JobStore:
-    """All SQL of the system; threads may share it. A lost database is `StoreUnavailable`, from every method."""
+    """All SQL of the system; threads may share it. A lost database is `StoreUnavailable`, from every method.
+
+    Attributes:
+        schedules: jobs that come back by the clock.
+        outbox: webhooks that are to be sent.
+        exports: exports that are to be made.
+    """
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self.schedules, self.outbox, self.exports = Schedules(database), Outbox(database), ExportRequests(database)
 
     @classmethod
     def open(cls, url: str, *, patience_s: float = 15.0) -> JobStore:

@@ -7,6 +7,7 @@ pytest_plugins = [
     "tests.fixtures.broker",
     "tests.fixtures.fleet",
     "tests.fixtures.reaching",
+    "tests.fixtures.evil_http",
 ]
 
 #: `pytest --hypothesis-profile nightly`: as many sequences as a night has time for.
