@@ -190,6 +190,9 @@ def _job_row(spec: JobSpec, spool: ItemSpool, canary: int) -> dict[str, Any]:
         "state": JobState.CANARY if canary else JobState.RUNNING,
         "total": spool.total,
         "video": None if spec.video is None else to_json(spec.video.record()),
+        "schedule_id": spec.schedule_id,
+        "webhooks": to_json_or_none(spec.webhooks or None),
+        "output": to_json_or_none(spec.output),
     }
 
 

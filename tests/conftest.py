@@ -8,6 +8,7 @@ pytest_plugins = [
     "tests.fixtures.fleet",
     "tests.fixtures.gateways",
     "tests.fixtures.reaching",
+    "tests.fixtures.evil_http",
 ]
 
 #: `pytest --hypothesis-profile nightly`: as many sequences as a night has time for.

@@ -51,15 +51,9 @@ def canary_line(events: Sequence[JobEvent]) -> str | None:
     return ", ".join(parts)
 
 
-def elapsed_s(status: JobStatus) -> float:
-    """Give the seconds that a job has worked, from its first shard's lease on."""
-    begun = status.started if status.started is not None else status.created
-    return max(0.0, (status.finished if status.finished is not None else status.now) - begun)
-
-
 def done_line(status: JobStatus) -> str:
     """Give the whole job in one line."""
-    labelled, seconds = status.ok + status.cached, elapsed_s(status)
+    labelled, seconds = status.ok + status.cached, status.elapsed_s
     number, unit = (status.frames, "frames") if status.frames else (status.done, "img")
     rate = f" ({number / seconds:.1f} {unit}/s)" if seconds > 0 and number else ""
     words = [f"{labelled:,} of {status.total:,} labelled in {duration(seconds)}{rate}", count(status.objects, "object")]
@@ -87,15 +81,13 @@ def record(status: JobStatus, failures: Sequence[FailureGroup], **more: Any) -> 
     """Give a job as `--json` prints it."""
     from nightshift.cli.output import plain
 
-    seconds = elapsed_s(status)
-    rate = status.done / seconds if seconds > 0 and status.started is not None else None
     fields: dict[str, Any] = {
         **plain(status),
         "done": status.done,
         "pending": status.pending,
-        "elapsed_seconds": seconds,
-        "items_per_second": rate,
-        "eta_seconds": status.pending / rate if rate and not status.is_ended else None,
+        "elapsed_seconds": status.elapsed_s,
+        "items_per_second": status.items_per_second,
+        "eta_seconds": status.eta_s,
         "is_over_failure_limit": status.is_over_failure_limit,
         "failures": plain(failures),
     }
