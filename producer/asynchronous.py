@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from producer.progress import Progress
     from producer.request import JobOptions
     from producer.result import Result
+    from producer.sending import Files
     from producer.sources import Source
 
 T = TypeVar("T")
@@ -166,8 +167,8 @@ class AsyncJob:
 class AsyncProducer:
     """`Producer`, awaited; arguments are the same, and `async with` opens and closes it."""
 
-    def __init__(self, url: str | None = None, *, token: str | None = None, upload: bool = True) -> None:
-        self._open: Callable[[], Producer] = lambda: Producer(url, token=token, upload=upload)
+    def __init__(self, url: str | None = None, *, token: str | None = None, files: Files = "send") -> None:
+        self._open: Callable[[], Producer] = lambda: Producer(url, token=token, files=files)
         self._opened: Producer | None = None
         self._lock = threading.Lock()
 

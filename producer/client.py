@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jobstore.schema import ItemRef, JobSpec, JobState, WorkerRow
     from jobstore.views import QueueRow
     from producer.gateway import Explanation, Gateway
+    from producer.sending import Files
     from producer.sources import Source
 
 
@@ -31,14 +32,15 @@ class Producer:
         url: of a server, such as `http://host:8000`; None: the server, fleet or data folder that this machine's
             settings name (docs/python.md).
         token: the server's; None: that of the settings.
-        upload: whether files of this machine may be sent to the server.
+        files: what becomes of files of this machine where a server is asked: `send`, `refuse`, or `shared`, which
+            leaves their paths as they are.
 
     Raises:
         SettingInvalid, SchemaOutdated, StoreUnavailable.
     """
 
-    def __init__(self, url: str | None = None, *, token: str | None = None, upload: bool = True) -> None:
-        self.gateway = open_gateway(url, token, may_upload=upload)
+    def __init__(self, url: str | None = None, *, token: str | None = None, files: Files = "send") -> None:
+        self.gateway = open_gateway(url, token, files=files)
 
     @classmethod
     def over(cls, gateway: Gateway) -> Self:
@@ -80,8 +82,7 @@ class Producer:
         Raises:
             InvalidJob.
         """
-        is_auto = options.get("hardware", "auto") == "auto"
-        spec = spec_of(model, options, self.gateway.workers() if is_auto else ())
+        spec = spec_of(model, options)
         if (task := options.get("task")) is not None:
             self._check_task(spec, task)
         return spec

@@ -14,7 +14,6 @@ from producer.request import model_reference
 
 if TYPE_CHECKING:
     from jobstore.schema import JobSpec
-    from jobstore.store import JobStore
     from nightshift.settings import Settings
     from videos.options import VideoOptions
 
@@ -253,11 +252,3 @@ def classes_here(wanted: Sequence[str]) -> tuple[str, ...]:
     if not found:
         raise problems[0] if problems else click.UsageError("--hardware names no class; expected auto, cpu ...")
     return tuple(found)
-
-
-def classes_of_fleet(wanted: Sequence[str], store: JobStore) -> tuple[str, ...]:
-    """Give the classes that a fleet's job goes to: those asked for, else a GPU's if a worker serves one, else `cpu`."""
-    if tuple(wanted) != ("auto",):
-        return tuple(wanted)
-    classes = sorted({worker.hardware for worker in store.workers() if worker.state == "running"}, reverse=True)
-    return (next(iter(classes), "cpu"),)

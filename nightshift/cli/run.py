@@ -11,12 +11,13 @@ import click
 from nightshift.cli.exporting import Destination, absolute, format_names
 from nightshift.cli.follow import follow, tell_done, tell_interrupted, tell_trouble
 from nightshift.cli.output import count, json_option, print_json, say
-from nightshift.cli.request import JobRequest, check_here, classes_here, classes_of_fleet, job_options
+from nightshift.cli.request import JobRequest, check_here, classes_here, job_options
 from nightshift.cli.summary import exit_status, record, tell_exports
 from nightshift.cli.trust import trust_options, trust_settings
 from nightshift.settings import Settings, load_settings
 from producer.ending import short
 from producer.exporting import export_job, fitting_formats
+from producer.request import classes_of_fleet
 from workers.logs import configure_logging
 
 if TYPE_CHECKING:
