@@ -8,6 +8,7 @@ pytest_plugins = [
     "tests.fixtures.fleet",
     "tests.fixtures.gateways",
     "tests.fixtures.reaching",
+    "tests.fixtures.server",
     "tests.fixtures.evil_http",
 ]
 
