@@ -18,7 +18,7 @@ from producer.ending import words_of_timeout
 from producer.errors import JobTimeout
 from producer.explaining import explain
 from producer.gateway import RESULTS_A_PAGE, Explanation
-from producer.request import classes_of_fleet
+from producer.request import AUTO, classes_of
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,8 @@ class Direct:
             SourceInvalid: from `items`; nothing is accepted then.
             StoreUnavailable: nothing was accepted, unless a second submit with the same `client_token` says so.
         """
-        spec = dataclasses.replace(spec, hardware=classes_of_fleet(spec.hardware, self._store))
+        if spec.hardware == AUTO:
+            spec = dataclasses.replace(spec, hardware=classes_of(AUTO, self._store.workers()))
         job_id = self._store.add_job(spec, items, lambda hardware: queue_name(hardware, spec.model))
         queue = queue_name(spec.hardware[0], spec.model)
         if spec.priority > 0:

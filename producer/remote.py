@@ -109,12 +109,16 @@ class Remote:
         return found
 
     def results(
-        self, job_id: JobId, *, states: Collection[OutcomeState] = (), batch: int = RESULTS_A_PAGE
+        self,
+        job_id: JobId,
+        *,
+        states: Collection[OutcomeState] = (),
+        batch: int = RESULTS_A_PAGE,  # noqa: ARG002 - the server streams
     ) -> Iterator[ResultRow]:
         """Outcomes in the order of the items; a stream that breaks off is taken up where it ended.
 
-        Args:
-            batch: without meaning here, since the server streams.
+        Raises:
+            ServerUnavailable: it broke off again and again.
         """
         last, tries = (-1, 0), 0
         while True:
@@ -128,9 +132,7 @@ class Remote:
             except (httpx.TransportError, ValueError) as error:  # cut off, perhaps in the middle of a line
                 tries += 1
                 if tries > _TRIES:
-                    raise ServerUnavailable(
-                        f"the results broke off {tries} times after item {last[0]}: {error}"
-                    ) from error
+                    raise ServerUnavailable(f"the results broke off {tries} times: {error}") from error
             else:
                 return
 

@@ -18,7 +18,7 @@ from producer.sources import Source, SourceOptions, SourceReport, expand
 from videos.options import VideoOptions
 
 if TYPE_CHECKING:
-    from jobstore.store import JobStore
+    from jobstore.schema import WorkerRow
 
 #: Where no worker is known: any GPU, else the CPU; the relay moves the work to the class that somebody serves.
 ANYWHERE = ("gpu-any", "cpu")
@@ -159,11 +159,11 @@ def video_of(options: JobOptions) -> VideoOptions | None:
         raise InvalidJob(f"video {dict(video)!r}: {error}; expected some of {known}") from error
 
 
-def classes_of_fleet(wanted: Sequence[str], store: JobStore) -> tuple[str, ...]:
+def classes_of(wanted: Sequence[str], workers: Iterable[WorkerRow]) -> tuple[str, ...]:
     """Give the hardware classes of a job: those asked for, or for `auto` the best that a worker alive has."""
     if tuple(wanted) != AUTO:
         return tuple(wanted)
-    served = {worker.hardware for worker in store.workers() if worker.state == "running"}
+    served = {worker.hardware for worker in workers if worker.state == "running"}
     return (max(served),) if served else ANYWHERE  # "gpu-..." sorts after "cpu"
 
 

@@ -53,8 +53,8 @@ class Sender:
         here = {item.uri: path for item in found if (path := _path_here(item.uri)) is not None}
         if here and self._files == "refuse":
             raise UploadRefused(
-                f"{next(iter(here))} lies on this machine, as do {len(here) - 1:,} others, and {self._caller.name} cannot "
-                'read it: give Producer(files="send") to send files there, or "shared" if it has the same folders'
+                f"{next(iter(here))} lies on this machine, as do {len(here) - 1:,} others, and {self._caller.name} "
+                'cannot read it: give Producer(files="send") to send files there, or "shared" where it has the same'
             )
         names = self._send(here)
         for item in found:

@@ -6,9 +6,9 @@ pytest_plugins = [
     "tests.fixtures.databases",
     "tests.fixtures.broker",
     "tests.fixtures.fleet",
+    "tests.fixtures.server",
     "tests.fixtures.gateways",
     "tests.fixtures.reaching",
-    "tests.fixtures.server",
     "tests.fixtures.evil_http",
 ]
 

@@ -17,7 +17,7 @@ from nightshift.cli.trust import trust_options, trust_settings
 from nightshift.settings import Settings, load_settings
 from producer.ending import short
 from producer.exporting import export_job, fitting_formats
-from producer.request import classes_of_fleet
+from producer.request import classes_of
 from workers.logs import configure_logging
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def _submit(stack: Stack, request: JobRequest, items: Iterator[ItemRef]) -> JobI
     """Say who will work, and hand the job over."""
     is_embedded = stack.settings.is_embedded
     wanted = request.hardware
-    hardware = classes_here(wanted) if is_embedded else classes_of_fleet(wanted, stack.store)
+    hardware = classes_here(wanted) if is_embedded else classes_of(wanted, stack.store.workers())
     say("embedded" if is_embedded else "fleet", stack.describe(", ".join(hardware)))
     return stack.gateway.submit(request.spec(hardware), items)
 

@@ -112,14 +112,11 @@ def retry(
     caller: Submitter, job_id: str, body: Annotated[RetryBody, Depends(json_body(RetryBody, is_optional=True))]
 ) -> Response:
     """Run failed or skipped items again, in the same job; all that failed, or those of some causes."""
-    again = caller.services.producer.retry
-    return _change(
-        caller,
-        job_id,
-        lambda found: bool(
-            again(found, states=body.states, codes=body.causes, batch_size=body.batch_size, hardware=body.hardware)
-        ),
+    found = caller.job(job_id)
+    number = caller.services.producer.retry(
+        found, states=body.outcomes(), codes=body.causes, batch_size=body.batch_size, hardware=body.hardware
     )
+    return answer(Change(_job(caller, found), bool(number), number))
 
 
 def _change(caller: Caller, text: str, act: Callable[[JobId], bool]) -> Response:

@@ -21,8 +21,8 @@ def folder(tmp_path, world):
     """Six pictures by name; the worker cannot read one, finds two dogs and a person in another, and nothing in one."""
     place = tmp_path / "yard"
     place.mkdir()
-    for number, name in enumerate(NAMES):
-        (place / name).write_bytes(b"\xff\xd8\xff" + bytes([number]) * 20)
+    for name in NAMES:
+        (place / name).write_bytes(b"\xff\xd8\xff" + name.encode())
     world.answers |= {
         "b_broken.jpg": "not_an_image",
         "c_dogs.jpg": boxes("dog", "person", "dog"),
