@@ -97,7 +97,8 @@ class Remote:
 
     def events(self, job_id: JobId) -> list[JobEvent]:
         """What happened to the job, oldest first: the stream's beginning, up to the job's figures."""
-        found, kind = [], ""
+        found: list[JobEvent] = []
+        kind = ""
         with self._caller.stream(f"jobs/{job_id}/events") as lines:
             for line in lines:
                 name, _, value = line.partition(": ")
