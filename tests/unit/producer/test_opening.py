@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from importlib import metadata
-from pathlib import Path
-
 import pytest
 
 from jobstore.errors import SchemaOutdated
@@ -17,8 +13,6 @@ from producer.direct import Direct
 from producer.errors import ExplainUnavailable, NobodyWorksWarning, SettingInvalid
 from producer.machine import find_machine
 from producer.remote import Remote
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -105,20 +99,13 @@ def test_a_settings_file_that_cannot_be_read_is_named(here):
 
 
 def test_without_the_engine_a_model_cannot_be_explained(monkeypatch):
-    monkeypatch.setattr(metadata, "entry_points", lambda **_: ())
-    monkeypatch.setattr("producer.explaining.entry_points", metadata.entry_points)
+    monkeypatch.setattr("producer.explaining.entry_points", lambda **_: ())
 
     with Producer() as producer, pytest.raises(ExplainUnavailable, match="ask a server"):
         producer.explain("digits")
 
 
-def test_what_nightshift_registers_explains_a_model(here, monkeypatch):
-    """The wheel's own entry point, read from pyproject.toml: the environment may hold an older one."""
-    lines = re.search(r"\[project\.entry-points\.producer\]\n(?:#.*\n)*(.*)\n", (ROOT / "pyproject.toml").read_text())
-    name, _, place = lines[1].replace('"', "").partition(" = ")
-    registered = metadata.EntryPoint(name, place, "producer")
-    monkeypatch.setattr("producer.explaining.entry_points", lambda **_: (registered,))
-
+def test_what_nightshift_registers_explains_a_model(registered_engine):
     with Producer() as producer:
         explanation = producer.explain("digits", "cpu")
 
