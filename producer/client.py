@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Self, Unpack
 
 from jobstore.errors import InvalidJob
+from producer.drafting import Draft
 from producer.errors import ExplainUnavailable, NobodyWorksWarning
 from producer.job import Job
 from producer.opening import open_gateway
@@ -69,6 +70,15 @@ class Producer:
                 `idempotency_key` says so; what can be tried again was.
         """
         return self.accept(self.spec(model, options), items_of(sources, options, SourceReport()))
+
+    def draft(self, model: str | os.PathLike[str], **options: Unpack[JobOptions]) -> Draft:
+        """Begin a job whose items come part by part: `with producer.draft(...) as draft: draft.add([...])`.
+
+        Raises:
+            InvalidJob: nothing was accepted.
+        """
+        job = Job(self.gateway.create_draft(self.spec(model, options)), self.gateway)
+        return Draft(job, options)
 
     def accept(self, spec: JobSpec, items: Iterable[ItemRef]) -> Job:
         """Hand over a job that is ready; what `submit` does after its checks."""

@@ -132,6 +132,13 @@ class JobBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return JobSpec(**asked, tenant=tenant, client_token=client_token)
 
 
+class PartBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """More items of a draft; a part with a token that came before adds nothing."""
+
+    items: Annotated[tuple[ItemBody, ...], Meta(min_length=1, max_length=100_000)]
+    part_token: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
 class ResumeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """New limits of a job that goes on; what is absent stays."""
 
@@ -225,6 +232,13 @@ class Page(Generic[T]):
 
     data: Sequence[T]
     next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """How many items a part brought."""
+
+    items: int
 
 
 @dataclass(frozen=True, slots=True)
