@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from jobstore.errors import InvalidJob, JobNotFound
+from jobstore.errors import ClientTokenReused, InvalidJob, JobNotFound
 from jobstore.schema import ItemRef, JobState, OutcomeState, WorkerId, WorkerRow
 from producer import JobFailed, JobTimeout
 from producer.errors import FilterInvalid, FormatUnknown, RecordUnsuitable, SourceEmpty, SourceNotFound
@@ -357,3 +357,50 @@ def test_queues_and_workers_are_listed(world, job):
     assert (queue.hardware, queue.items_left, queue.pending + queue.queued) == ("cpu", 6, 3)
     assert (worker.worker_id, worker.state, worker.serves) == ("a", "running", ("cpu",))
     assert world.producer.queues("gpu-any") == []
+
+
+# -- drafts ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_draft_is_filled_part_by_part_and_runs_when_it_is_sealed(world, folder):
+    with world.producer.draft("digits", hardware="cpu", max_failure_rate=0.5) as draft:
+        assert draft.add([folder / NAMES[0], folder / NAMES[1]], part_token="first") == 2  # noqa: S106 - no password
+        assert draft.add([folder / NAMES[0], folder / NAMES[1]], part_token="first") == 2  # noqa: S106
+        assert draft.add(ItemRef(str(folder / name)) for name in NAMES[2:]) == 4
+        world.work()
+        assert (draft.job.status().state, draft.job.status().done) == (JobState.DRAFT, 0)
+    world.work()
+
+    status = draft.job.wait(timeout=30)
+    assert (status.total, status.ok, status.failed) == (6, 5, 1)
+
+
+def test_a_draft_that_raises_is_cancelled(world, folder):
+    with pytest.raises(SourceNotFound), world.producer.draft("digits", hardware="cpu") as draft:
+        draft.add(folder / NAMES[0])
+        draft.add(folder / "nowhere.jpg")
+
+    assert draft.job.status().state is JobState.CANCELLED
+
+
+def test_a_sealed_draft_takes_no_more(world, folder):
+    draft = world.producer.draft("digits", hardware="cpu")
+    draft.add(folder)
+    assert draft.seal().id == draft.seal().id
+
+    with pytest.raises(InvalidJob, match="only a draft takes more items"):
+        draft.add(folder)
+
+
+def test_a_draft_without_items_cannot_be_sealed(world):
+    with pytest.raises(InvalidJob, match="item"):
+        world.producer.draft("digits", hardware="cpu").seal()
+
+
+def test_a_key_is_the_same_request_whoever_works_by_then(world, folder):
+    first = world.producer.submit("digits", folder, idempotency_key="night")
+    world.store.heartbeat(WorkerRow(WorkerId("a"), "here", 1, "gpu-sm90", "gpu", serves=("gpu-sm90",)))
+
+    assert world.producer.submit("digits", folder, idempotency_key="night").id == first.id
+    with pytest.raises(ClientTokenReused):
+        world.producer.submit("digits", folder, idempotency_key="night", params={"confidence": 0.9})
