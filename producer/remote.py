@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import httpx
 
+from jobstore.errors import InvalidJob
 from jobstore.schema import DecisionRow, OutcomeState, WorkerRow
 from jobstore.views import FailureGroup, ItemRow, JobEvent, JobStatus, QueueRow, ResultRow
 from producer.calling import Caller
@@ -60,7 +61,7 @@ class Remote:
 
     def submit(self, spec: JobSpec, items: Iterable[ItemRef]) -> JobId:
         """Accept a job; repeated with the spec's client token until somebody answers, it is one job."""
-        body = encode(JobBody.of(spec, items=list(items)))
+        body = encode(_body(spec, list(items)))
         headers = {"Idempotency-Key": spec.client_token or ""}
         content = self._caller.ask("POST", "jobs", body=body, headers=headers, is_repeatable=bool(spec.client_token))
         return decode(content, JobStatus).job_id
@@ -68,7 +69,7 @@ class Remote:
     def create_draft(self, spec: JobSpec) -> JobId:
         """Accept a job whose items follow; nothing runs before it is sealed."""
         headers = {"Idempotency-Key": spec.client_token or ""}
-        body = encode(JobBody.of(spec))
+        body = encode(_body(spec, ()))
         content = self._caller.ask("POST", "drafts", body=body, headers=headers, is_repeatable=bool(spec.client_token))
         return decode(content, JobStatus).job_id
 
@@ -246,3 +247,14 @@ class Remote:
             if page.next is None or (most is not None and len(found) >= most):
                 return found
             asked["cursor"] = page.next
+
+
+def _body(spec: JobSpec, items: Sequence[ItemRef]) -> JobBody:
+    """Give the body that asks for a job.
+
+    Raises:
+        InvalidJob: what goes over no wire.
+    """
+    if spec.webhooks:
+        raise InvalidJob("a server's jobs take no webhook of their own: name it in a schedule, or leave it out")
+    return JobBody.of(spec, items=items)

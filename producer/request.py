@@ -12,6 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from jobstore.aftercare import Webhook
 from jobstore.errors import InvalidJob
 from jobstore.schema import ItemRef, JobSpec
 from producer.sources import Source, SourceOptions, SourceReport, expand
@@ -46,6 +47,8 @@ class JobOptions(TypedDict, total=False):
         deadline: when it should be done: a `datetime`, or seconds since the epoch.
         expires: when what is left is given up; likewise.
         shard_size: items a shard.
+        use_cache: whether predictions of earlier runs with the same bytes, package and parameters are taken over.
+        webhook: URL that is told when the job ended or needs attention; a server's jobs take none.
         limit: items at most.
     """
 
@@ -64,6 +67,8 @@ class JobOptions(TypedDict, total=False):
     deadline: datetime | float | None
     expires: datetime | float | None
     shard_size: int | None
+    use_cache: bool
+    webhook: str | None
     limit: int | None
 
 
@@ -78,6 +83,7 @@ _PLAIN = (
     "max_failures",
     "canary_items",
     "shard_size",
+    "use_cache",
 )
 
 
@@ -102,6 +108,7 @@ def spec_of(model: str | os.PathLike[str], options: JobOptions) -> JobSpec:
         client_token=options.get("idempotency_key") or uuid.uuid4().hex,
         deadline=_moment(options.get("deadline")),
         expires=_moment(options.get("expires")),
+        webhooks=() if options.get("webhook") is None else (Webhook(str(options["webhook"])),),
         **fields,
     )
     check_spec(spec)

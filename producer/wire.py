@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 #: Fields of a job's spec that no body says: the token and the header `Idempotency-Key` give the first two, and who is
 #: told and where files go is for the server's operator.
-NOT_ASKED = frozenset({"tenant", "client_token", "webhooks", "output", "schedule_id"})
+NOT_ASKED = frozenset({"request_hash", "tenant", "client_token", "webhooks", "output", "schedule_id"})
 #: What an answer about a job has beside the fields of `JobStatus`: name -> its property.
 DERIVED = {
     "done": "done",
@@ -112,6 +112,7 @@ class JobBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     shard_size: Positive | None = None
     tags: dict[str, str] = {}
     video: VideoBody | None = None
+    use_cache: bool = True
 
     @classmethod
     def of(

@@ -376,8 +376,10 @@ def test_a_draft_is_filled_part_by_part_and_runs_when_it_is_sealed(world, folder
 
 
 def test_a_draft_that_raises_is_cancelled(world, folder):
-    with pytest.raises(SourceNotFound), world.producer.draft("digits", hardware="cpu") as draft:
-        draft.add(folder / NAMES[0])
+    draft = world.producer.draft("digits", hardware="cpu")
+    draft.add(folder / NAMES[0])
+
+    with pytest.raises(SourceNotFound), draft:
         draft.add(folder / "nowhere.jpg")
 
     assert draft.job.status().state is JobState.CANCELLED
