@@ -91,7 +91,7 @@ def test_a_limit_ends_the_items(world, folder):
         ({"hardwear": "cpu"}, "did you mean 'hardware'"),
         ({"video": {"fsp": 2}}, "fsp"),
         ({"video": {"fps": 2, "every": 3}}, "exclude each other"),
-        ({"wishes": {"bakend": "onnx"}}, "did you mean 'backend'"),
+        ({"wishes": {"backends": "onnx"}}, "did you mean 'backend'"),
         ({"wishes": {"trust": True}}, "never by a job"),
         ({"params": {"confidence": {1, 2}}}, "what JSON can hold"),
         ({"max_failure_rate": 3}, "max_failure_rate 3"),
