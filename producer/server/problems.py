@@ -58,6 +58,7 @@ STATUS_OF_CODE = {
     "parameter_invalid": 422,
     "package_invalid": 422,
     "too_many_requests": 429,
+    "headers_too_large": 431,
     "not_ready": 503,
     "store_unavailable": 503,
     "schema_outdated": 503,

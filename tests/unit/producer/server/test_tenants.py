@@ -109,9 +109,8 @@ def scene(sqlite_store, tmp_path):
 
 def ask(client, victim, method, path, headers):
     expected, body = ROUTES[method, path]
-    sent = (
-        None if body is None else {"json": body if "items" not in body else {**body, "items": [{"uri": victim.upload}]}}
-    )
+    filled = {"items": [{"uri": victim.upload}]} if "items" in (body or {}) else {}
+    sent = None if body is None else {"json": {**body, **filled}}
     return expected, client.request(method, victim.fill(path), headers=headers, follow_redirects=False, **(sent or {}))
 
 
