@@ -7,6 +7,8 @@
     x SourceUnreadable    the path is there and the system does not let us read it
     x SourceUnsupported   a URI scheme that no worker reads
     x ManifestInvalid     one line of a manifest is wrong; the message names file and line
+  x JobFileInvalid        a job file cannot be read as one; the message names file and line
+  x WebhookSecretMissing  the secret that signs a webhook is not set where it is sent, or is none
   x FormatUnknown         no exporter has this name
   x FormatUnsuitable      the format has no place for what the job's records hold
   x ExportOptionInvalid   an option of the export cannot be: a class that the model has not, an address that is none
@@ -65,6 +67,18 @@ class ManifestInvalid(SourceInvalid):
         super().__init__(f"{path}, line {line}: {problem}")
         self.path = path
         self.line = line
+
+
+class JobFileInvalid(ProducerError):
+    """A job file cannot be read as one."""
+
+    code = "job_file_invalid"
+
+
+class WebhookSecretMissing(ProducerError):
+    """The secret that signs a webhook is not set where it is sent, or is none."""
+
+    code = "webhook_secret_missing"
 
 
 class FormatUnknown(ProducerError):

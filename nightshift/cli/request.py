@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,9 +12,8 @@ from nightshift.cli.times import moment_to_come
 
 if TYPE_CHECKING:
     from inference_engine.negotiation import Decision
-    from jobstore.schema import JobSpec
-    from jobstore.store import JobStore
     from nightshift.settings import Settings
+    from producer.request import JobRequest
     from videos.options import VideoOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -139,49 +137,29 @@ _OPTIONS = (
 
 
 def job_options(command: F) -> F:
-    """Add the options of a job to a command, which gets them as `**options` for `JobRequest.from_options`."""
+    """Add the options of a job to a command, which gets them as `**options` for `request_of`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-@dataclass(frozen=True, slots=True)
-class JobRequest:
-    """A job as it was asked for on the command line."""
+def request_of(options: Mapping[str, Any]) -> JobRequest:
+    """Sort the options of a command; what was not given is left to the model and the store."""
+    from producer.request import JobRequest
 
-    sources: tuple[str, ...]
-    model: str
-    params: Mapping[str, Any]
-    wishes: Mapping[str, Any]
-    hardware: tuple[str, ...]
-    limit: int | None
-    video: VideoOptions
-    rest: Mapping[str, Any]
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> JobRequest:
-        """Sort the options; what was not given is left to the model and the store."""
-        rest = (
-            "max_failure_rate", "max_failures", "deadline", "expires", "name", "tags", "priority", "shard_size",
-        )  # fmt: skip
-        return cls(
-            sources=options["sources"],
-            model=model_reference(options["model"]),
-            params=_given(options, PARAMS),
-            wishes=_given(options, WISHES),
-            hardware=_split(options["hardware"]),
-            limit=options["limit"],
-            video=_video(options),
-            rest={name: options[name] for name in rest} | {"canary_items": options["canary"]},
-        )
-
-    def spec(self, hardware: tuple[str, ...]) -> JobSpec:
-        """Give what the producer takes."""
-        from jobstore.schema import JobSpec
-
-        return JobSpec(
-            model=self.model, params=self.params, wishes=self.wishes, hardware=hardware, video=self.video, **self.rest
-        )
+    rest = (
+        "max_failure_rate", "max_failures", "deadline", "expires", "name", "tags", "priority", "shard_size",
+    )  # fmt: skip
+    return JobRequest(
+        sources=options["sources"],
+        model=model_reference(options["model"]),
+        params=_given(options, PARAMS),
+        wishes=_given(options, WISHES),
+        hardware=_split(options["hardware"]),
+        limit=options["limit"],
+        video=_video(options),
+        rest={name: options[name] for name in rest} | {"canary_items": options["canary"]},
+    )
 
 
 def _video(options: Mapping[str, Any]) -> VideoOptions:
@@ -281,11 +259,3 @@ def classes_here(wanted: Sequence[str]) -> tuple[str, ...]:
     if not found:
         raise problems[0] if problems else click.UsageError("--hardware names no class; expected auto, cpu ...")
     return tuple(found)
-
-
-def classes_of_fleet(wanted: Sequence[str], store: JobStore) -> tuple[str, ...]:
-    """Give the classes that a fleet's job goes to: those asked for, else a GPU's if a worker serves one, else `cpu`."""
-    if tuple(wanted) != ("auto",):
-        return tuple(wanted)
-    classes = sorted({worker.hardware for worker in store.workers() if worker.state == "running"}, reverse=True)
-    return (next(iter(classes), "cpu"),)

@@ -1,0 +1,81 @@
+"""A job as it was asked for, on the command line or in a job file: one way from there to what is submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from jobstore.aftercare import Output, Webhook
+from jobstore.schema import JobSpec
+from producer.sources import SourceOptions
+from videos.options import VideoOptions
+
+if TYPE_CHECKING:
+    from jobstore.store import JobStore
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """What somebody asks for.
+
+    Attributes:
+        hardware: classes, best first; `auto` leaves the choice to where it is submitted.
+        since: only what was changed after this moment, in seconds since the epoch.
+        moment: what `{date}` means; None: now.
+        rest: further fields of `JobSpec`, by name.
+    """
+
+    sources: tuple[str, ...]
+    model: str
+    params: Mapping[str, Any]
+    wishes: Mapping[str, Any]
+    hardware: tuple[str, ...]
+    limit: int | None
+    video: VideoOptions
+    rest: Mapping[str, Any]
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    since: float | None = None
+    moment: datetime | None = None
+    webhooks: tuple[Webhook, ...] = ()
+    output: Output | None = None
+
+    def spec(self, hardware: tuple[str, ...], **more: Any) -> JobSpec:
+        """Give what the producer takes.
+
+        Args:
+            hardware: the classes, with `auto` resolved.
+            more: fields of `JobSpec` that only the submitter knows, such as the tenant.
+        """
+        return JobSpec(
+            model=self.model,
+            params=self.params,
+            wishes=self.wishes,
+            hardware=hardware,
+            video=self.video,
+            webhooks=self.webhooks,
+            output=self.output,
+            **{**self.rest, **more},
+        )
+
+    def source_options(self, base: SourceOptions) -> SourceOptions:
+        """Give how its sources are read, within the rules of `base`."""
+        return replace(
+            base,
+            limit=self.limit,
+            video=self.video,
+            include=self.include,
+            exclude=self.exclude,
+            since=self.since,
+            moment=self.moment,
+        )
+
+
+def classes_of_fleet(wanted: Sequence[str], store: JobStore) -> tuple[str, ...]:
+    """Give the classes that a fleet's job goes to: those asked for, else a GPU's if a worker serves one, else `cpu`."""
+    if tuple(wanted) != ("auto",):
+        return tuple(wanted)
+    classes = sorted({worker.hardware for worker in store.workers() if worker.state == "running"}, reverse=True)
+    return (next(iter(classes), "cpu"),)
