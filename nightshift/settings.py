@@ -22,10 +22,12 @@ from pydantic_settings import (
 )
 
 from nightshift.errors import SettingsInvalid
+from nightshift.fetch_settings import FetchSettings, split_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from fetching.policy import FetchPolicy
     from inference_engine.providers import ProviderOptions
     from workers.config import WorkerConfig
 
@@ -117,7 +119,7 @@ class WorkerSettings(BaseModel):
     @classmethod
     def split_models(cls, value: object) -> object:
         """Take `a,b` from the environment as well as a list from a file."""
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        return split_words(value, ",")
 
 
 class Settings(BaseSettings):
@@ -168,6 +170,10 @@ class Settings(BaseSettings):
         default="console", description="console for people, json for collectors."
     )
     worker: WorkerSettings = Field(default=WorkerSettings(), description="What workers are told.")
+    webhooks_allow_private: bool = Field(
+        default=False, description="Whether webhooks are sent to private networks and to this machine; metadata never."
+    )
+    fetch: FetchSettings = Field(default=FetchSettings(), description="Where items are read from.")
 
     @field_validator("model_dirs", mode="before")
     @classmethod
@@ -256,6 +262,11 @@ class Settings(BaseSettings):
         )
 
     @property
+    def fetch_policy(self) -> FetchPolicy:
+        """What is read here, by whoever submits and by the workers."""
+        return self.fetch.policy(self.worker.max_image_bytes)
+
+    @property
     def quiet_log_level(self) -> str:
         """The level for commands that tell how a job goes themselves: the one that was set, else ERROR."""
         return self.log_level if "log_level" in self.model_fields_set else "ERROR"
@@ -278,6 +289,7 @@ class Settings(BaseSettings):
             "allow_local_code_packages": self.allow_local_code_packages,
             "log_level": self.log_level,
             "log_format": self.log_format,
+            "fetch": self.fetch_policy,
             **{name: value for name, value in overrides.items() if value is not None},
         }
         return WorkerConfig(**fields)
@@ -285,8 +297,13 @@ class Settings(BaseSettings):
 
 def known_variables() -> dict[str, str]:
     """Map every variable of the environment to its description, in the order of the fields."""
-    nested = {f"WORKER__{name.upper()}": field for name, field in WorkerSettings.model_fields.items()}
-    plain = {name.upper(): field for name, field in Settings.model_fields.items() if name != "worker"}
+    groups: dict[str, type[BaseModel]] = {"worker": WorkerSettings, "fetch": FetchSettings}
+    nested = {
+        f"{group.upper()}__{name.upper()}": field
+        for group, model in groups.items()
+        for name, field in model.model_fields.items()
+    }
+    plain = {name.upper(): field for name, field in Settings.model_fields.items() if name not in groups}
     return {f"{PREFIX}{name}": field.description or "" for name, field in {**plain, **nested}.items()}
 
 

@@ -6,6 +6,8 @@
     x SourceEmpty         the source holds nothing that is taken
     x SourceUnreadable    the path is there and the system does not let us read it
     x SourceUnsupported   a URI scheme that no worker reads
+    x SourceDenied        this installation does not read that path, host or bucket, or the URI holds credentials
+    o SourceUnavailable   a remote list or listing does not come now
     x ManifestInvalid     one line of a manifest is wrong; the message names file and line
   x JobFileInvalid        a job file cannot be read as one; the message names file and line
   x WebhookSecretMissing  the secret that signs a webhook is not set where it is sent, or is none
@@ -14,6 +16,8 @@
   x ExportOptionInvalid   an option of the export cannot be: a class that the model has not, an address that is none
   x MissingExtra          the format needs a package that is not installed
   x ExportFailed          the export could not be written; nothing of it is visible
+
+o: the same call may work later.
 """
 
 from __future__ import annotations
@@ -56,6 +60,19 @@ class SourceUnsupported(SourceInvalid):
     """A kind of source that is not taken."""
 
     code = "source_unsupported"
+
+
+class SourceDenied(SourceInvalid):
+    """This installation does not read that path, host or bucket, or the URI holds credentials."""
+
+    code = "source_denied"
+
+
+class SourceUnavailable(SourceInvalid):
+    """A remote list or listing does not come now."""
+
+    code = "source_unavailable"
+    retryable = True
 
 
 class ManifestInvalid(SourceInvalid):

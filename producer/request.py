@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from jobstore.aftercare import Output, Webhook
 from jobstore.schema import JobSpec
-from producer.sources import SourceOptions
+from producer.sources import SourceOptions, read_since
 from videos.options import VideoOptions
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ class JobRequest:
 
     Attributes:
         hardware: classes, best first; `auto` leaves the choice to where it is submitted.
-        since: only what was changed after this moment, in seconds since the epoch.
-        moment: what `{date}` means; None: now.
+        since: only what was changed after this: `24h`, counted back from the moment, or a date.
+        moment: what `{date}` means, with its time zone.
         rest: further fields of `JobSpec`, by name.
     """
 
@@ -37,8 +37,8 @@ class JobRequest:
     rest: Mapping[str, Any]
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    since: float | None = None
-    moment: datetime | None = None
+    since: str | None = None
+    moment: datetime = field(default_factory=lambda: datetime.now().astimezone())
     webhooks: tuple[Webhook, ...] = ()
     output: Output | None = None
 
@@ -61,14 +61,18 @@ class JobRequest:
         )
 
     def source_options(self, base: SourceOptions) -> SourceOptions:
-        """Give how its sources are read, within the rules of `base`."""
+        """Give how its sources are read, within the rules of `base`.
+
+        Raises:
+            SourceInvalid: `since` is no time.
+        """
         return replace(
             base,
             limit=self.limit,
             video=self.video,
             include=self.include,
             exclude=self.exclude,
-            since=self.since,
+            since=None if self.since is None else read_since(self.since, self.moment),
             moment=self.moment,
         )
 

@@ -143,7 +143,7 @@ class ModelLabels:
 
 class _Reader(Protocol):
     def read(self, uri: str) -> bytes: ...
-    def open(self, uri: str) -> BinaryIO: ...
+    def open(self, uri: str, beat: Callable[[], None]) -> BinaryIO: ...
 
 
 def labels_of(model: VisionModel) -> ModelLabels:
@@ -258,6 +258,6 @@ class MeteredReader:
         self.meter.fetched(scheme, len(data))
         return data
 
-    def open(self, uri: str) -> BinaryIO:
+    def open(self, uri: str, beat: Callable[[], None] = lambda: None) -> BinaryIO:
         """A video, as the reader opens it."""
-        return self.reader.open(uri)
+        return self.reader.open(uri, beat)

@@ -12,6 +12,7 @@ from nightshift.cli.errors import ERROR, UNREACHABLE
 from nightshift.cli.output import duration, json_option, moment, print_json, print_rows, say
 from nightshift.cli.request import hardware_here
 from nightshift.cli.trust import trust_options, trust_settings
+from nightshift.housekeeping import housekeeping
 from nightshift.settings import load_settings
 from nightshift.stack import open_stack, open_store
 
@@ -59,7 +60,7 @@ def up(
     settings = load_settings(**trust_settings(trust, allow_code))
     served = hardware_here(hardware or settings.worker.hardware)
     options = {"cpu_processes": cpu_processes, "concurrency": concurrency}
-    with open_stack(settings, with_workers=True, hardware=hardware, **options) as stack:
+    with open_stack(settings, with_workers=True, keeps_house=True, hardware=hardware, **options) as stack:
         if as_json:
             print_json({"broker_url": stack.broker_url, "data_dir": stack.settings.data_dir})
         else:
@@ -98,7 +99,7 @@ def start(
         )
     open_store(settings).close()  # an outdated schema is an error here, not a worker that dies again and again
     options = {"hardware": hardware, "cpu_processes": cpu_processes, "concurrency": concurrency}
-    return main(settings.worker_config(settings.broker_url, **options))
+    return main(settings.worker_config(settings.broker_url, **options), (housekeeping(settings, settings.broker_url),))
 
 
 @worker.command("ls")

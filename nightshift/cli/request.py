@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from nightshift.cli.times import moment_to_come
 
@@ -59,8 +62,8 @@ def _tags(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dic
 
 
 _OPTIONS = (
-    click.argument("sources", nargs=-1, required=True, metavar="SOURCE..."),
-    click.option("-m", "--model", required=True, help="Model id, package folder (with a leading ./) or .onnx file."),
+    click.argument("sources", nargs=-1, metavar="SOURCE..."),
+    click.option("-m", "--model", help="Model id, package folder (with a leading ./) or .onnx file."),
     click.option("--conf", type=click.FloatRange(0, 1), help="Lowest score that is kept."),
     click.option("--iou", type=click.FloatRange(0, 1), help="Overlap above which the weaker of two boxes goes."),
     click.option("--classes", callback=words, metavar="A,B", help="Keep these classes only."),
@@ -108,6 +111,9 @@ _OPTIONS = (
         help="Hardware classes, best first: auto, cpu, gpu-any, gpu-sm90 ...",
     ),
     click.option("--limit", type=click.IntRange(min=1), help="Take this many pictures or parts of videos at most."),
+    click.option("--since", metavar="24h|DATE", help="Take only what was changed after this, of folders and prefixes."),
+    click.option("--include", multiple=True, metavar="PATTERN", help="Take only these names, such as '*.jpg' (again)."),
+    click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these names out (again)."),
     click.option("--fps", type=float, help="Of videos: frames a second [default: every frame]."),
     click.option("--every", type=int, metavar="N", help="Of videos: one frame of N."),
     click.option("--keyframes", is_flag=True, help="Of videos: keyframes only."),
@@ -136,6 +142,12 @@ _OPTIONS = (
 )
 
 
+def file_option(*flags: str) -> Callable[[F], F]:
+    """Add the option that takes a job file in the place of all others."""
+    path = click.Path(path_type=Path, dir_okay=False)
+    return click.option(*flags, "file", type=path, metavar="JOB.yaml", help="Take all of the job from a file.")
+
+
 def job_options(command: F) -> F:
     """Add the options of a job to a command, which gets them as `**options` for `request_of`."""
     for option in reversed(_OPTIONS):
@@ -144,8 +156,19 @@ def job_options(command: F) -> F:
 
 
 def request_of(options: Mapping[str, Any]) -> JobRequest:
-    """Sort the options of a command; what was not given is left to the model and the store."""
+    """Sort the options of a command; what was not given is left to the model and the store.
+
+    Raises:
+        click.UsageError: no source or model, or options beside a job file, which says all.
+        JobFileInvalid.
+    """
     from producer.request import JobRequest
+
+    if options.get("file") is not None:
+        return _request_of_file(options)
+    for name, shown in (("sources", "argument 'SOURCE...'"), ("model", "option '-m' / '--model'")):
+        if not options[name]:
+            raise click.UsageError(f"missing {shown}")
 
     rest = (
         "max_failure_rate", "max_failures", "deadline", "expires", "name", "tags", "priority", "shard_size",
@@ -158,8 +181,24 @@ def request_of(options: Mapping[str, Any]) -> JobRequest:
         hardware=_split(options["hardware"]),
         limit=options["limit"],
         video=_video(options),
+        include=options["include"],
+        exclude=options["exclude"],
+        since=options["since"],
+        moment=datetime.now().astimezone(),
         rest={name: options[name] for name in rest} | {"canary_items": options["canary"]},
     )
+
+
+def _request_of_file(options: Mapping[str, Any]) -> JobRequest:
+    """Give what a job file asks for now."""
+    from producer.jobfile import read_job_file
+
+    context = click.get_current_context()
+    is_given = [name for name in options if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if others := sorted(set(is_given) - {"file"}):
+        raise click.UsageError(f"--file says all of the job; write {others[0]!r} into the file, or leave --file out")
+    job = read_job_file(options["file"])
+    return replace(job.request(datetime.now().astimezone()), model=model_reference(job.model.id))
 
 
 def _video(options: Mapping[str, Any]) -> VideoOptions:

@@ -1,7 +1,7 @@
 """From the text of a job file to its data, with the line of each part. No key may stand twice.
 
-YAML is read as the YAML 1.1 that PyYAML knows, where an unquoted `no` is a boolean and `2:30` the number 150: such values
-keep how they were written, so that the model refuses them with words instead of taking what nobody meant.
+YAML is read as the YAML 1.1 that PyYAML knows, where an unquoted `no` is a boolean and `2:30` the number 150: such
+values keep how they were written, so that the model refuses them with words instead of taking what nobody meant.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
             raise DocumentInvalid(f"line {mark.line + 1}: aliases (*name) are not taken; write the value again")
         node: yaml.Node | None = super().compose_node(parent, index)
         return node

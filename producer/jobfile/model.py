@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
-from jobstore.aftercare import USUAL_EVENTS, Output, Webhook, WebhookEvent
+from jobstore.aftercare import Output, Webhook, WebhookEvent
 from jobstore.crontimes import CatchUp, check_cron
 from jobstore.errors import InvalidSchedule
 from jobstore.schedule_runs import Overlap
 from jobstore.schedules import ScheduleSpec
 from jobstore.schema import DEFAULT_TENANT
+from producer.errors import SourceInvalid
 from producer.request import JobRequest
+from producer.sources import read_since
 from producer.sources.dates import fill_dates
 from producer.spans import seconds_of
 from videos.options import VideoOptions
@@ -29,11 +40,10 @@ def _listed(value: Any) -> Any:
 
 
 def _checked_since(text: str) -> str:
-    if seconds_of(text) is None:
-        try:
-            datetime.fromisoformat(text)
-        except ValueError as error:
-            raise ValueError("expected a span such as 24h, or a date such as 2026-11-20") from error
+    try:
+        read_since(text, datetime.now(UTC))
+    except SourceInvalid as error:
+        raise ValueError(str(error)) from error
     return text
 
 
@@ -54,9 +64,11 @@ class ScheduleSection(Section):
     """When the job comes back."""
 
     cron: Text = Field(description="Minute, hour, day, month and weekday, as in crontab: '30 2 * * MON-FRI'.")
-    timezone: Text = Field("UTC", description="IANA name, such as Europe/Berlin.")
-    catch_up: Literal["none", "last", "all"] = Field("last", description="Which of the missed times run late.")
-    overlap: Literal["skip", "queue", "allow"] = Field("skip", description="A time that comes while the job works.")
+    timezone: Text = Field(default="UTC", description="IANA name, such as Europe/Berlin.")
+    catch_up: Literal["none", "last", "all"] = Field(default="last", description="Which of the missed times run late.")
+    overlap: Literal["skip", "queue", "allow"] = Field(
+        default="skip", description="A time that comes while the job works."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -70,12 +82,12 @@ class ScheduleSection(Section):
 class VideoSection(Section):
     """Which frames of videos are labelled."""
 
-    fps: float | None = Field(None, gt=0, description="Frames a second at most.")
-    every: int | None = Field(None, ge=1, description="One frame of so many.")
+    fps: float | None = Field(default=None, gt=0, description="Frames a second at most.")
+    every: int | None = Field(default=None, ge=1, description="One frame of so many.")
     keyframes: bool = False
-    start_s: float = Field(0.0, ge=0)
-    end_s: float | None = Field(None, gt=0)
-    segment_s: float | None = Field(None, ge=0.1, description="Cuts videos into items of so many seconds.")
+    start_s: float = Field(default=0.0, ge=0)
+    end_s: float | None = Field(default=None, gt=0)
+    segment_s: float | None = Field(default=None, ge=0.1, description="Cuts videos into items of so many seconds.")
     fail_partial: bool = False
 
     def options(self) -> VideoOptions:
@@ -95,9 +107,9 @@ class SourceSection(Section):
     include: Texts = Field(default_factory=list, description="Patterns of names that are taken.")
     exclude: Texts = Field(default_factory=list, description="Patterns of names that are not.")
     since: Annotated[str, AfterValidator(_checked_since)] | None = Field(
-        None, description="Only what was changed since: 24h, or a date."
+        default=None, description="Only what was changed since: 24h, or a date."
     )
-    limit: int | None = Field(None, ge=1, description="Items at most.")
+    limit: int | None = Field(default=None, ge=1, description="Items at most.")
     video: VideoSection = VideoSection()
 
 
@@ -111,13 +123,13 @@ class ModelSection(Section):
     quantization: Texts = Field(default_factory=list)
     execution_providers: Texts = Field(default_factory=list)
     strategy: Literal["order", "measured"] | None = None
-    measuring_budget_s: float | None = Field(None, gt=0)
+    measuring_budget_s: float | None = Field(default=None, gt=0)
     nms_fusion: bool | None = None
     batch: int | Literal["auto"] = "auto"
     confidence: Share | None = None
     iou_threshold: Share | None = None
     classes: Texts = Field(default_factory=list)
-    max_detections: int | None = Field(None, ge=1)
+    max_detections: int | None = Field(default=None, ge=1)
     params: dict[str, Any] = Field(default_factory=dict, description="Further parameters of the model's task.")
 
     def wishes(self) -> dict[str, Any]:
@@ -138,11 +150,11 @@ class LimitsSection(Section):
 
     max_failure_rate: Share = 0.02
     max_failures: Count | None = None
-    canary: Count | None = Field(None, description="Items that are tried before the rest; 0: none.")
-    timeout: Span | None = Field(None, description="What is not labelled then is given up: 5h.")
-    deadline: Span | None = Field(None, description="Due then; of equal jobs the earlier goes first.")
+    canary: Count | None = Field(default=None, description="Items that are tried before the rest; 0: none.")
+    timeout: Span | None = Field(default=None, description="What is not labelled then is given up: 5h.")
+    deadline: Span | None = Field(default=None, description="Due then; of equal jobs the earlier goes first.")
     priority: int | Literal["low", "normal", "high"] = "normal"
-    shard_size: int | None = Field(None, ge=1)
+    shard_size: int | None = Field(default=None, ge=1)
 
 
 class OutputSection(Section):
@@ -161,7 +173,9 @@ class OutputSection(Section):
         from producer.exports.registry import known_formats
 
         if unknown := [name for name in names if name not in known_formats()]:
-            raise ValueError(f"no export format is called {unknown[0]!r}; expected some of {', '.join(known_formats())}")
+            raise ValueError(
+                f"no export format is called {unknown[0]!r}; expected some of {', '.join(known_formats())}"
+            )
         return names
 
     def options(self) -> dict[str, Any]:
@@ -176,10 +190,12 @@ class NotifySection(Section):
     """Who is told of what."""
 
     webhook: Text = Field(pattern="^https?://", description="Address that messages are sent to.")
-    secret_env: Text | None = Field(None, description="Variable of the workers' environment with the signing secret.")
-    on: list[
-        Literal["started", "finished", "failed", "over_failure_rate", "needs_attention", "missed"]
-    ] = Field(default_factory=lambda: [_short(event) for event in USUAL_EVENTS])  # fmt: skip
+    secret_env: Text | None = Field(
+        default=None, description="Variable of the workers' environment with the signing secret."
+    )
+    on: list[Literal["started", "finished", "failed", "over_failure_rate", "needs_attention", "missed"]] = Field(
+        default=["finished", "failed", "needs_attention", "missed"]
+    )
 
     def receiver(self) -> Webhook:
         """Give it as the store keeps it."""
@@ -197,7 +213,7 @@ def _model(value: Any) -> Any:
 class JobFile(Section):
     """A job, and when it comes back."""
 
-    name: Text | None = Field(None, description="Shown to people; a schedule is found by it.")
+    name: Text | None = Field(default=None, description="Shown to people; a schedule is found by it.")
     schedule: ScheduleSection | None = None
     source: Annotated[SourceSection, BeforeValidator(_source, json_schema_input_type=str | list[str] | SourceSection)]
     model: Annotated[ModelSection, BeforeValidator(_model, json_schema_input_type=str | ModelSection)]
@@ -223,7 +239,7 @@ class JobFile(Section):
         Args:
             moment: what spans and dates are counted from, with its time zone.
         """
-        limits, since = self.limits, self.source.since
+        limits = self.limits
         now = moment.timestamp()
         return JobRequest(
             sources=tuple(self.source.uri),
@@ -235,7 +251,7 @@ class JobFile(Section):
             video=self.source.video.options(),
             include=tuple(self.source.include),
             exclude=tuple(self.source.exclude),
-            since=None if since is None else _since(since, moment),
+            since=self.source.since,
             moment=moment,
             webhooks=self.receivers(),
             output=self._output(moment),
@@ -293,18 +309,6 @@ def _absolute(text: str, folder: Path) -> str:
     return text if "://" in text else os.path.join(folder, os.path.expanduser(text))  # noqa: PTH111, PTH118 - a pattern
 
 
-def _since(text: str, moment: datetime) -> float:
-    seconds = seconds_of(text)
-    if seconds is not None:
-        return moment.timestamp() - seconds
-    found = datetime.fromisoformat(text)
-    return (found if found.tzinfo else found.replace(tzinfo=moment.tzinfo)).timestamp()
-
-
 def _later(now: float, span: str | None) -> float | None:
     seconds = None if span is None else seconds_of(span)
     return None if seconds is None else now + seconds
-
-
-def _short(event: WebhookEvent) -> str:
-    return event.rpartition(".")[2]

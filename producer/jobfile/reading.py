@@ -1,4 +1,4 @@
-"""A job file from disk or from a request: checked against the model, with errors that name file, line and what to do."""
+"""A job file from disk or from a request, checked against the model; errors name file, line and what to do."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _real_path(loc: tuple[str | int, ...], data: Any) -> tuple[str | int, ...]:
         is_there = (isinstance(data, dict) and part in data) or (isinstance(data, list) and isinstance(part, int))
         if is_there:
             path.append(part)
-            data = data[part]  # type: ignore[index]
+            data = data[part]
         elif isinstance(data, dict) and index == len(loc) - 1:
             path.append(part)
     return tuple(path)

@@ -85,7 +85,7 @@ def test_a_file_becomes_what_the_command_line_gives(tmp_path: Path) -> None:
     spec = request.spec(("cpu",), schedule_id="s")
     now = MOMENT.timestamp()
     assert (request.sources, request.include) == (("s3://cams/yard/{date:%Y/%m/%d}/",), ("*.jpg", "*.mp4"))
-    assert (request.hardware, request.since) == (("gpu-sm90", "gpu-any", "cpu"), now - 86_400)
+    assert (request.hardware, request.since) == (("gpu-sm90", "gpu-any", "cpu"), "24h")
     assert request.video.fps == 2
     assert (spec.model, spec.name, spec.tags) == ("digits", "yard-cameras", {"team": "yard"})
     assert (spec.params, spec.wishes) == (
@@ -208,8 +208,8 @@ def test_on_is_a_key_like_any_other(tmp_path: Path) -> None:
         pytest.param("a: [\n", ".yaml", "job, line 2: expected the node content, but found '<stream end>'", id="YAML"),
         pytest.param('{"a": \n', ".json", "job, line 2: expecting value", id="no JSON"),
         pytest.param(BASE + "schedule: {cron: 99 2 * * *}\n", ".yaml",
-                     "job, line 3: schedule: cron '99 2 * * *' cannot be read (bad minute); expected minute, hour, day, "
-                     "month and weekday, for example '30 2 * * MON-FRI'", id="cron"),
+                     "job, line 3: schedule: cron '99 2 * * *' cannot be read (bad minute); expected minute, hour, "
+                     "day, month and weekday, for example '30 2 * * MON-FRI'", id="cron"),
         pytest.param(BASE + "limits: {priority: urgent}\n", ".yaml",
                      "job, line 3: limits.priority: expected 'low', 'normal' or 'high', found 'urgent'", id="word"),
         pytest.param(BASE + "notify: [{webhook: https://h.example, on: [ended]}]\n", ".yaml",

@@ -89,8 +89,8 @@ class KeptFiles(FileReader):
         super().__init__()
         self.opened = []
 
-    def open(self, uri):
-        self.opened.append(super().open(uri))
+    def open(self, uri, beat):
+        self.opened.append(super().open(uri, beat))
         return self.opened[-1]
 
 

@@ -1,0 +1,74 @@
+"""Housekeeping as the settings want it: what worker machines and the server run beside their own work."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import threading
+
+    from jobstore.store import JobStore
+    from nightshift.settings import Settings
+    from producer.client import Producer
+    from producer.housekeeping import Housekeeper
+    from producer.webhooks import Sender
+
+#: Seconds that a receiver of webhooks may be silent, and may take in all.
+_READ_S, _DEADLINE_S = 10.0, 20.0
+
+
+def housekeeping(settings: Settings, broker_url: str) -> Callable[[threading.Event], None]:
+    """Give what keeps house until an event is set, with a store of its own; it may run in a thread."""
+
+    def keep_house(stop: threading.Event) -> None:
+        from jobstore.dispatch import Doorbell
+        from jobstore.store import JobStore
+        from producer.client import Producer
+
+        store, doorbell = JobStore.open(settings.store_url), Doorbell(broker_url)
+        producer = Producer(store, doorbell)
+        try:
+            with housekeeper(settings, store, producer) as keeper:
+                keeper.run(stop)
+        finally:
+            producer.close()
+
+    return keep_house
+
+
+@contextlib.contextmanager
+def housekeeper(settings: Settings, store: JobStore, producer: Producer) -> Iterator[Housekeeper]:
+    """Open a housekeeper of this process."""
+    from producer.export_work import ExportMaker
+    from producer.housekeeping import Housekeeper
+    from producer.scheduling import Scheduler
+    from producer.sources import SourceOptions
+
+    owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    options = SourceOptions(policy=settings.fetch_policy)
+    with sender(settings, store) as sending:
+        yield Housekeeper(Scheduler(store, producer, owner, options), sending, ExportMaker(store, producer, owner))
+
+
+@contextlib.contextmanager
+def sender(settings: Settings, store: JobStore) -> Iterator[Sender]:
+    """Open what sends webhooks, to any port of public addresses."""
+    from fetching.http import SafeClient
+    from fetching.policy import WEB_SCHEMES, FetchPolicy
+    from producer.webhooks import Sender
+
+    policy = FetchPolicy(
+        schemes=WEB_SCHEMES,
+        allow_private=settings.webhooks_allow_private,
+        allowed_ports=frozenset(range(1, 65_536)),
+        read_s=_READ_S,
+        deadline_s=_DEADLINE_S,
+        attempts=1,
+    )
+    with SafeClient(policy) as client:
+        yield Sender(store, client, os.environ)
