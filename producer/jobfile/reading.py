@@ -70,7 +70,7 @@ def parse_job(data: Mapping[str, Any], place: str = "the job") -> JobFile:
 def job_file_schema() -> dict[str, Any]:
     """Give the JSON Schema of job files, for editors."""
     schema = JobFile.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "nightshift job file", **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "nightshift job file"}
 
 
 def _checked(document: Document, place: str) -> JobFile:

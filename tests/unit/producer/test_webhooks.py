@@ -18,6 +18,7 @@ from tests.fixtures.hooks import Receiver, client, receiving
 from tests.fixtures.jobs import add, run_to_end
 from tests.fixtures.nightly import lose_claims
 
+
 class Killed(BaseException):
     """As SIGKILL: nothing of ours catches it."""
 
@@ -164,9 +165,7 @@ def test_a_private_address_is_refused_and_not_asked(store: JobStore, receiver: R
     assert "this machine itself" in (stored(store).last_error or "")
 
 
-def test_a_sender_killed_before_its_note_leaves_the_message_to_the_next(
-    store: JobStore, receiver: Receiver
-) -> None:
+def test_a_sender_killed_before_its_note_leaves_the_message_to_the_next(store: JobStore, receiver: Receiver) -> None:
     tell(store, receiver.url)
     with pytest.raises(Killed):
         Sender(store, DiesAfterSending(), SECRETS).send_due()
