@@ -38,6 +38,8 @@ TORCH_PIN = "2.13.0"
 
 #: Every numeric library would start a thread a core in each test process; two are enough.
 THREAD_CAPS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+#: Installed beside an extra without their own requirements, of which one would write over another package.
+WITHOUT_REQUIREMENTS = {"test": ("trackers",)}
 #: Never pinned: torch by the rule above, what only its CUDA builds bring, and what the environment brings itself.
 NOT_PINNED = re.compile(r"^(torch|triton|nvidia-.*|cuda-.*|pip|nightshift)$")
 
@@ -293,6 +295,9 @@ def ensure_environment(extras: Sequence[str]) -> None:
     say(f"installing nightshift[{','.join(names)}]")
     if not installer.install([*installer.constraints(), "-e", f".[{','.join(names)}]"]):
         raise SetupError("the installation failed; what the installer said stands above")
+    bare = [name for extra in names for name in WITHOUT_REQUIREMENTS.get(extra, ())]
+    if bare and not installer.install([*installer.constraints(), "--no-deps", *bare]):
+        raise SetupError(f"{', '.join(bare)} could not be installed; what the installer said stands above")
     STAMP.write_text(
         json.dumps({"key": key, "extras": wanted, "root": str(ROOT), "torch": has_torch}), encoding="utf-8"
     )

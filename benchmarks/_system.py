@@ -10,7 +10,7 @@ from pathlib import Path
 from jobstore.dispatch import Doorbell
 from jobstore.store import JobStore
 from nightshift.embedded import EmbeddedRedis
-from producer.client import Producer
+from producer.direct import Direct
 from workers.config import WorkerConfig
 from workers.launch import Launcher
 
@@ -22,26 +22,31 @@ DIGITS = MODELS / "digits/onnx-fp32"
 class RunningSystem:
     """Who submits and waits, and who works."""
 
-    producer: Producer
+    producer: Direct
     launcher: Launcher
     store: JobStore
     doorbell: Doorbell
 
 
 @contextmanager
-def running_system(folder: Path, relay_interval_s: float = 1.0) -> Iterator[RunningSystem]:
-    """Start everything in a folder, and end it."""
+def running_system(folder: Path, relay_interval_s: float = 1.0, model_bytes: int = 0) -> Iterator[RunningSystem]:
+    """Start everything in a folder, and end it; `model_bytes` is what open models may take, 0 a share of the memory."""
     url = f"sqlite:///{folder}/bench.db"
     with JobStore.open(url) as store, EmbeddedRedis() as redis:
         store.create_schema()
         launcher = Launcher(
             WorkerConfig(
-                url, redis.url, model_dirs=(str(MODELS),), log_level="WARNING", relay_interval_s=relay_interval_s
+                url,
+                redis.url,
+                model_dirs=(str(MODELS),),
+                model_bytes=model_bytes,
+                log_level="WARNING",
+                relay_interval_s=relay_interval_s,
             )
         )
         launcher.start()
         try:
             doorbell = Doorbell(redis.url)
-            yield RunningSystem(Producer(store, doorbell), launcher, store, doorbell)
+            yield RunningSystem(Direct(store, doorbell), launcher, store, doorbell)
         finally:
             launcher.stop()

@@ -1,6 +1,6 @@
 """Memory of one worker process over many images, and over many models that are opened and closed.
 
-    python3 dev.py bench soak [--images 20000] [--models 50]
+    python3 dev.py bench soak [--images 20000] [--models 50]      (0: leave that part out)
 
 Prints resident memory after each tenth. Growth is judged from the second tenth on: the first one fills arenas, the
 database's cache and the interpreter's free lists.
@@ -23,18 +23,25 @@ from nightshift.pages import write_pages
 sys.path.insert(0, str(Path(__file__).parent))
 from _system import DIGITS, RunningSystem, running_system
 
+#: Bytes that open models may take: each load unloads the model before.
+_ROOM_FOR_ONE = 1
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--models", type=int, default=50)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, running_system(Path(name)) as system:
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_pages(folder / "pages", 64, seed=5)
         files = sorted((folder / "pages").glob("*.jpg"))
-        _over_images(system, files, arguments.images)
-        _over_models(system, files, folder / "models", arguments.models)
+        if arguments.images:
+            with running_system(folder) as system:
+                _over_images(system, files, arguments.images)
+        if arguments.models:
+            with running_system(folder, model_bytes=_ROOM_FOR_ONE) as system:
+                _over_models(system, files, folder / "models", arguments.models)
 
 
 def _over_images(system: RunningSystem, files: list[Path], count: int) -> None:

@@ -30,12 +30,14 @@ TASKS: Mapping[str, tuple[Drawer, ...]] = {
     "classification": (plates.draw_classes,),
     "multi-label-classification": (plates.draw_classes,),
     "semantic-segmentation": (label_map.draw,),
+    "panoptic-segmentation": (masks.draw, plates.draw_classes),
     "depth-estimation": (depth.draw,),
     "embedding": (plates.draw_embedding,),
     "structured-ocr": (texts.draw,),
     "text-only-ocr": (plates.draw_text,),
     "vlm": (plates.draw_text,),
     "action-recognition": (plates.draw_spans,),
+    "video-classification": (plates.draw_classes,),
 }
 
 

@@ -56,12 +56,14 @@ if TYPE_CHECKING:
         ObjectDetectionModel,
         OpenVocabularyObjectDetectionModel,
         OrientedDetectionModel,
+        PanopticSegmentationModel,
         PromptableSegmentationModel,
         PromptModel,
         SemanticSegmentationModel,
         StructuredOCRModel,
         TextImageEmbeddingModel,
         TextOnlyOCRModel,
+        VideoClassificationModel,
     )
     from inference_engine.machine import Machine, probe_machine
     from inference_engine.model import VisionModel
@@ -83,6 +85,7 @@ if TYPE_CHECKING:
     from inference_engine.tasks.instance_segmentation import InstanceDetections
     from inference_engine.tasks.keypoints import KeyPoints
     from inference_engine.tasks.oriented import OrientedDetections
+    from inference_engine.tasks.panoptic_segmentation import PanopticSegments
     from inference_engine.tasks.promptable_segmentation import MaskPrompt, PromptedMasks
     from inference_engine.tasks.prompting import PromptAnswer
     from inference_engine.tasks.semantic_segmentation import SemanticSegmentationResult
@@ -138,12 +141,14 @@ _HOMES = {
         "ObjectDetectionModel",
         "OpenVocabularyObjectDetectionModel",
         "OrientedDetectionModel",
+        "PanopticSegmentationModel",
         "PromptModel",
         "PromptableSegmentationModel",
         "SemanticSegmentationModel",
         "StructuredOCRModel",
         "TextImageEmbeddingModel",
         "TextOnlyOCRModel",
+        "VideoClassificationModel",
     ),
     "machine": ("Machine", "probe_machine"),
     "model": ("VisionModel",),
@@ -160,6 +165,7 @@ _HOMES = {
     "tasks.instance_segmentation": ("InstanceDetections",),
     "tasks.keypoints": ("KeyPoints",),
     "tasks.oriented": ("OrientedDetections",),
+    "tasks.panoptic_segmentation": ("PanopticSegments",),
     "tasks.promptable_segmentation": ("MaskPrompt", "PromptedMasks"),
     "tasks.prompting": ("PromptAnswer",),
     "tasks.semantic_segmentation": ("SemanticSegmentationResult",),
@@ -218,6 +224,8 @@ __all__ = [
     "OutputInvalid",
     "PackageDescription",
     "PackageInvalid",
+    "PanopticSegmentationModel",
+    "PanopticSegments",
     "ParameterInvalid",
     "PaymentRequired",
     "PromptAnswer",
@@ -241,6 +249,7 @@ __all__ = [
     "TextImageEmbeddingModel",
     "TextOnlyOCRModel",
     "Unauthorized",
+    "VideoClassificationModel",
     "VisionModel",
     "describe_model",
     "describe_model_package",

@@ -1,4 +1,4 @@
-"""A model that is only called, as custom code makes them, behind the three steps that workers run.
+"""A model that is only called, as custom code makes them, or takes clips, behind the three steps that workers run.
 
 The session passes pictures through, one a run, and the recipe's last step calls the model: only there are the
 parameters of the job known. Calls are made one at a time, since nothing is known of the code's threads.
@@ -12,14 +12,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from inference_engine.errors import OutputInvalid, PackageInvalid, ParameterInvalid
 from inference_engine.images import Fit, Image
+from inference_engine.interfaces import VideoClassificationModel
 from inference_engine.loading import CUSTOM, open_first
 from inference_engine.model import Recipe, VisionModel
 from inference_engine.negotiation import Decision, Reason
 from inference_engine.packages import ModelPackage
 from inference_engine.sessions import Array, SessionOptions, Tensors, TensorSpec
 from inference_engine.tasks import promptable_segmentation, prompting
+from inference_engine.tasks.classification import ClassificationPrediction
 
 #: Tasks that do nothing without a prompt, of which a measurement has none.
 _PROMPTED = frozenset({prompting.TASK, promptable_segmentation.TASK})
@@ -34,11 +38,14 @@ def open_vision_model(decision: Decision, options: SessionOptions) -> VisionMode
         PackageInvalid: the custom model cannot be called with pictures.
     """
     found, decision = open_first(decision, options)
-    if isinstance(found, VisionModel):
+    takes_clips = isinstance(found, VideoClassificationModel)
+    if isinstance(found, VisionModel) and not takes_clips:
         return found
     package = decision.packages[decision.chosen.package_id] if decision.chosen else None
     if not isinstance(package, ModelPackage):
         raise PackageInvalid(f"{decision.model_id}: an open model without a package on disk")
+    if takes_clips:
+        return WatchingModel(package, PassingSession(found), clips_recipe(found), decision)
     if not callable(found):
         raise PackageInvalid(
             f"{package.weights}: {type(found).__name__} cannot be called; a job needs "
@@ -81,6 +88,52 @@ class PassingSession:
     def close(self) -> None:
         """Close the model, if it can be."""
         getattr(self.model, "close", lambda: None)()
+
+
+class WatchingModel(VisionModel):
+    """A model that judges frames of a video together, behind the same three steps; a picture is a clip of itself."""
+
+    session: PassingSession
+
+    @property
+    def clip_frames(self) -> int:
+        """Frames of a clip."""
+        return int(self.session.model.clip_frames)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names by class id."""
+        return tuple(self.session.model.class_names)
+
+
+def clips_recipe(model: VideoClassificationModel) -> Recipe:
+    """The three functions around one model that takes clips: `(H, W, 3)` or `(frames, H, W, 3)` uint8 RGB."""
+
+    def preprocess(images: Image, _: ModelPackage) -> tuple[Tensors, Fit]:
+        clip = np.repeat(images[None], model.clip_frames, axis=0) if images.ndim == 3 else images
+        return {"images": clip[None]}, Fit((1.0, 1.0), (0, 0), (clip.shape[1], clip.shape[2]))
+
+    def postprocess(outputs: Tensors, fits: Sequence[Fit], package: ModelPackage, params: Any) -> list[Any]:
+        clips = [list(clip) for clip in outputs["images"]]
+        found = model.classify_clips(clips, input_color_format="rgb", **params)
+        if not isinstance(found, list) or len(found) != len(fits) or not all(map(_is_classification, found)):
+            raise OutputInvalid(
+                f"{package.weights.name} gave {found!r:.200} for {len(fits)} clips, "
+                "expected a list of one ClassificationPrediction a clip"
+            )
+        return found
+
+    return Recipe(preprocess, postprocess, lambda given, _: _checked_clips(model, given), turn=threading.Lock())
+
+
+def _is_classification(found: Any) -> bool:
+    return isinstance(found, ClassificationPrediction)
+
+
+def _checked_clips(model: VideoClassificationModel, given: Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(model, VisionModel):
+        model.check_params(given)
+    return _checked(model.classify_clips, given)
 
 
 def called_recipe(model: Callable[..., Any]) -> Recipe:

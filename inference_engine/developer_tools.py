@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from inference_engine.tasks.keypoints import key_points_params
     from inference_engine.tasks.multi_label import multi_label_params
     from inference_engine.tasks.open_vocabulary import open_vocabulary_params
+    from inference_engine.tasks.panoptic_segmentation import panoptic_segmentation_params
     from inference_engine.tasks.promptable_segmentation import prompted_masks_params
     from inference_engine.tasks.prompting import prompt_params
     from inference_engine.tasks.semantic_segmentation import semantic_segmentation_params
@@ -115,6 +116,7 @@ _HOMES = {
     "tasks.keypoints": ("key_points_params",),
     "tasks.multi_label": ("multi_label_params",),
     "tasks.open_vocabulary": ("open_vocabulary_params",),
+    "tasks.panoptic_segmentation": ("panoptic_segmentation_params",),
     "tasks.promptable_segmentation": ("prompted_masks_params",),
     "tasks.prompting": ("prompt_params",),
     "tasks.semantic_segmentation": ("semantic_segmentation_params",),
@@ -180,6 +182,7 @@ __all__ = [
     "open_artifact",
     "open_vocabulary_params",
     "overlaps",
+    "panoptic_segmentation_params",
     "parse_inference_config",
     "probe_machine",
     "prompt_params",

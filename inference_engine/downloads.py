@@ -20,7 +20,7 @@ import httpx
 
 from inference_engine.errors import DownloadRefused, FileDamaged, ProviderUnavailable
 from inference_engine.remote_packages import RemoteFile
-from inference_engine.transport import Limits, raise_for_status, shown, tried, unreachable
+from inference_engine.transport import Limits, not_answered, raise_for_status, shown, tried
 
 _PIECE = 1 << 18
 
@@ -100,9 +100,10 @@ def _pull(client: httpx.Client, source: Download, part: _Part) -> None:
             if response.status_code != 206:
                 part.start(response.headers.get("ETag", ""))
             part.refuse_above(int(response.headers.get("Content-Length", 0)) + part.size)
-            part.write(response.iter_raw(_PIECE))
-    except httpx.TransportError as error:
-        raise unreachable(source.url, error) from error
+            # As they come: pieces of a size would be waited for, and a host that sends a byte a second with them.
+            part.write(response.iter_raw())
+    except httpx.RequestError as error:
+        raise not_answered(source.url, error) from error
 
 
 class _Part:

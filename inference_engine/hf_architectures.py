@@ -18,13 +18,25 @@ from inference_engine.tasks import (
     detection,
     embedding,
     instance_segmentation,
+    keypoints,
     multi_label,
     open_vocabulary,
+    panoptic_segmentation,
     semantic_segmentation,
+    video_classification,
 )
 
 #: Names of what goes in: the picture, what of its canvas is picture, and words that a call names.
 PIXELS, MASK, TEXTS = "pixel_values", "pixel_mask", "texts"
+#: Beside patches: which of them are picture, and how many rows and columns of them there are.
+PATCH_MASK, PATCH_GRID = "pixel_attention_mask", "spatial_shapes"
+
+#: What a model that is told its task in words is told.
+TASK_WORDS: Mapping[str, str] = {
+    panoptic_segmentation.TASK: "panoptic",
+    instance_segmentation.TASK: "instance",
+    semantic_segmentation.TASK: "semantic",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +49,11 @@ class Row:
         tasks: what it can do; the first one unless the package says another.
         outputs: what of its outputs the family reads.
         processor: its image processor where the folder does not name one.
-        is_masked: it takes a mask of what is picture and what is padding, so all pictures come on one canvas.
-        texts: how words that a call names come in (`backends.parts.hf_texts`); empty: it takes none.
+        beside: names of what it takes beside the pixels; with a mask all pictures come on one canvas.
+        texts: how words come in (`backends.parts.hf_texts`), those that a call names or that name the task; empty: it
+            takes none.
         method: of the loaded model, what is called with the pixels.
+        pixels: the model's own name of its pixels.
     """
 
     auto_class: str
@@ -47,20 +61,26 @@ class Row:
     tasks: tuple[str, ...]
     outputs: tuple[str, ...]
     processor: str
-    is_masked: bool = False
+    beside: tuple[str, ...] = ()
     texts: str = ""
     method: str = "forward"
+    pixels: str = PIXELS
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether it takes a mask of what is picture and what is padding."""
+        return MASK in self.beside
 
 
 def _detector(processor: str, *, is_masked: bool = False) -> Row:
-    outputs = ("logits", "pred_boxes")
-    return Row("AutoModelForObjectDetection", "hf_detection", (detection.TASK,), outputs, processor, is_masked)
+    outputs, beside = ("logits", "pred_boxes"), (MASK,) if is_masked else ()
+    return Row("AutoModelForObjectDetection", "hf_detection", (detection.TASK,), outputs, processor, beside)
 
 
 def _zero_shot(processor: str, texts: str, outputs: tuple[str, str] = ("logits", "pred_boxes")) -> Row:
-    is_masked = processor == "GroundingDino"
+    beside = (MASK,) if processor == "GroundingDino" else ()
     tasks = (open_vocabulary.TASK,)
-    return Row("AutoModelForZeroShotObjectDetection", "hf_zero_shot", tasks, outputs, processor, is_masked, texts)
+    return Row("AutoModelForZeroShotObjectDetection", "hf_zero_shot", tasks, outputs, processor, beside, texts)
 
 
 def _semantic(processor: str) -> Row:
@@ -68,10 +88,17 @@ def _semantic(processor: str) -> Row:
     return Row("AutoModelForSemanticSegmentation", "hf_semantic", tasks, ("logits",), processor)
 
 
-def _universal(processor: str, auto_class: str = "AutoModelForUniversalSegmentation") -> Row:
-    tasks = (instance_segmentation.TASK, semantic_segmentation.TASK)
+_UNIVERSAL = (instance_segmentation.TASK, semantic_segmentation.TASK, panoptic_segmentation.TASK)
+
+
+def _universal(
+    processor: str,
+    auto_class: str = "AutoModelForUniversalSegmentation",
+    tasks: tuple[str, ...] = _UNIVERSAL,
+    texts: str = "",
+) -> Row:
     outputs = ("class_queries_logits", "masks_queries_logits")
-    return Row(auto_class, "hf_segmentation", tasks, outputs, processor)
+    return Row(auto_class, "hf_segmentation", tasks, outputs, processor, texts=texts)
 
 
 def _depth(processor: str) -> Row:
@@ -84,6 +111,16 @@ def _embedder(processor: str, texts: str = "") -> Row:
         "AutoModel", "hf_embedding", (embedding.TASK,), ("pooler_output",), processor, texts=texts, method=method
     )
 
+
+def _clips(processor: str, pixels: str = PIXELS) -> Row:
+    tasks = (video_classification.TASK,)
+    return Row(
+        "AutoModelForVideoClassification", "hf_video_classification", tasks, ("logits",), processor, pixels=pixels
+    )
+
+
+_POSE = Row("AutoModelForPoseEstimation", "hf_pose", (keypoints.TASK,), ("heatmaps",), "VitPose")
+_SIGLIP2 = replace(_embedder("Siglip2", "sentences"), beside=(PATCH_MASK, PATCH_GRID))
 
 #: By model type and head.
 ROWS: Mapping[tuple[str, str], Row] = {
@@ -102,7 +139,8 @@ ROWS: Mapping[tuple[str, str], Row] = {
     ("omdet-turbo", "ObjectDetection"): _zero_shot("Detr", "task", ("decoder_class_logits", "decoder_coord_logits")),
     ("maskformer", "InstanceSegmentation"): _universal("MaskFormer", "AutoModelForInstanceSegmentation"),
     ("mask2former", "UniversalSegmentation"): _universal("Mask2Former"),
-    ("eomt", "UniversalSegmentation"): replace(_universal("Eomt"), tasks=(instance_segmentation.TASK,)),
+    ("oneformer", "UniversalSegmentation"): _universal("OneFormer", tasks=_UNIVERSAL[::-1], texts="spoken task"),
+    ("eomt", "UniversalSegmentation"): _universal("Eomt", tasks=(_UNIVERSAL[0], _UNIVERSAL[2])),
     ("segformer", "SemanticSegmentation"): _semantic("Segformer"),
     ("beit", "SemanticSegmentation"): _semantic("Beit"),
     ("dpt", "SemanticSegmentation"): _semantic("DPT"),
@@ -110,9 +148,14 @@ ROWS: Mapping[tuple[str, str], Row] = {
     ("depth_anything", "DepthEstimation"): _depth("DPT"),
     ("dpt", "DepthEstimation"): _depth("DPT"),
     ("glpn", "DepthEstimation"): _depth("GLPN"),
+    ("zoedepth", "DepthEstimation"): _depth("ZoeDepth"),
     ("clip", ""): _embedder("CLIP", "sentences"),
     ("siglip", ""): _embedder("Siglip", "sentences"),
+    ("siglip2", ""): _SIGLIP2,
     ("dinov2", ""): _embedder("Bit"),
+    ("vitpose", "PoseEstimation"): _POSE,
+    ("videomae", "VideoClassification"): _clips("VideoMAE"),
+    ("vjepa2", "VideoClassification"): _clips("VJEPA2", "pixel_values_videos"),
 }
 #: Names of the architectures above; of classifiers any runs.
 MODEL_TYPES = tuple(dict.fromkeys(model_type for model_type, _ in ROWS))

@@ -14,16 +14,20 @@ from typing import Any
 from inference_engine.errors import PackageInvalid
 from inference_engine.hf_architectures import Row, row_of
 from inference_engine.hf_generative import architecture_of, package_from_generative
-from inference_engine.hf_pixels import Size, fixed_hw
+from inference_engine.hf_poses import PERSON, skeleton_of
 from inference_engine.hf_processors import Steps, read_steps
 from inference_engine.hf_promptable import STEPS as PROMPTABLE_TYPES
 from inference_engine.hf_promptable import package_from_promptable
+from inference_engine.hf_sizes import Size, fixed_hw
 from inference_engine.inference_config import InferenceConfig, NetworkInput, ResizeMode
 from inference_engine.package_files import read_object
 from inference_engine.packages import ModelPackage, digest_of, file_sha256
-from inference_engine.tasks import depth, embedding, open_vocabulary
+from inference_engine.tasks import depth, embedding, keypoints, open_vocabulary
 
 CONFIG, WEIGHTS, PREPROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
+#: Where the steps of pictures stand, best first; in the last one below a key of their own.
+_STEPS_FILES = ("video_preprocessor_config.json", PREPROCESSOR, "processor_config.json")
+_STEPS_KEYS = ("video_processor", "image_processor")
 _PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
 #: Tasks whose results have no classes, or those that a call names.
 _WITHOUT_NAMES = frozenset({depth.TASK, embedding.TASK, open_vocabulary.TASK})
@@ -69,15 +73,16 @@ def package_from_hf(folder: Path, task: str | None = None) -> ModelPackage:
         return package_from_generative(folder)
     if model_type in PROMPTABLE_TYPES:
         return package_from_promptable(folder)
-    given = read_object(folder / PREPROCESSOR)
+    steps_file, given = _said_steps(folder)
     if "auto_map" in config or "auto_map" in given:
         raise PackageInvalid(f"{folder}: `auto_map` names code that comes with the model, which is not run")
     row = row_of(config, str(folder / CONFIG))
     task = task if task in row.tasks else row.tasks[0]
     if not (folder / WEIGHTS).is_file():
         raise PackageInvalid(f"{folder}: no {WEIGHTS}; pickled and sharded weights are not read: save it again in one")
-    steps = read_steps(given, row.processor, str(folder / PREPROCESSOR))
-    hashes = {name: file_sha256(folder / name) for name in (CONFIG, PREPROCESSOR, WEIGHTS)}
+    steps = read_steps(given, row.processor, str(folder / steps_file))
+    hashes = {name: file_sha256(folder / name) for name in (CONFIG, steps_file, WEIGHTS)}
+    skeleton = skeleton_of(config, str(folder / CONFIG)) if task == keypoints.TASK else None
     return ModelPackage(
         package_id=folder.name,
         model_id=folder.name,
@@ -87,11 +92,13 @@ def package_from_hf(folder: Path, task: str | None = None) -> ModelPackage:
         task=task,
         weights=folder / WEIGHTS,
         quantization=_PRECISIONS.get(str(config.get("dtype") or config.get("torch_dtype")), "unknown"),
-        class_names=() if task in _WITHOUT_NAMES else _class_names(config, folder),
+        class_names=(PERSON,) if skeleton else () if task in _WITHOUT_NAMES else _class_names(config, folder),
         config=InferenceConfig(_network(row, steps, folder)),
         digest=digest_of(hashes),
         files=hashes,
         module=(model_type, {"row": row, "steps": steps, "config": config}),
+        skeletons=(skeleton,) if skeleton else (),
+        key_point_places=len(skeleton.names) if skeleton else 0,
     )
 
 
@@ -104,6 +111,22 @@ def settings_of(package: ModelPackage) -> HfSettings:
     if package.kind != "hf" or package.module is None:
         raise PackageInvalid(f"{package.package_id} is a {package.kind} package, expected a Hugging Face folder")
     return HfSettings(**package.module[1])
+
+
+def _said_steps(folder: Path) -> tuple[str, Mapping[str, Any]]:
+    """The file that says what is done to pictures, and what it says.
+
+    Raises:
+        PackageInvalid: there is none, or it says nothing of them.
+    """
+    name = next((name for name in _STEPS_FILES if (folder / name).is_file()), PREPROCESSOR)
+    given = read_object(folder / name)
+    if name != _STEPS_FILES[-1]:
+        return name, given
+    found = next((given[key] for key in _STEPS_KEYS if isinstance(given.get(key), Mapping)), None)
+    if found is None:
+        raise PackageInvalid(f"{folder / name}: expected the steps of pictures below {' or '.join(_STEPS_KEYS)}")
+    return name, found
 
 
 def _network(row: Row, steps: Steps, folder: Path) -> NetworkInput:

@@ -22,6 +22,13 @@ _CLIP: Steps = {
 _BILINEAR, _BICUBIC = {"resample": 2}, {"resample": 3}  # PIL.Image.Resampling
 _CROP_224 = {"do_center_crop": True, "crop_size": {"height": 224, "width": 224}}
 _DETR = {**_IMAGENET, **_BILINEAR, "size": {"shortest_edge": 800, "longest_edge": 1333}, "do_pad": True}
+_CUT_OUT = {"do_affine_transform": True, "normalize_factor": 200.0}
+_ZOEDEPTH = {
+    "size": {"height": 384, "width": 512},
+    "keep_aspect_ratio": True,
+    "ensure_multiple_of": 1 / 32,
+    "do_pad": True,
+}
 _USUAL: Steps = {
     "do_resize": True,
     "do_center_crop": False,
@@ -65,14 +72,27 @@ _OWN: Mapping[str, Steps] = {
     "RfDetr": _DETR,
     "Segformer": {**_IMAGENET, **_BILINEAR, **_square(512)},
     "Siglip": {**_NEAR_ZERO, **_BICUBIC, **_square(224)},
+    "Siglip2": {**_NEAR_ZERO, **_BILINEAR, "size": {}, "patch_size": 16, "max_num_patches": 256},
+    "VJEPA2": {
+        **_IMAGENET,
+        **_BILINEAR,
+        **_short(292),
+        "do_center_crop": True,
+        "crop_size": {"height": 256, "width": 256},
+    },
     "ViT": {**_NEAR_ZERO, **_BILINEAR, **_square(224)},
+    "VideoMAE": {**_NEAR_ZERO, **_BILINEAR, **_short(224), **_CROP_224},
+    "VitPose": {**_IMAGENET, "size": {"height": 256, "width": 192}, "do_resize": False, **_CUT_OUT},
     "Yolos": _DETR,
+    "ZoeDepth": {**_NEAR_ZERO, **_BILINEAR, **_ZOEDEPTH},
 }
 PROCESSORS: Mapping[str, Steps] = {name: {**_USUAL, **own} for name, own in _OWN.items()}
 #: Processors that take one number for a size as both sides; the others take it as the shortest edge.
 _SQUARE = frozenset({"Beit", "DPT", "DeiT", "OwlViT", "Owlv2", "Pvt", "Segformer", "Siglip", "ViT"})
 #: Ends of a processor's name: transformers has had each class under several.
-_ENDINGS = ("Pil", "Fast", "ImageProcessor", "FeatureExtractor")
+_ENDINGS = ("Pil", "Fast", "ImageProcessor", "VideoProcessor", "FeatureExtractor")
+#: Keys under which a file names its processor.
+_NAMES = ("video_processor_type", "image_processor_type", "feature_extractor_type")
 #: Steps that change pixels and that nothing here does; where a file asks for one, pixels would be others.
 _UNKNOWN_STEPS = ("do_thumbnail", "do_align_long_axis", "do_split_image", "do_flip_channel_order", "rescale_offset")
 
@@ -91,7 +111,7 @@ def read_steps(given: Mapping[str, Any], usual: str, where: str) -> dict[str, An
     Raises:
         PackageInvalid: the processor is not known, or a step is asked for that is not.
     """
-    name = given.get("image_processor_type") or given.get("feature_extractor_type") or usual
+    name = next((given[key] for key in _NAMES if given.get(key)), usual)
     for ending in _ENDINGS:
         name = str(name).removesuffix(ending)
     if name not in PROCESSORS:
@@ -100,6 +120,8 @@ def read_steps(given: Mapping[str, Any], usual: str, where: str) -> dict[str, An
     if asked := next((step for step in _UNKNOWN_STEPS if said.get(step)), None):
         raise PackageInvalid(f"{where}: {asked} is asked for, which is not known here")
     steps = {**PROCESSORS[name], **said, "processor": name}
+    if name == "VitPose" and any(steps[key] != value for key, value in _CUT_OUT.items()):
+        raise PackageInvalid(f"{where}: expected {_CUT_OUT}, or neither of them: nothing else is known here")
     for key in ("size", "crop_size"):
         if key in steps:
             steps[key] = _sides(steps[key], steps, key, where)

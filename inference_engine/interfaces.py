@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from inference_engine.tasks.instance_segmentation import InstanceDetections
     from inference_engine.tasks.keypoints import KeyPoints, Skeleton
     from inference_engine.tasks.oriented import OrientedDetections
+    from inference_engine.tasks.panoptic_segmentation import PanopticSegments
     from inference_engine.tasks.promptable_segmentation import PromptedMasks
     from inference_engine.tasks.prompting import PromptAnswer
     from inference_engine.tasks.semantic_segmentation import SemanticSegmentationResult
@@ -43,12 +44,14 @@ __all__ = [
     "ObjectDetectionModel",
     "OpenVocabularyObjectDetectionModel",
     "OrientedDetectionModel",
+    "PanopticSegmentationModel",
     "PromptModel",
     "PromptableSegmentationModel",
     "SemanticSegmentationModel",
     "StructuredOCRModel",
     "TextImageEmbeddingModel",
     "TextOnlyOCRModel",
+    "VideoClassificationModel",
 ]
 
 
@@ -145,6 +148,15 @@ class SemanticSegmentationModel(_Named, Protocol):
         self, images: Any, *, input_color_format: str | None = None, **params: Any
     ) -> list[SemanticSegmentationResult]:
         """Class ids `(H, W)` of the image's size; `params` as `tasks.semantic_segmentation` has them."""
+        ...
+
+
+@runtime_checkable
+class PanopticSegmentationModel(_Named, Protocol):
+    """Divides the picture into segments: things one by one, stuff by its class."""
+
+    def __call__(self, images: Any, *, input_color_format: str | None = None, **params: Any) -> list[PanopticSegments]:
+        """Segments without a common pixel; `params` as `tasks.panoptic_segmentation.PanopticSegmentationParams`."""
         ...
 
 
@@ -247,5 +259,25 @@ class ActionRecognitionModel(_Named, Protocol):
 
         Args:
             frames: in order, `fps` of them a second.
+        """
+        ...
+
+
+@runtime_checkable
+class VideoClassificationModel(_Named, Protocol):
+    """Says of which class a clip is: so many frames in a row."""
+
+    @property
+    def clip_frames(self) -> int:
+        """Frames that a clip has."""
+        ...
+
+    def classify_clips(
+        self, clips: Sequence[Any], *, input_color_format: str | None = None, **params: Any
+    ) -> list[ClassificationPrediction]:
+        """Classes of each clip, the best first; `params` as `tasks.classification.ClassificationParams`.
+
+        Args:
+            clips: each `clip_frames` images in order, all of one size; one prediction a clip.
         """
         ...

@@ -121,7 +121,9 @@ def open_candidate(decision: Decision, candidate: Candidate, options: SessionOpt
     wanted = replace(options, precision=candidate.quantization if candidate.is_lowered else None)
     shaped = _rectangular(package) if options.rectangular else package
     session: Session = backend(candidate.backend).open_session(package, candidate.device, wanted)
-    if session.inputs:  # none where a recipe's tensors follow each picture, as those of models that write
+    # None where a recipe's tensors follow each picture, as those of models that write; a folder of Hugging Face says
+    # both what its session takes and what its recipe makes.
+    if session.inputs and package.kind != "hf":
         _check_fits(session, package, is_free=options.rectangular)
     check_widths(session.outputs, package)
     parts = {

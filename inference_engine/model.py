@@ -138,13 +138,25 @@ class VisionModel:
         """
         checked = self.check_params(params)
         rgb = as_rgb_images(images, input_color_format)
+        return self.answers((self.preprocess(image, checked) for image in rgb), checked)
+
+    def answers(self, prepared: Iterable[tuple[Tensors, Fit]], params: Any) -> list[Any]:
+        """Run prepared items in batches that the session takes, and postprocess: the second half of a call.
+
+        Args:
+            prepared: what `preprocess` gives, one an item.
+            params: of `check_params`.
+
+        Raises:
+            SessionFailed, OutputInvalid.
+        """
         predictions: dict[int, Any] = {}
-        for batch in _batches((self.preprocess(image, checked) for image in rgb), self.batch_size):
+        for batch in _batches(prepared, self.batch_size):
             outputs = self.forward(join_tensors([tensors for _, tensors, _ in batch]))
             with self.turn:
-                found = self.postprocess(outputs, [fit for _, _, fit in batch], checked)
+                found = self.postprocess(outputs, [fit for _, _, fit in batch], params)
             predictions |= zip((index for index, _, _ in batch), found, strict=True)
-        ordered = [predictions[index] for index in range(len(rgb))]
+        ordered = [predictions[index] for index in range(len(predictions))]
         for prediction in ordered:
             if isinstance(prediction, Exception):
                 raise prediction

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import time
@@ -29,6 +30,8 @@ from inference_engine.errors import (
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
+#: Metadata of a thousand packages is some 2 MB.
+MAX_ANSWER_BYTES = 32 * 2**20
 #: Answers that pass by themselves.
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _ERRORS: Mapping[int, type[Exception]] = {
@@ -119,18 +122,19 @@ def get_json(client: httpx.Client, url: str, limits: Limits, **request: Any) -> 
     """A JSON object, after retries.
 
     Raises:
-        ProviderError: by status; AnswerInvalid where it is no JSON object.
+        ProviderError: by status; AnswerInvalid where it is no JSON object, or larger than any should be.
     """
 
-    def ask() -> httpx.Response:
+    def ask() -> bytes:
+        end = time.monotonic() + limits.deadline_s
         try:
-            response = client.get(url, **request)
-        except httpx.TransportError as error:
-            raise unreachable(url, error) from error
-        raise_for_status(response)
-        return response
+            with client.stream("GET", url, **request) as response:
+                raise_for_status(response)
+                return _whole(response, url, end)
+        except httpx.RequestError as error:
+            raise not_answered(url, error) from error
 
-    return _json_object(tried(ask, limits))
+    return _json_object(url, tried(ask, limits))
 
 
 def raise_for_status(response: httpx.Response) -> None:
@@ -144,9 +148,12 @@ def raise_for_status(response: httpx.Response) -> None:
     raise _ERRORS.get(status, ProviderError)(words)
 
 
-def unreachable(url: str, error: httpx.TransportError) -> ProviderUnavailable:
-    """What a broken connection is to the caller."""
-    return ProviderUnavailable(f"{shown(url)} does not answer: {type(error).__name__}: {error}")
+def not_answered(url: str, error: httpx.RequestError) -> ProviderError:
+    """What a broken connection is to the caller. Endless redirects and broken encodings do not pass by themselves."""
+    words = f"{type(error).__name__}: {error}"
+    if isinstance(error, httpx.TransportError):
+        return ProviderUnavailable(f"{shown(url)} does not answer: {words}")
+    return AnswerInvalid(f"{shown(url)}: {words}")
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:
@@ -161,13 +168,27 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
         return None
 
 
-def _json_object(response: httpx.Response) -> dict[str, Any]:
+def _whole(response: httpx.Response, url: str, end: float) -> bytes:
+    """The answer's bytes, if they are not too many and come before `end`, by `time.monotonic`."""
+    data = bytearray()
+    for piece in response.iter_bytes():
+        data += piece
+        if len(data) > MAX_ANSWER_BYTES:
+            raise AnswerInvalid(
+                f"{shown(url)}: an answer of over {MAX_ANSWER_BYTES >> 20} MiB, expected some kB of JSON"
+            )
+        if time.monotonic() > end:
+            raise ProviderUnavailable(f"{shown(url)}: the answer did not come in time")
+    return bytes(data)
+
+
+def _json_object(url: str, answer: bytes) -> dict[str, Any]:
     try:
-        data = response.json()
+        data = json.loads(answer)
     except (ValueError, RecursionError) as error:
-        raise AnswerInvalid(f"{shown(str(response.url))}: the answer is no JSON ({error})") from error
+        raise AnswerInvalid(f"{shown(url)}: the answer is no JSON ({error})") from error
     if not isinstance(data, dict):
-        raise AnswerInvalid(f"{shown(str(response.url))}: expected a JSON object, found {type(data).__name__}")
+        raise AnswerInvalid(f"{shown(url)}: expected a JSON object, found {type(data).__name__}")
     return data
 
 

@@ -7,13 +7,17 @@ share, deadline, the job's share; among equals the hinted shard, so that hints a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, Select, and_, bindparam, func, select
 
-from jobstore.schema import RUNNABLE_STATES, WAITING_SHARDS, ShardId, ShardState
+from jobstore.queues import hardware_of
+from jobstore.schema import RUNNABLE_STATES, WAITING_SHARDS, Hint, ShardId, ShardState
 from jobstore.tables import jobs, shards, tenants
 from jobstore.window import NO_DEADLINE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 def _statement() -> Select[tuple[str, int]]:
@@ -64,3 +68,27 @@ def most_deserving(db: Connection, shard_id: ShardId, attempt: int) -> Row[Any] 
     The row is held until the transaction ends; rows that others hold are passed over.
     """
     return db.execute(_MOST_DESERVING, {"shard_id": shard_id, "attempt": attempt}).one_or_none()
+
+
+def newcomer(db: Connection, queues: Collection[str]) -> Hint | None:
+    """Give a hint of one of these queues whose tenant has nothing in work there; its shard waits at this moment.
+
+    What it costs grows with the windows of the queues and with what is in work, not with the backlog.
+    """
+    mates, theirs = shards.alias("mates"), jobs.alias("theirs")
+    in_work = (
+        select(mates.c.id)
+        .join(theirs, theirs.c.id == mates.c.job_id)
+        .where(mates.c.state == ShardState.LEASED, mates.c.hardware == shards.c.hardware)
+        .where(mates.c.queue == shards.c.queue, theirs.c.tenant == jobs.c.tenant)
+        .correlate(shards, jobs)
+    )
+    query = (
+        select(shards.c.queue, shards.c.id, shards.c.attempt)
+        .join(jobs, jobs.c.id == shards.c.job_id)
+        .where(shards.c.state == ShardState.QUEUED, shards.c.hardware.in_(sorted(set(map(hardware_of, queues)))))
+        .where(shards.c.queue.in_(sorted(queues)), jobs.c.state.in_(RUNNABLE_STATES), ~in_work.exists())
+        .order_by(jobs.c.priority.desc(), jobs.c.created, shards.c.seq)
+    )
+    row = db.execute(query.limit(1)).first()
+    return None if row is None else Hint(row.queue, ShardId(row.id), row.attempt)

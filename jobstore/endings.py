@@ -7,17 +7,22 @@ answered "yes" to both of two shards that end at once.
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Row, insert, literal, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, literal, or_, select, update
 
 from jobstore.canary import end_canary
 from jobstore.clock import db_now
 from jobstore.counters import NAMES, Counters, added, counters_of
 from jobstore.encoding import storable
 from jobstore.errors import JobNotFound
-from jobstore.events import add_event
+from jobstore.events import add_event, add_events
 from jobstore.schema import ENDED_STATES, OPEN_SHARDS, JobId, JobState, OutcomeState, ShardId, ShardState
 from jobstore.tables import items, jobs, outcomes, shards
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -29,22 +34,60 @@ _SKIPPED_CODES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A shard that ends, with its final counters."""
+
+    shard_id: ShardId
+    job_id: JobId
+    counted: Counters
+
+
 def finish_shard(db: Connection, shard_id: ShardId, job_id: JobId, counted: Counters) -> bool:
-    """End a shard whose row this transaction holds and add its counters to the job; say whether the job ended."""
-    done = {"state": ShardState.DONE, "lease_until": None, "ended": db_now()}
-    db.execute(update(shards).where(shards.c.id == shard_id).values(done))
-    job = db.execute(
-        update(jobs)
-        .where(jobs.c.id == job_id)
-        .values(shards_left=jobs.c.shards_left - 1, **added(jobs, counted))
-        .returning(*jobs.c)
-    ).one()
-    if job.shards_left > 0:
-        if job.state == JobState.CANARY:
+    """End a shard whose row this transaction holds with its final counters; say whether the job ended by it."""
+    return job_id in finish_shards(db, [Ending(shard_id, job_id, counted)])
+
+
+def finish_shards(db: Connection, endings: Sequence[Ending]) -> set[JobId]:
+    """End shards whose rows this transaction holds; give the jobs that ended by it."""
+    if not endings:
+        return set()
+    db.execute(_END, [{"shard": ending.shard_id, **_bound(ending.counted)} for ending in endings])
+    by_job: dict[JobId, list[Counters]] = {}
+    for ending in endings:
+        by_job.setdefault(ending.job_id, []).append(ending.counted)
+    in_turn = sorted(by_job.items())  # the order in which rows of jobs are locked
+    db.execute(_COUNT, [{"job": job_id, "n": len(them), **_bound(sum(them, Counters()))} for job_id, them in in_turn])
+    is_met = or_(jobs.c.shards_left == 0, jobs.c.state == JobState.CANARY)
+    met = db.execute(select(jobs).where(jobs.c.id.in_(by_job), is_met).order_by(jobs.c.id)).all()
+    _complete(db, [job for job in met if job.shards_left == 0])
+    for job in met:
+        if job.shards_left > 0:
             end_canary(db, job)
-        return False
-    _complete(db, job)
-    return True
+    return {JobId(job.id) for job in met if job.shards_left == 0}
+
+
+def _bound(counted: Counters) -> dict[str, int]:
+    return {f"its_{name}": amount for name, amount in asdict(counted).items()}
+
+
+_END = (
+    update(shards)
+    .where(shards.c.id == bindparam("shard"))
+    .values(state=ShardState.DONE, lease_until=None, ended=db_now())
+    .values({shards.c[name]: bindparam(f"its_{name}") for name in NAMES})
+)
+_COUNT = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("job"))
+    .values(shards_left=jobs.c.shards_left - bindparam("n"))
+    .values({jobs.c[name]: jobs.c[name] + bindparam(f"its_{name}") for name in NAMES})
+)
+_COMPLETE = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("job"))
+    .values(state=bindparam("ended_as"), reason=None, message=None, finished=db_now())
+)
 
 
 def end_early(db: Connection, job_id: JobId, state: JobState, code: str, message: str) -> bool:
@@ -100,13 +143,16 @@ def _skip_the_rest(db: Connection, job_id: JobId, state: JobState, message: str)
     return db.execute(statement).rowcount
 
 
-def _complete(db: Connection, job: Row[tuple[object, ...]]) -> None:
-    clean = job.failed == 0 and job.skipped == 0
-    state = JobState.COMPLETED if clean else JobState.COMPLETED_WITH_ERRORS
-    ended = {"state": state, "reason": None, "message": None, "finished": db_now()}
-    db.execute(update(jobs).where(jobs.c.id == job.id).values(ended))
-    if _check_books(db, job):
-        add_event(db, JobId(job.id), str(state), {"failed": job.failed, "total": job.total})
+def _complete(db: Connection, ended: Sequence[Row[tuple[object, ...]]]) -> None:
+    if not ended:
+        return
+    states = {
+        job.id: JobState.COMPLETED if job.failed == 0 and job.skipped == 0 else JobState.COMPLETED_WITH_ERRORS
+        for job in ended
+    }
+    db.execute(_COMPLETE, [{"job": job_id, "ended_as": state} for job_id, state in states.items()])
+    told = [job for job in ended if _check_books(db, job)]
+    add_events(db, [(JobId(job.id), str(states[job.id]), {"failed": job.failed, "total": job.total}) for job in told])
 
 
 def _check_books(db: Connection, job: Row[tuple[object, ...]]) -> bool:

@@ -6,6 +6,7 @@
   x ExportNotFound         no such export for this tenant: look at the job
   x InvalidSchedule        the schedule asks for something that cannot be
   x InvalidJob             the job asks for something that cannot be
+  x InvalidToken           a token's name, tenant or life cannot be
   x LeaseLost              the shard is somebody else's by now: drop the work, it is done again or done already
   x StoreUnavailable       the database does not answer: wait, then the same call again
   x SchemaOutdated         the database was made by another version: `nightshift db upgrade`
@@ -52,6 +53,12 @@ class InvalidJob(JobStoreError):
     """The job asks for something that cannot be."""
 
     code = "invalid_job"
+
+
+class InvalidToken(JobStoreError):
+    """A token's name, tenant or life cannot be."""
+
+    code = "invalid_token"
 
 
 class LeaseLost(JobStoreError):

@@ -12,7 +12,7 @@ from jobstore.counters import counters_of
 from jobstore.deserving import most_deserving
 from jobstore.encoding import clip_of, from_json
 from jobstore.endings import finish_shard
-from jobstore.events import add_event
+from jobstore.events import add_events
 from jobstore.schema import (
     RUNNABLE_STATES,
     WAITING_SHARDS,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Row
+    from sqlalchemy.sql.dml import ReturningUpdate
 
 #: What a shard looks like that nobody works on.
 UNOWNED = {"owner": None, "lease_until": None, "leased_at": None, "enqueued_at": None, "opening": 0}
@@ -59,11 +60,9 @@ def lease_shard(db: Connection, shard_id: ShardId, attempt: int, owner: WorkerId
 def _take(db: Connection, shard_id: ShardId, attempt: int, owner: WorkerId, lease_s: float) -> Lease | None:
     is_running = exists().where(jobs.c.id == shards.c.job_id, jobs.c.state.in_(RUNNABLE_STATES))
     taken = db.execute(
-        update(shards)
+        taken_by(owner, lease_s)
         .where(shards.c.id == shard_id, shards.c.attempt == attempt, is_running)
         .where(shards.c.state.in_(WAITING_SHARDS))
-        .values(state=ShardState.LEASED, owner=owner, leased_at=db_now(), lease_until=db_now() + lease_s)
-        .returning(*shards.c)
     ).one_or_none()
     if taken is None:
         return None
@@ -71,7 +70,16 @@ def _take(db: Connection, shard_id: ShardId, attempt: int, owner: WorkerId, leas
     if not left:
         finish_shard(db, shard_id, JobId(taken.job_id), counters_of(taken._mapping))  # noqa: SLF001 - public in SQLAlchemy
         return None
-    return _lease(db, taken, left)
+    return leases_of(db, [(taken, left)])[0]
+
+
+def taken_by(owner: WorkerId, lease_s: float) -> ReturningUpdate[Any]:
+    """Give the UPDATE by which shards become an owner's; the caller says which, and that they wait."""
+    return (
+        update(shards)
+        .values(state=ShardState.LEASED, owner=owner, leased_at=db_now(), lease_until=db_now() + lease_s)
+        .returning(*shards.c)
+    )
 
 
 def renew(db: Connection, owner: WorkerId, held: Sequence[tuple[ShardId, int]], lease_s: float) -> Renewal:
@@ -154,6 +162,16 @@ def is_held(lease: Lease) -> tuple[ColumnElement[bool], ...]:
     )
 
 
+def are_held(leases: Sequence[Lease]) -> tuple[ColumnElement[bool], ...]:
+    """The fence of several shards at once."""
+    tokens = [(lease.shard_id, lease.attempt, lease.owner) for lease in leases]
+    return (
+        shards.c.id.in_([lease.shard_id for lease in leases]),  # what the primary key finds
+        tuple_(shards.c.id, shards.c.attempt, shards.c.owner).in_(tokens),
+        shards.c.state == ShardState.LEASED,
+    )
+
+
 def items_left(db: Connection, job_id: JobId, first_idx: int, last_idx: int) -> tuple[Item, ...]:
     """List the items of a closed range that have no outcome yet."""
     # Not a correlated EXISTS: on PostgreSQL's fresh tables, without statistics, that visits the job's every outcome.
@@ -182,16 +200,22 @@ def _frames_done(db: Connection, job_id: JobId, videos: Sequence[int]) -> dict[i
     return begun
 
 
-def _lease(db: Connection, shard: Row[Any], left: tuple[Item, ...]) -> Lease:
-    job_id = JobId(shard.job_id)
-    started = update(jobs).where(jobs.c.id == job_id, jobs.c.started.is_(None)).values(started=db_now())
-    if db.execute(started).rowcount:
-        add_event(db, job_id, "started", {"worker": shard.owner})
-    wanted = select(jobs.c.tenant, jobs.c.model, jobs.c.params, jobs.c.wishes, jobs.c.video)
-    job = db.execute(wanted.where(jobs.c.id == job_id)).one()
+def leases_of(db: Connection, taken: Sequence[tuple[Row[Any], tuple[Item, ...]]]) -> list[Lease]:
+    """Make the leases of shards that this transaction has taken, with the items left of each; start their jobs."""
+    job_ids = sorted({JobId(shard.job_id) for shard, _ in taken})
+    fresh = update(jobs).where(jobs.c.id.in_(job_ids), jobs.c.started.is_(None)).values(started=db_now())
+    started = set(db.execute(fresh.returning(jobs.c.id)).scalars())
+    owners = {shard.job_id: shard.owner for shard, _ in taken}
+    add_events(db, [(job_id, "started", {"worker": owners[job_id]}) for job_id in job_ids if job_id in started])
+    wanted = select(jobs.c.id, jobs.c.tenant, jobs.c.model, jobs.c.params, jobs.c.wishes, jobs.c.video)
+    found = {job.id: job for job in db.execute(wanted.where(jobs.c.id.in_(job_ids)))}
+    return [_lease(shard, left, found[shard.job_id]) for shard, left in taken]
+
+
+def _lease(shard: Row[Any], left: tuple[Item, ...], job: Any) -> Lease:
     return Lease(
         shard_id=ShardId(shard.id),
-        job_id=job_id,
+        job_id=JobId(shard.job_id),
         tenant=job.tenant,
         attempt=shard.attempt,
         owner=WorkerId(shard.owner),

@@ -140,11 +140,16 @@ def _take_back(db: Connection, max_deaths: int, *conditions: ColumnElement[bool]
 
 
 def _narrow(db: Connection, shard: Row[Any], max_deaths: int) -> None:
-    """Come closer to the item that kills: halve the shard, or give its last item up."""
+    """Come closer to the item that kills: halve the shard, or give its last item up.
+
+    An item that stands alone is tried once more than a shard: a verdict follows, and machines die too.
+    """
     job_id = JobId(shard.job_id)
     left = items_left(db, job_id, shard.first_idx, shard.last_idx)
     if len(left) > 1:
         _split(db, shard, left, max_deaths)
+        return
+    if left and shard.deaths == max_deaths:
         return
     counted = counters_of(shard._mapping)  # noqa: SLF001 - public in SQLAlchemy
     for item in left:
@@ -155,7 +160,8 @@ def _narrow(db: Connection, shard: Row[Any], max_deaths: int) -> None:
 def _split(db: Connection, shard: Row[Any], left: tuple[Item, ...], max_deaths: int) -> None:
     """Leave the shard the first half of what is left, and give the second half to a new one.
 
-    The old shard keeps its counters. Both halves are as suspect as the whole was: one more death splits them again.
+    The old shard keeps its counters. Both halves are as suspect as the whole was: one more death splits them again,
+    and while one is in work the others wait, so that a neighbour of the guilty item does not share its deaths.
     """
     job_id = JobId(shard.job_id)
     middle = len(left) // 2
@@ -163,9 +169,7 @@ def _split(db: Connection, shard: Row[Any], left: tuple[Item, ...], max_deaths: 
     db.execute(
         update(shards)
         .where(shards.c.id == shard.id)
-        .values(
-            last_idx=moved[0].idx - 1, size=shards.c.size - len(moved), deaths=_inherited_deaths(middle, max_deaths)
-        )
+        .values(last_idx=moved[0].idx - 1, size=shards.c.size - len(moved), deaths=max_deaths - 1)
     )
     # This locks the job's row, so that the next `seq` is ours alone.
     db.execute(update(jobs).where(jobs.c.id == job_id).values(shards_left=jobs.c.shards_left + 1))
@@ -181,16 +185,11 @@ def _split(db: Connection, shard: Row[Any], left: tuple[Item, ...], max_deaths: 
             queue=shard.queue,
             hardware=shard.hardware,
             state=ShardState.PENDING,
-            deaths=_inherited_deaths(len(moved), max_deaths),
+            deaths=max_deaths - 1,
             created=db_now(),
         )
     )
     add_event(db, job_id, "shard_split", {"shard": shard.id, "items": len(left), "deaths": shard.deaths})
-
-
-def _inherited_deaths(size: int, max_deaths: int) -> int:
-    """Leave a half one death before it is split; a single item two, since a verdict follows and machines die too."""
-    return max(0, max_deaths - (1 if size > 1 else 2))
 
 
 def _give_up(db: Connection, shard: Row[Any], item: Item) -> Counters:

@@ -247,6 +247,15 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class ShardEnd:
+    """The last outcomes of a shard, with which every item of it has one."""
+
+    lease: Lease
+    outcomes: tuple[Outcome, ...]
+    decision_id: DecisionId | None
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionRow:
     """Why a backend ran: one row for each job and worker process.
 

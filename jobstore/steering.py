@@ -41,7 +41,7 @@ def pause(db: Connection, job_id: JobId) -> bool:
 
 def stop(db: Connection, job_id: JobId, state: JobState, reason: str, message: str) -> bool:
     """Hold what waits and say why; workers give back what they hold at their next renewal. False: it does not run."""
-    if _job(db, job_id).state not in RUNNABLE_STATES:
+    if job_row(db, job_id).state not in RUNNABLE_STATES:
         return False
     hold(db, job_id)
     change = update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(RUNNABLE_STATES))
@@ -57,13 +57,13 @@ def resume(db: Connection, job_id: JobId, max_failures: int | None, max_failure_
 
     What failed before a stop for attention is forgiven: the error policy counts from here.
     """
-    job = _job(db, job_id)
+    job = job_row(db, job_id)
     if job.state not in STOPPED_STATES:
         return False
     # Only for the order of locks: whoever cancels the job at this moment takes its shards first, too.
     held = (shards.c.job_id == job_id, shards.c.state == ShardState.HELD)
     db.execute(select(shards.c.id).where(*held).with_for_update())
-    state = JobState.RUNNING if job.canary_items == 0 or _is_canary_judged(db, job_id) else JobState.CANARY
+    state = state_to_go_on_in(db, job)
     values: dict[str, Any] = {"state": state, "reason": None, "message": None}
     values |= {} if max_failures is None else {"max_failures": max_failures}
     values |= {} if max_failure_rate is None else {"max_failure_rate": max_failure_rate}
@@ -87,8 +87,9 @@ def reprioritise(db: Connection, job_id: JobId, priority: int) -> bool:
     """
     if abs(priority) >= 2**31:
         raise InvalidJob(f"priority {priority}: expected a 32-bit integer")
-    if _job(db, job_id).state in ENDED_STATES:
-        return False
+    job = job_row(db, job_id)
+    if job.state in ENDED_STATES or job.priority == priority:
+        return job.state not in ENDED_STATES
     waiting = select(shards.c.queue).where(shards.c.job_id == job_id, shards.c.state.in_(WAITING_SHARDS))
     queues = sorted(set(db.execute(waiting.distinct()).scalars()))
     db.execute(
@@ -130,7 +131,7 @@ def unhold(db: Connection, job_id: JobId, below: int | None, hardware: str | Non
 
 def unhold_class(db: Connection, job_id: JobId, hardware: str) -> None:
     """Make shards pending that waited for their model on a class, unless their job is stopped or tries its canary."""
-    job = _job(db, job_id)
+    job = job_row(db, job_id)
     if job.state in RUNNABLE_STATES:
         unhold(db, job_id, job.canary_items if job.state == JobState.CANARY else None, hardware)
         hold_if_stopped(db, [job_id])
@@ -146,12 +147,15 @@ def _is_on(hardware: str | None) -> ColumnElement[bool]:
     return true() if hardware is None else shards.c.hardware == hardware
 
 
-def _is_canary_judged(db: Connection, job_id: JobId) -> bool:
-    query = select(job_events.c.id).where(job_events.c.job_id == job_id, job_events.c.kind == CANARY_DONE)
-    return db.execute(query.limit(1)).first() is not None
+def state_to_go_on_in(db: Connection, job: Row[Any]) -> JobState:
+    """Give the state in which a job goes on that was stopped or had ended: its canary comes first, until judged."""
+    query = select(job_events.c.id).where(job_events.c.job_id == job.id, job_events.c.kind == CANARY_DONE)
+    is_judged = job.canary_items == 0 or db.execute(query.limit(1)).first() is not None
+    return JobState.RUNNING if is_judged else JobState.CANARY
 
 
-def _job(db: Connection, job_id: JobId) -> Row[Any]:
+def job_row(db: Connection, job_id: JobId) -> Row[Any]:
+    """Give a job's row; raises `JobNotFound`."""
     found = db.execute(select(jobs).where(jobs.c.id == job_id)).one_or_none()
     if found is None:
         raise JobNotFound(f"no job {job_id}: see `nightshift jobs`")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Self
 
 from jobstore import (
     backlog,
+    bundles,
     canary,
+    deserving,
     endings,
     finding,
     fleet,
@@ -19,21 +22,25 @@ from jobstore import (
     receipts,
     recording,
     relay_statements,
+    retrying,
     routing,
     schema_version,
     steering,
     stragglers,
     submit,
     tenancy,
+    tokens,
 )
 from jobstore.connection import Database
-from jobstore.errors import InvalidJob
+from jobstore.errors import InvalidJob, LeaseLost
 from jobstore.events import events_of
 from jobstore.export_requests import ExportRequests
 from jobstore.ids import new_id
 from jobstore.outbox import Outbox
+from jobstore.reading import ItemFilter, JobFilter
 from jobstore.schedules import Schedules
 from jobstore.schema import (
+    RUNNABLE_STATES,
     DecisionId,
     DecisionRow,
     Hint,
@@ -48,16 +55,20 @@ from jobstore.schema import (
     OutcomeState,
     QuarantinedMessage,
     Renewal,
+    ShardEnd,
     ShardId,
     WorkerId,
     WorkerRow,
 )
-from jobstore.views import AutoscaleFigures, FailureGroup, JobEvent, JobStatus, QueueRow, ResultRow
+from jobstore.tokens import TokenRow, TokenWish
+from jobstore.views import AutoscaleFigures, FailureGroup, ItemRow, JobEvent, JobStatus, QueueRow, ResultRow
 from jobstore.window import release as release_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from types import TracebackType
+
+    from sqlalchemy import Connection
 
 
 class JobStore:
@@ -140,6 +151,14 @@ class JobStore:
         """
         return self._db.write(lambda db: leases.lease_shard(db, shard_id, attempt, owner, lease_s))
 
+    def newcomer(self, queues: Collection[str]) -> Hint | None:
+        """Give a hint of one of these queues whose tenant has nothing in work there; None: there is none."""
+        return self._db.read(lambda db: deserving.newcomer(db, queues))
+
+    def lease_beside(self, first: Lease, most_items: int, lease_s: float) -> list[Lease]:
+        """Take other small shards of a lease's queue that wait behind the window, of `most_items` items together."""
+        return self._db.write(lambda db: bundles.lease_beside(db, first, most_items, lease_s))
+
     def renew(self, owner: WorkerId, held: Sequence[tuple[ShardId, int]], lease_s: float) -> Renewal:
         """Lengthen leases, and say which shards are still this owner's and which it should give back."""
         return self._db.write(lambda db: leases.renew(db, owner, held, lease_s))
@@ -162,24 +181,42 @@ class JobStore:
             LeaseLost: the shard is somebody else's by now; nothing was written.
             ValueError: `finished` with items that have no outcome, or outcomes for other items; nothing was written.
         """
-        rows = recording.encode_outcomes(lease, outcomes, decision_id)
-        return self._db.write(lambda db: recording.record(db, lease, rows, lease_s=lease_s, finished=finished))
+        flush = recording.Flush(lease, recording.encode_outcomes(lease, outcomes, decision_id), finished)
+        (answer,) = self._db.write(lambda db: recording.record(db, [flush], lease_s))
+        if isinstance(answer, LeaseLost):
+            raise answer
+        return answer
+
+    def record_all(self, ends: Sequence[ShardEnd], *, lease_s: float) -> list[bool | LeaseLost]:
+        """Write the last outcomes of several shards and end them; each as `record` does, all in one transaction.
+
+        Returns:
+            Of each whether its job ended by it, or the error where its lease was lost and nothing of it was written.
+
+        Raises:
+            ValueError: a shard has items without an outcome, or outcomes for other items; nothing of all was written.
+        """
+        flushes = [
+            recording.Flush(end.lease, recording.encode_outcomes(end.lease, end.outcomes, end.decision_id), True)
+            for end in ends
+        ]
+        return self._db.write(lambda db: recording.record(db, flushes, lease_s))
 
     def release_shard(self, lease: Lease) -> bool:
         """Give an unfinished shard back when draining; False: it was no longer ours."""
-        return self._db.write(lambda db: leases.release_shard(db, lease))
+        return self._changed(lambda db: leases.release_shard(db, lease))
 
     def count_death(self, lease: Lease, max_deaths: int) -> bool:
         """Give a shard back that ended, or is about to end, this process: as if its lease had run out.
 
         Args:
-            max_deaths: lost workers after which the shard is split, and an item that stands alone given up; where its
-                model was not open yet, after which its class is refused.
+            max_deaths: lost workers after which the shard is split; an item that stands alone is given up at the next.
+                Where its model was not open yet, after which its class is refused.
 
         Returns:
             False: it was no longer ours.
         """
-        return self._db.write(lambda db: relay_statements.count_death(db, lease, max_deaths))
+        return self._changed(lambda db: relay_statements.count_death(db, lease, max_deaths))
 
     def note_stage(self, lease: Lease, stage: openings.Stage) -> None:
         """Note how far the model of a leased shard is: who is lost before it is open has touched no item."""
@@ -210,12 +247,16 @@ class JobStore:
 
     def add_decision(self, row: DecisionRow) -> DecisionId:
         """Write why a backend runs; the job's first decision gives it its task, class names and digest."""
-        decision_id = row.decision_id or DecisionId(new_id())
-        return self._db.write(lambda db: receipts.add_decision(db, decision_id, row))
+        return self.add_decisions([row])[0]
+
+    def add_decisions(self, rows: Sequence[DecisionRow]) -> list[DecisionId]:
+        """Write why a backend runs, for several jobs at once."""
+        ids = [row.decision_id or DecisionId(new_id()) for row in rows]
+        return self._db.write(lambda db: receipts.add_decisions(db, list(zip(ids, rows, strict=True))))
 
     def fail_job(self, job_id: JobId, code: str, message: str) -> bool:
         """End a job that cannot go on; what is left is skipped. False: it had ended before."""
-        return self._db.write(lambda db: endings.end_early(db, job_id, JobState.FAILED, code, message))
+        return self._end_early(job_id, JobState.FAILED, code, message)
 
     def refuse_class(self, job_id: JobId, hardware: str, code: str, message: str) -> str | None:
         """Note that a job's model does not open on a class, and give the class on which it goes on.
@@ -227,17 +268,49 @@ class JobStore:
     def cancel(self, job_id: JobId) -> bool:
         """End a job that is not wanted; what is left is skipped. False: it had ended before."""
         message = "the job was cancelled before this item's turn"
-        return self._db.write(lambda db: endings.end_early(db, job_id, JobState.CANCELLED, "cancelled", message))
+        return self._end_early(job_id, JobState.CANCELLED, "cancelled", message)
 
     # -- steer -------------------------------------------------------------------------------------------------------
 
     def pause(self, job_id: JobId) -> bool:
         """Stop a running job: nothing is released, and workers give back what they hold. False: it does not run."""
-        return self._db.write(lambda db: steering.pause(db, job_id))
+        return self._changed(
+            lambda db: steering.pause(db, job_id), lambda db: reading.state(db, job_id) == JobState.PAUSED
+        )
 
     def resume(self, job_id: JobId, max_failures: int | None = None, max_failure_rate: float | None = None) -> bool:
         """Go on with a job that was paused or needs attention, with other limits where given. False: it is neither."""
-        return self._db.write(lambda db: steering.resume(db, job_id, max_failures, max_failure_rate))
+        return self._changed(
+            lambda db: steering.resume(db, job_id, max_failures, max_failure_rate),
+            lambda db: reading.state(db, job_id) in RUNNABLE_STATES,
+        )
+
+    def retry(
+        self,
+        job_id: JobId,
+        *,
+        states: Collection[OutcomeState] = (OutcomeState.FAILED,),
+        codes: Collection[str] = (),
+        batch_size: int | None = None,
+        hardware: Sequence[str] = (),
+    ) -> int:
+        """Run items of a job again, in the same job; the job runs again by it, unless it is paused.
+
+        Args:
+            states: of the outcomes that are taken back: failed, skipped or both.
+            codes: of these errors only; empty: of any.
+            batch_size: images a run from now on; None: as before.
+            hardware: classes that may run it from now on, best first; empty: as before.
+
+        Returns:
+            The number of items; 0: there is none, and nothing was changed. What a worker holds now is not among them.
+
+        Raises:
+            JobNotFound, InvalidJob: nothing was changed.
+        """
+        asked, event_id = retrying.Retry(frozenset(states), frozenset(codes), batch_size, tuple(hardware)), new_id()
+        asked.check()
+        return self._db.write(lambda db: retrying.retry(db, job_id, asked, event_id))
 
     def reprioritise(self, job_id: JobId, priority: int) -> bool:
         """Give a job another priority, which acts on what Redis holds, too. False: it has ended."""
@@ -274,11 +347,28 @@ class JobStore:
         since: float | None = None,
     ) -> list[JobStatus]:
         """List jobs, newest first; no states means all, `since` is the oldest creation time."""
-        return self._db.read(lambda db: reading.list_jobs(db, tenant, states, limit, since))
+        return self.find_jobs(JobFilter(tenant, states, since), limit)
+
+    def find_jobs(self, wanted: JobFilter, limit: int = 50) -> list[JobStatus]:
+        """List jobs of a filter, newest first; `wanted.before` gives the page after another."""
+        return self._db.read(lambda db: reading.list_jobs(db, wanted, limit))
+
+    def items(self, job_id: JobId, wanted: ItemFilter, limit: int = 100) -> list[ItemRow]:
+        """List a job's items with how each ended, in their order; `wanted.after` gives the page after another."""
+        return self._db.read(lambda db: reading.item_page(db, job_id, wanted, limit))
+
+    def frames(self, job_id: JobId, idx: int) -> Iterator[ResultRow]:
+        """Give what is written of a video's frames, in their order."""
+        rows = self._results_after((idx, 0), job_id, (), 500)
+        return itertools.takewhile(lambda row: row.idx == idx, rows)
 
     def results(self, job_id: JobId, *, states: Collection[OutcomeState] = (), batch: int = 500) -> Iterator[ResultRow]:
         """Give outcomes by item and frame; each page of `batch` rows is a transaction of its own."""
-        after = (-1, 0)
+        return self._results_after((-1, 0), job_id, states, batch)
+
+    def _results_after(
+        self, after: tuple[int, int], job_id: JobId, states: Collection[OutcomeState], batch: int
+    ) -> Iterator[ResultRow]:
         while page := self._page(job_id, states, after, batch):
             yield from page
             if len(page) < batch:
@@ -297,9 +387,9 @@ class JobStore:
         """List a job's backend decisions, oldest first."""
         return self._db.read(lambda db: receipts.decisions_of(db, job_id))
 
-    def events(self, job_id: JobId) -> list[JobEvent]:
-        """List what happened to a job, oldest first."""
-        return self._db.read(lambda db: events_of(db, job_id))
+    def events(self, job_id: JobId, after: str | None = None) -> list[JobEvent]:
+        """List what happened to a job, oldest first; after the event of this id, or all of it."""
+        return self._db.read(lambda db: events_of(db, job_id, after))
 
     # -- fleet -------------------------------------------------------------------------------------------------------
 
@@ -347,6 +437,36 @@ class JobStore:
         """List messages that were set aside, the newest first."""
         return self._db.read(lambda db: quarantine.quarantined(db, limit))
 
+    # -- tokens ------------------------------------------------------------------------------------------------------
+
+    def add_token(self, wish: TokenWish) -> tuple[TokenRow, str]:
+        """Make a bearer token and give it, which nobody can do a second time.
+
+        Raises:
+            InvalidToken: a name that cannot be, or that the tenant has already.
+        """
+        token = tokens.mint()
+        return self._db.write(lambda db: tokens.add_token(db, wish, tokens.digest(token))), token
+
+    def token_of(self, token: str) -> TokenRow | None:
+        """Give whom a bearer token stands for, and note its use; None: unknown, expired or revoked."""
+        hashed = tokens.digest(token)
+        found = self._db.read(lambda db: tokens.token_of(db, hashed))
+        if found is None:
+            return None
+        row, is_note_due = found
+        if is_note_due:
+            self._db.write(lambda db: tokens.note_use(db, row.token_id))
+        return row
+
+    def tokens(self, tenant: str | None = None) -> list[TokenRow]:
+        """List tokens, of one tenant or of all, the newest first."""
+        return self._db.read(lambda db: tokens.list_tokens(db, tenant))
+
+    def revoke_token(self, token_id: str) -> bool:
+        """Take a token back at once. False: it was before, or there is none of this id."""
+        return self._db.write(lambda db: tokens.revoke(db, token_id))
+
     # -- relay -------------------------------------------------------------------------------------------------------
 
     def expire_leases(self, max_deaths: int) -> int:
@@ -392,6 +512,28 @@ class JobStore:
     def forget_hints(self) -> int:
         """Make every hint due again, after Redis lost its memory."""
         return self._db.write(relay_statements.forget_hints)
+
+    def _end_early(self, job_id: JobId, state: JobState, code: str, message: str) -> bool:
+        return self._changed(
+            lambda db: endings.end_early(db, job_id, state, code, message),
+            lambda db: reading.state(db, job_id) == state,
+        )
+
+    def _changed(
+        self, change: Callable[[Connection], bool], holds: Callable[[Connection], bool] = lambda _: True
+    ) -> bool:
+        """Say whether this call changed something.
+
+        A COMMIT may go through and its reply be lost: then the next try finds the work done, and the answer is that of
+        the try before, if what it made so `holds`.
+        """
+        answers: list[bool] = []
+
+        def once(db: Connection) -> bool:
+            answers.append(change(db))
+            return answers[-1] or (any(answers) and holds(db))
+
+        return self._db.write(once)
 
     def _page(
         self, job_id: JobId, states: Collection[OutcomeState], after: tuple[int, int], limit: int

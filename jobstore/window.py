@@ -23,6 +23,7 @@ from sqlalchemy import (
     Row,
     Update,
     and_,
+    bindparam,
     case,
     func,
     or_,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 #: A shard that lost this many workers may be what kills them. Of those, a queue has one in work at a time, so that
 #: a poisonous item cannot take innocent neighbours of the same process down again and again.
 SUSPECT_DEATHS = 2
+#: Name of the parameter of statements for one queue.
+IN_QUEUE = "in_queue"
 _NO_STOP = 2**31 - 1
 #: Seconds since the epoch that no deadline reaches; NULLs sort differently in the two databases.
 NO_DEADLINE = 1e18
@@ -48,15 +51,19 @@ NO_DEADLINE = 1e18
 
 def release(db: Connection, window: int, queue: str | None) -> list[Hint]:
     """Mark the next shards as queued, up to `window` a queue, and give their hints in the order to send them."""
-    rows = db.execute(release_statement(window, queue)).all()
+    statement = release_statement(window, of_one_queue=queue is not None)
+    rows = db.execute(statement, {} if queue is None else {IN_QUEUE: queue}).all()
     return [Hint(row.queue, ShardId(row.id), row.attempt) for row in _in_turn(rows)]
 
 
-@lru_cache(maxsize=64)  # building it takes 1.5 ms, a third of a call
-def release_statement(window: int, queue: str | None) -> Update:
-    """Build the statement. The outer `state = pending` is what makes two concurrent callers release nothing twice."""
+@lru_cache(maxsize=8)  # building it takes 1.5 ms, a third of a call
+def release_statement(window: int, *, of_one_queue: bool) -> Update:
+    """Build the statement for all queues, or for the one that `IN_QUEUE` is bound to; one a queue would fill memory.
+
+    The outer `state = pending` is what makes two concurrent callers release nothing twice.
+    """
     load = _load()
-    ranked = _ranked(_heads(window, queue), load, queue)
+    ranked = _ranked(_heads(window, of_one_queue), load, of_one_queue)
     room = select(load.c.queue, func.sum(load.c.queued).label("queued")).group_by(load.c.queue).cte("room")
     left = window - func.coalesce(room.c.queued, 0)
     is_newcomer = and_(left <= 0, ranked.c.turn == 1, ranked.c.place <= left + window)
@@ -71,6 +78,16 @@ def release_statement(window: int, queue: str | None) -> Update:
         .values(state=ShardState.QUEUED, enqueued_at=db_now())
         .returning(*_HINT_COLUMNS)
     )
+
+
+@lru_cache(maxsize=8)
+def in_line(count: int) -> CTE:
+    """Give the ids of the first `count` pending shards of the queue that `IN_QUEUE` is bound to, with their `place`.
+
+    Their order is that of the window.
+    """
+    ranked = _ranked(_heads(count, of_one_queue=True), _load(), of_one_queue=True)
+    return select(ranked.c.id, ranked.c.place).where(ranked.c.place <= count).cte("in_line")
 
 
 def _of_job(column: Column[Any]) -> Label[Any]:
@@ -102,12 +119,12 @@ def _load() -> CTE:
     )
 
 
-def _heads(window: int, queue: str | None) -> CTE:
+def _heads(window: int, of_one_queue: bool) -> CTE:
     """Each running job with the `seq` behind its first `window` pending shards: the others cannot be chosen anyway."""
     first = shards.alias("first")
     stop = (
         select(first.c.seq)
-        .where(first.c.job_id == jobs.c.id, first.c.state == ShardState.PENDING, _in_queue(first.c.queue, queue))
+        .where(first.c.job_id == jobs.c.id, first.c.state == ShardState.PENDING, _in_queue(first.c.queue, of_one_queue))
         .order_by(first.c.seq)
         .offset(window)
         .limit(1)
@@ -129,9 +146,9 @@ def _heads(window: int, queue: str | None) -> CTE:
     )
 
 
-def _ranked(heads: CTE, load: CTE, queue: str | None) -> CTE:
+def _ranked(heads: CTE, load: CTE, of_one_queue: bool) -> CTE:
     """Candidates with their `place` in their queue."""
-    turns = _turns(heads, load, queue)
+    turns = _turns(heads, load, of_one_queue)
     tenant_load = (
         select(
             load.c.queue,
@@ -161,7 +178,7 @@ def _ranked(heads: CTE, load: CTE, queue: str | None) -> CTE:
     return select(fair.c.id, fair.c.queue, fair.c.turn, place.label("place")).cte("ranked")
 
 
-def _turns(heads: CTE, load: CTE, queue: str | None) -> CTE:
+def _turns(heads: CTE, load: CTE, of_one_queue: bool) -> CTE:
     """Candidates with their `turn` in their job: what the job has in work already, plus their place among its rest."""
     suspect = case((shards.c.deaths >= SUSPECT_DEATHS, 1), else_=0)
     by_job = func.row_number().over(partition_by=(shards.c.queue, shards.c.job_id), order_by=shards.c.seq)
@@ -184,13 +201,15 @@ def _turns(heads: CTE, load: CTE, queue: str | None) -> CTE:
         )
         .join(heads, heads.c.id == shards.c.job_id)
         .outerjoin(load, and_(load.c.job_id == shards.c.job_id, load.c.queue == shards.c.queue))
-        .where(shards.c.state == ShardState.PENDING, shards.c.seq < heads.c.stop, _in_queue(shards.c.queue, queue))
+        .where(
+            shards.c.state == ShardState.PENDING, shards.c.seq < heads.c.stop, _in_queue(shards.c.queue, of_one_queue)
+        )
         .cte("turns")
     )
 
 
-def _in_queue(column: ColumnElement[str], queue: str | None) -> ColumnElement[bool]:
-    return true() if queue is None else column == queue
+def _in_queue(column: ColumnElement[str], of_one_queue: bool) -> ColumnElement[bool]:
+    return column == bindparam(IN_QUEUE) if of_one_queue else true()
 
 
 def _in_turn(rows: Sequence[Row[tuple[object, ...]]]) -> list[Row[tuple[object, ...]]]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from jobstore.store import JobStore
     from nightshift.settings import Settings
-    from producer.client import Producer
+    from producer.direct import Direct
     from producer.housekeeping import Housekeeper
     from producer.webhooks import Sender
 
@@ -28,21 +28,21 @@ def housekeeping(settings: Settings, broker_url: str) -> Callable[[threading.Eve
     def keep_house(stop: threading.Event) -> None:
         from jobstore.dispatch import Doorbell
         from jobstore.store import JobStore
-        from producer.client import Producer
+        from producer.direct import Direct
 
-        store, doorbell = JobStore.open(settings.store_url), Doorbell(broker_url)
-        producer = Producer(store, doorbell)
+        store = JobStore.open(settings.store_url)
+        gateway = Direct(store, Doorbell(broker_url))
         try:
-            with housekeeper(settings, store, producer) as keeper:
+            with housekeeper(settings, store, gateway) as keeper:
                 keeper.run(stop)
         finally:
-            producer.close()
+            gateway.close()
 
     return keep_house
 
 
 @contextlib.contextmanager
-def housekeeper(settings: Settings, store: JobStore, producer: Producer) -> Iterator[Housekeeper]:
+def housekeeper(settings: Settings, store: JobStore, gateway: Direct) -> Iterator[Housekeeper]:
     """Open a housekeeper of this process."""
     from producer.export_work import ExportMaker
     from producer.housekeeping import Housekeeper
@@ -52,7 +52,7 @@ def housekeeper(settings: Settings, store: JobStore, producer: Producer) -> Iter
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     options = SourceOptions(policy=settings.fetch_policy)
     with sender(settings, store) as sending:
-        yield Housekeeper(Scheduler(store, producer, owner, options), sending, ExportMaker(store, producer, owner))
+        yield Housekeeper(Scheduler(store, gateway, owner, options), sending, ExportMaker(store, gateway, owner))
 
 
 @contextlib.contextmanager

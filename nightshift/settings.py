@@ -23,6 +23,7 @@ from pydantic_settings import (
 
 from nightshift.errors import SettingsInvalid
 from nightshift.fetch_settings import FetchSettings, split_words
+from producer.machine import FILE_NAME, PREFIX, settings_file, store_url, user_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -31,23 +32,8 @@ if TYPE_CHECKING:
     from inference_engine.providers import ProviderOptions
     from workers.config import WorkerConfig
 
-PREFIX = "NIGHTSHIFT_"
-FILE_NAME = "nightshift.toml"
-DATABASE_NAME = "nightshift.db"
 #: Provider -> variable of its key, as the provider's own tools call it.
 API_KEYS = {"roboflow": "ROBOFLOW_API_KEY", "huggingface": "HF_TOKEN"}
-
-
-def user_folder(variable: str, fallback: str) -> Path:
-    """Give nightshift's folder under an XDG base directory (XDG Base Directory Specification 0.8)."""
-    base = os.environ.get(variable, "")
-    return (Path(base) if Path(base).is_absolute() else Path.home() / fallback) / "nightshift"
-
-
-def settings_file() -> Path | None:
-    """Give the settings file that counts: the working folder's, else the user's, else none."""
-    places = (Path.cwd() / FILE_NAME, user_folder("XDG_CONFIG_HOME", ".config") / FILE_NAME)
-    return next((place for place in places if place.is_file()), None)
 
 
 def starter_models() -> Path:
@@ -92,7 +78,7 @@ class WorkerSettings(BaseModel):
     max_deaths: int = Field(
         default=3,
         ge=1,
-        description="Lost workers after which a shard is split and an item given up, or a model's class refused.",
+        description="Lost workers after which a shard is split, or its class refused; a single item has one more.",
     )
     item_attempts: int = Field(default=3, ge=1, description="Tries of an item that fails for a reason that may pass.")
     item_timeout_s: float = Field(
@@ -137,6 +123,11 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         default=None, repr=False, description="SQLAlchemy URL of the job store; unset: SQLite in the data folder."
     )
+    api_url: str | None = Field(
+        default=None,
+        description="Server that `Producer()` in Python asks, such as http://host:8000; unset: the job store itself.",
+    )
+    api_token: str | None = Field(default=None, repr=False, description="The token that the same server is shown.")
     data_dir: Path = Field(
         default_factory=lambda: user_folder("XDG_DATA_HOME", ".local/share"),
         description="Folder of the SQLite database and of the embedded stack's state.",
@@ -199,7 +190,7 @@ class Settings(BaseSettings):
                 raise ValueError(str(error)) from error
         return value
 
-    @field_validator("broker_url", "database_url", mode="before")
+    @field_validator("broker_url", "database_url", "api_url", "api_token", mode="before")
     @classmethod
     def drop_empty(cls, value: object) -> object:
         """Take an empty variable as unset, which is what compose files make of a missing one."""
@@ -231,7 +222,7 @@ class Settings(BaseSettings):
     @property
     def store_url(self) -> str:
         """SQLAlchemy URL of the job store, the default filled in."""
-        return self.database_url or f"sqlite:///{self.data_dir / DATABASE_NAME}"
+        return self.database_url or store_url(self.data_dir)
 
     @property
     def all_model_dirs(self) -> tuple[Path, ...]:

@@ -7,20 +7,19 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from jobstore.dispatch import Doorbell
+from jobstore.dispatch import Doorbell, MuteDoorbell
 from nightshift.claim import Claim
 from nightshift.embedded import EmbeddedRedis
 from nightshift.errors import StackBusy, WorkersEnded
-from nightshift.settings import DATABASE_NAME
+from producer.machine import DATABASE_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from jobstore.schema import Hint
     from jobstore.store import JobStore
     from nightshift.settings import Settings
-    from producer.client import Producer
+    from producer.direct import Direct
     from workers.launch import Launcher
 
 #: How long another process may take from its lock to its announcement; Redis and a first migration take about 2 s.
@@ -88,7 +87,7 @@ def open_stack(
 
 @contextlib.contextmanager
 def open_client(settings: Settings) -> Iterator[Stack]:
-    """Open store and producer, and the broker if one runs; nothing is started.
+    """Open store and gateway, and the broker if one runs; nothing is started.
 
     Raises:
         JobStoreError: the database cannot be used.
@@ -105,7 +104,7 @@ class Stack:
     """An open stack. `tend` has to be called now and then while waiting for a job."""
 
     store: JobStore
-    producer: Producer
+    gateway: Direct
 
     def __init__(self, settings: Settings, worker_options: dict[str, Any], *, keeps_house: bool = False) -> None:
         self.settings = settings
@@ -242,19 +241,12 @@ class Stack:
                 self.store.worker_stopped(worker.worker_id)
 
     def _connect(self) -> None:
-        from producer.client import Producer
+        from producer.direct import Direct
 
         if self._doorbell is not None:
             self._doorbell.close()
-        self._doorbell = Doorbell(self.broker_url) if self.broker_url else _MuteDoorbell("")
-        self.producer = Producer(self.store, self._doorbell)
-
-
-class _MuteDoorbell(Doorbell):
-    """For a job submitted while no Redis runs: the next stack's relay finds an empty Redis and sends every hint."""
-
-    def ring(self, hints: Sequence[Hint]) -> None:
-        """Send nothing."""
+        self._doorbell = Doorbell(self.broker_url) if self.broker_url else MuteDoorbell()
+        self.gateway = Direct(self.store, self._doorbell)
 
 
 def _short(folder: Path) -> str:

@@ -6,28 +6,31 @@ An export appears whole or not at all, so one that is made twice, by an exporter
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobstore.errors import JobStoreError
+from jobstore.schema import JobId
 from producer.claims import kept
 from producer.errors import ProducerError
+from producer.exporting import export_job, fitting_formats
 from producer.exports import ExportOptions, ExportSummary
 from producer.exports.bucket import is_bucket
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from jobstore.export_requests import ExportRequest
     from jobstore.store import JobStore
-    from producer.client import Producer
+    from producer.direct import Direct
 
 logger = logging.getLogger(__name__)
 
 #: What is written where nobody names formats: those of them that fit.
 USUAL_FORMATS = ("coco", "jsonl")
 _FIRST_RETRY_S = 30.0
+#: As `producer.exporting.export_job`.
+Writer = Callable[["Direct", JobId, Sequence[str], Path | str, ExportOptions], list[ExportSummary]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,14 @@ class ExportMaker:
     """Makes what is asked for.
 
     Attributes:
+        write: writes one job's exports.
         lease_s: seconds after which others take over from an exporter that is not heard of.
     """
 
     store: JobStore
-    producer: Producer
+    gateway: Direct
     owner: str
+    write: Writer = export_job
     lease_s: float = 60.0
 
     def make_due(self) -> int:
@@ -74,10 +79,10 @@ class ExportMaker:
 
     def _write(self, request: ExportRequest) -> list[ExportSummary]:
         output = request.output
-        formats = output.formats or self.producer.fitting(request.job_id, USUAL_FORMATS)
+        formats = output.formats or fitting_formats(self.gateway, request.job_id, USUAL_FORMATS)
         lists = {name: tuple(value) for name, value in output.options.items() if isinstance(value, list)}
         dest = output.dest if is_bucket(output.dest) else Path(output.dest)
-        return self.producer.export(request.job_id, formats, dest, ExportOptions(**{**output.options, **lists}))
+        return self.write(self.gateway, request.job_id, formats, dest, ExportOptions(**{**output.options, **lists}))
 
 
 def record_of(summary: ExportSummary) -> Mapping[str, Any]:

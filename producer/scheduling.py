@@ -12,14 +12,14 @@ from jobstore.errors import JobStoreError
 from producer.claims import kept
 from producer.errors import ProducerError
 from producer.jobfile import parse_job
-from producer.request import classes_of_fleet
+from producer.request import classes_of
 from producer.sources import SourceOptions, expand
 
 if TYPE_CHECKING:
     from jobstore.schedule_runs import RunClaim
     from jobstore.schema import JobId
     from jobstore.store import JobStore
-    from producer.client import Producer
+    from producer.direct import Direct
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Scheduler:
     """
 
     store: JobStore
-    producer: Producer
+    gateway: Direct
     owner: str
     options: SourceOptions = field(default_factory=SourceOptions)
     lease_s: float = 60.0
@@ -77,12 +77,12 @@ class Scheduler:
         zone = job.schedule.timezone if job.schedule is not None else "UTC"
         request = job.request(datetime.fromtimestamp(claim.due, ZoneInfo(zone)))
         spec = request.spec(
-            classes_of_fleet(request.hardware, self.store),
+            classes_of(request.hardware, self.store.workers()),
             tenant=claim.tenant,
             client_token=claim.client_token,
             schedule_id=claim.schedule_id,
         )
-        return self.producer.submit(spec, expand(request.sources, request.source_options(self.options)))
+        return self.gateway.submit(spec, expand(request.sources, request.source_options(self.options)))
 
     def _fail(self, claim: RunClaim, message: str, retry_s: float | None) -> None:
         said = {"event": "schedule_not_submitted", "schedule": claim.name}

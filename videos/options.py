@@ -28,6 +28,7 @@ class VideoOptions:
         end_s: likewise; frames at this moment and later are left out. None: to the end.
         segment_s: a video is cut into items of so many seconds, which several workers share; None: one item a video.
         fail_partial: a video of which frames are missing fails; otherwise its outcome says so.
+        track: boxes of the same object have the same `track_id`; such a video is not cut.
 
     Raises:
         ValueError: a value that cannot be.
@@ -40,6 +41,7 @@ class VideoOptions:
     end_s: float | None = None
     segment_s: float | None = None
     fail_partial: bool = False
+    track: bool = False
 
     def __post_init__(self) -> None:
         chosen = [self.fps is not None, self.every is not None, self.keyframes]
@@ -51,6 +53,10 @@ class VideoOptions:
             (
                 self.end_s is not None and not self.start_s < self.end_s < math.inf,
                 f"end_s is {self.end_s}; expected seconds after start_s, {self.start_s}",
+            ),
+            (
+                self.track and self.segment_s is not None,
+                "track and segment_s exclude each other: a track begins in one part and ends in another",
             ),
             (not _is_positive(self.segment_s, 0.1), f"segment_s is {self.segment_s}; expected 0.1 seconds or more"),
         ]

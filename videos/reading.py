@@ -92,7 +92,7 @@ class Video:
         except BaseException:
             self._container.close()
             raise
-        self.damages = 0  # packets that the decoder refused
+        self.damages = 0  # packets that the decoder refused, and frames of which it made up a part
 
     def __enter__(self) -> Self:
         return self
@@ -198,6 +198,7 @@ class Video:
                 continue
             for raw in raws:
                 self._beat()
+                self.damages += raw.is_corrupt
                 yield raw
 
     def _seek(self, timeline: Timeline, first: int) -> None:

@@ -41,6 +41,11 @@ class Timeline:
         return seconds
 
     @property
+    def fps(self) -> float:
+        """Frames a second, on average."""
+        return _rate(self.seconds)
+
+    @property
     def is_cut_short(self) -> bool:
         """Whether packets are missing that were promised."""
         return self.is_damaged or len(self.pts) < self.declared
@@ -65,6 +70,17 @@ def choose(timeline: Timeline, options: VideoOptions, clip: Clip) -> NDArray[np.
     if clip.end_s is not None:
         is_inside &= seconds < clip.end_s
     return np.flatnonzero(taken & is_inside)
+
+
+def labelled_rate(timeline: Timeline, options: VideoOptions) -> float:
+    """Frames a second that are taken of the whole video, on average."""
+    return _rate(timeline.seconds[choose(timeline, options, options.clip)])
+
+
+def _rate(seconds: NDArray[np.float64]) -> float:
+    """Times a second; 1 where there are not two times."""
+    lasted = float(seconds[-1] - seconds[0]) if len(seconds) > 1 else 0.0
+    return (len(seconds) - 1) / lasted if lasted > 0 else 1.0
 
 
 def _nearest_to_ticks(timeline: Timeline, fps: Fraction) -> NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from jobstore.errors import StoreUnavailable
 from jobstore.queues import TASK_NAME, decode_hint, idle_queue
 from workers.demand import Demand
 from workers.gate import gate_step
-from workers.refill import Refill
+from workers.reserve import Reserve
 from workers.shards import Runtime, process_shard
 
 logger = logging.getLogger(__name__)
@@ -25,18 +25,19 @@ logger = logging.getLogger(__name__)
 DEMAND_INTERVAL_S = 0.25
 
 
-def build_app(runtime: Runtime, refill: Refill, broker_url: str, demand: Demand) -> Any:
+def build_app(runtime: Runtime, reserve: Reserve, broker_url: str, demand: Demand) -> Any:
     """A Celery application whose one task works on this runtime."""
     app = celery_app(broker_url)
 
     def run_shard(self: Any, **message: Any) -> None:
         queue = self.request.delivery_info["routing_key"]
-        refill.shard_ended(queue, process_shard(runtime, decode_hint(message, queue)))
+        with reserve.taking_a_place():
+            reserve.refill.shard_ended(queue, *process_shard(runtime, decode_hint(message, queue)))
 
     app.task(run_shard, name=TASK_NAME, bind=True)
     app.steps["consumer"].add(gate_step(runtime.store, runtime.worker_id, runtime.meter))
     app.steps["consumer"].add(AckGuard)
-    app.steps["consumer"].add(demand_step(runtime, demand))
+    app.steps["consumer"].add(demand_step(reserve, demand))
 
     def drain(**_: Any) -> None:
         runtime.draining.set()
@@ -73,13 +74,13 @@ class AckGuard(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 class FollowDemand(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Consumes the queues that `Demand` chooses of those that have work.
+    """Consumes the queues that `Demand` chooses of those that have work, and has the reserved place look at them.
 
     Celery makes the instance itself; `demand_step` gives the class what it needs.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
-    runtime: Runtime
+    reserve: Reserve
     demand: Demand
 
     def __init__(self, parent: Any, **options: Any) -> None:
@@ -98,7 +99,8 @@ class FollowDemand(bootsteps.StartStopStep):  # type: ignore[misc]
     def _follow(self, c: Any) -> None:
         while not self._stopped.is_set():
             try:
-                wanted = self.runtime.store.queues_with_work(self.demand.serves)
+                wanted = self.reserve.runtime.store.queues_with_work(self.demand.serves)
+                self.reserve.look(self._consumed(c).intersection(wanted))
             except StoreUnavailable as error:
                 logger.warning("demand not known: %s", error, extra={"event": "demand_failed"})
             else:
@@ -106,15 +108,18 @@ class FollowDemand(bootsteps.StartStopStep):  # type: ignore[misc]
             self._stopped.wait(DEMAND_INTERVAL_S)
 
     def _adjust(self, c: Any, wanted: list[str]) -> None:
-        consumed = set(c.app.amqp.queues.consume_from) - {idle_queue(self.demand.serves[0])}
-        change = self.demand.choose(wanted, consumed, self.runtime.models.references(), time.monotonic())
+        loaded = self.reserve.runtime.models.references()
+        change = self.demand.choose(wanted, self._consumed(c), loaded, time.monotonic())
         for queue in change.add:
             logger.info("consuming %s", queue, extra={"event": "queue_added", "queue": queue})
             c.call_soon(c.add_task_queue, queue)
         for queue in change.drop:
             c.call_soon(c.cancel_task_queue, queue)
 
+    def _consumed(self, c: Any) -> set[str]:
+        return set(c.app.amqp.queues.consume_from) - {idle_queue(self.demand.serves[0])}
 
-def demand_step(runtime: Runtime, demand: Demand) -> type[FollowDemand]:
+
+def demand_step(reserve: Reserve, demand: Demand) -> type[FollowDemand]:
     """The boot step for this process."""
-    return type("FollowDemand", (FollowDemand,), {"runtime": runtime, "demand": demand})
+    return type("FollowDemand", (FollowDemand,), {"reserve": reserve, "demand": demand})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from inference_engine.machine import Machine
@@ -58,15 +58,15 @@ class DecisionBook:
     _known: dict[tuple[JobId, int], DecisionId] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def decision_for(self, lease: Lease, loaded: LoadedModel) -> DecisionId:
-        """The row of this job and model, written when first asked for."""
-        key = (lease.job_id, loaded.serial)
+    def decisions_for(self, leases: Sequence[Lease], loaded: LoadedModel) -> list[DecisionId | None]:
+        """The row of each lease's job and the model, written when first asked for."""
         with self._lock:
             if loaded.serial not in self._opened:
                 self._opened.add(loaded.serial)
                 self.meter.decided(loaded.model.decision)
                 self.meter.model_opened(labels_of(loaded.model), loaded.load_ms / 1000)
-            if key not in self._known:
-                row = decision_row(lease, self.worker_id, loaded, self.facts)
-                self._known[key] = self.store.add_decision(row)
-            return self._known[key]
+            fresh = {lease.job_id: lease for lease in leases if (lease.job_id, loaded.serial) not in self._known}
+            rows = [decision_row(lease, self.worker_id, loaded, self.facts) for lease in fresh.values()]
+            for job_id, decision_id in zip(fresh, self.store.add_decisions(rows) if rows else (), strict=True):
+                self._known[job_id, loaded.serial] = decision_id
+            return [self._known[lease.job_id, loaded.serial] for lease in leases]

@@ -73,15 +73,15 @@ class RunBook:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _idle_since: float = field(default_factory=time.monotonic)
 
-    def add(self, run: ShardRun) -> None:
-        """A shard begins."""
+    def add(self, *runs: ShardRun) -> None:
+        """Shards begin."""
         with self._lock:
-            self._runs.add(run)
+            self._runs.update(runs)
 
-    def remove(self, run: ShardRun) -> None:
-        """It ended."""
+    def remove(self, *runs: ShardRun) -> None:
+        """They ended."""
         with self._lock:
-            self._runs.discard(run)
+            self._runs.difference_update(runs)
             self._idle_since = time.monotonic()
 
     def active(self) -> tuple[ShardRun, ...]:

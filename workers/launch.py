@@ -152,6 +152,7 @@ class Launcher:
         elif child.process and child.lifeline and child.lifeline.silent_s(now) > self._silence_s:
             logger.error("worker %s is not heard any more", child.name, extra={"event": "worker_silent"})
             child.process.kill()
+            child.backoff_s = _FIRST_BACKOFF_S  # it hung, as one that says so by `Exit.HUNG`
         if child.process is None and now >= child.start_at and not child.is_retired:
             self._spawn(child, now)
 

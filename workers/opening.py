@@ -56,6 +56,11 @@ class LoadedModel:
     is_broken: bool = False
     _checking: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def clip_frames(self) -> int:
+        """Frames of a video that the model judges together; 0: it judges each one for itself."""
+        return getattr(self.model, "clip_frames", 0)
+
     def check_session(self) -> bool:
         """Run the grey image that it warmed up with; whether even that fails. A session that broke stays broken."""
         with self._checking:

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from inference_engine.errors import EngineError, ImageUnreadable
+from jobstore.errors import JobStoreError
 from jobstore.schema import ItemError, Outcome, OutcomeState
 from videos.errors import VideoUnreadable
 from workers.flights import Flight
@@ -19,7 +20,7 @@ ITEM_TIMEOUT = "item_timeout"
 
 def is_retryable(error: Exception) -> bool:
     """Whether the same item may work when it is tried again."""
-    return isinstance(error, MediaError | EngineError) and error.retryable
+    return isinstance(error, MediaError | EngineError | JobStoreError) and error.retryable
 
 
 def item_error(error: Exception) -> ItemError:

@@ -86,6 +86,7 @@ def _work(orders: Orders) -> int:
     from workers.logs import configure_logging
     from workers.pulse import INTERVAL_S, Pulse
     from workers.refill import Refill
+    from workers.reserve import Reserve
     from workers.stopping import drain, leave_after_drain, signals_step
     from workers.watchdog import Watchdog
 
@@ -94,7 +95,8 @@ def _work(orders: Orders) -> int:
     configure_logging(config.log_level, config.log_format, {"worker": runtime.worker_id, "hardware": slot.hardware})
     doorbell = Doorbell(config.broker_url)
     refill = Refill(runtime.store, doorbell, config.window, runtime.draining)
-    app = build_app(runtime, refill, config.broker_url, Demand(slot.serves, config.models))
+    reserve = Reserve(runtime, refill, config.concurrency)
+    app = build_app(runtime, reserve, config.broker_url, Demand(slot.serves, config.models))
     app.steps["worker"].add(signals_step(runtime))
     own_queue = idle_queue(slot.hardware)
 
@@ -116,6 +118,7 @@ def _work(orders: Orders) -> int:
     try:
         return _consume(app, orders, own_queue)
     finally:
+        reserve.close()
         stopped.set()
         for thread in threads:
             thread.join()

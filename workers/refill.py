@@ -45,13 +45,12 @@ class Refill:
     _due: _Due = field(default_factory=_Due)
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def shard_ended(self, queue: str, ended_job: JobId | None) -> None:
-        """A shard of the queue ended, or its hint was late; `ended_job` is the job that ended by it."""
+    def shard_ended(self, queue: str, *ended_jobs: JobId) -> None:
+        """A hint of the queue was worked off, or was late; `ended_jobs` are those that ended by it."""
         with self._changed:
             self._due.queues.add(queue)
             self._due.shards += 1
-            if ended_job is not None:
-                self._due.jobs.append(ended_job)
+            self._due.jobs += ended_jobs
             self._changed.notify()
 
     def run(self, stopped: threading.Event) -> None:

@@ -15,8 +15,7 @@ from inference_engine.decoding import decode_image
 from inference_engine.errors import SessionFailed
 from inference_engine.images import Fit, Image
 from inference_engine.tasks import write_prediction
-from jobstore.errors import LeaseLost
-from jobstore.schema import DecisionId, ItemError, Outcome, OutcomeState
+from jobstore.schema import DecisionId, ItemError, Lease, Outcome, OutcomeState, ShardEnd
 from workers.flights import Flight
 from workers.leases import HeldLease
 from workers.metrics import labels_of
@@ -31,32 +30,34 @@ if TYPE_CHECKING:
 FLUSH_ITEMS, FLUSH_S = 64, 0.5
 
 
-class SessionBroken(Exception):
-    """The model's session fails whatever it is given; nothing is lost by it, and no item is blamed for it."""
-
-
 class ShardRun:
     """Takes a shard's items to their outcomes.
 
     The decoders' threads take its items one by one, in turn with those of other shards (`workers.turns`); whoever has
     an item's outputs turns them into its outcome; the shard's own thread only writes. On a CPU one thread carries an
     item from its bytes to its outcome, because each hand-over costs a wait for the interpreter's lock; with a batcher
-    of several images the batcher's future comes back on the finishers' threads.
+    of several images the batcher's future comes back on the finishers' threads. `workers.bundle` waits for it, and for
+    those beside it.
 
     A shard over which workers died is taken with care: one item after the other, none in a batch with others, each
     outcome written at once, so that the next death leaves no doubt about the item.
     """
 
     def __init__(
-        self, runtime: Runtime, held: HeldLease, loaded: LoadedModel, params: Any, decision_id: DecisionId
+        self,
+        runtime: Runtime,
+        held: HeldLease,
+        loaded: LoadedModel,
+        params: Any,
+        decision_id: DecisionId | None,
+        wake: threading.Event,
     ) -> None:
-        self._runtime, self._held, self._loaded = runtime, held, loaded
+        self._runtime, self._held, self._loaded, self._wake = runtime, held, loaded, wake
         self._params, self._decision_id = params, decision_id
         self._waiting = deque(map(Flight, held.lease.items))
         self._is_suspect = held.lease.deaths > 0
         self._flush_items = 1 if self._is_suspect else FLUSH_ITEMS
         self._lock = threading.Lock()
-        self._wake = threading.Event()
         self._open = 0  # images on their way
         self._context = copy_context()  # what its log lines belong to
         self._flights: set[Flight] = set()
@@ -64,30 +65,26 @@ class ShardRun:
         self._last_flush = time.monotonic()
         self.written = 0  # outcomes that are committed
 
-    def label(self) -> bool:
-        """Label every item, or as many as a drain or a pause allows; say whether the job ended by it.
+    @property
+    def lease(self) -> Lease:
+        """What it works for."""
+        return self._held.lease
 
-        Raises:
-            LeaseLost: the shard is not ours any more; nothing is left in flight.
-            SessionBroken: the outcomes so far are written, the rest is still ours to give back.
-        """
-        try:
-            with self._runtime.turns.joined_by(self):
-                while not self._is_over():
-                    self._wake.wait(FLUSH_S)
-                    self._wake.clear()
-                    self._flush_if_due()
-            if self._held.lost.is_set():
-                raise LeaseLost(f"shard {self._held.lease.shard_id} was given to another worker, or its job ended")
-            job_ended = self._flush(finished=not self._waiting)
-        finally:
-            self._let_go()
-        if self._waiting:
-            if self._loaded.is_broken:
-                raise SessionBroken
-            self._runtime.store.release_shard(self._held.lease)
-            self._runtime.meter.retried("released")
-        return job_ended
+    @property
+    def is_lost(self) -> bool:
+        """The shard is somebody else's, or its job ended; nothing of it can be written."""
+        return self._held.lost.is_set()
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing is on its way, and nothing more will be."""
+        with self._lock:
+            return not self._open and (not self._waiting or self._should_stop())
+
+    @property
+    def is_whole(self) -> bool:
+        """Once it is over: every item has its outcome."""
+        return not self._waiting
 
     @property
     def flights(self) -> tuple[Flight, ...]:
@@ -114,7 +111,7 @@ class ShardRun:
             guilty = self._flights.intersection(timed_out)
             is_suspect = not self._flights.isdisjoint(suspects)
             self._outcomes += [failed(flight, _timeout(flight)) for flight in guilty]
-        self._flush(finished=False)
+        self.flush()
         if is_suspect:
             self._runtime.store.count_death(self._held.lease, self._runtime.max_deaths)
         else:
@@ -136,17 +133,13 @@ class ShardRun:
         work = self._begin if flight.item.clip is None else self._advance
         return partial(self._context.copy().run, work, flight)
 
-    def _is_over(self) -> bool:
-        with self._lock:
-            return not self._open and (not self._waiting or self._should_stop())
-
     def _advance(self, begun: Flight) -> None:
         """With a permit: a video's next frame, which keeps the permit until its outcome, or the video's end.
 
         Between two frames the video waits in front of the other items and holds no permit, so that frames take turns
         as pictures do, and one is decoded while the model has another.
         """
-        video = begun.video = begun.video or VideoRun(begun, self._held.lease.video)
+        video = begun.video = begun.video or self._video_of(begun)
         frame = None
         try:
             frame = video.take(self._runtime.media, self._runtime.limits)
@@ -165,6 +158,11 @@ class ShardRun:
         video.close()
         self._close_video(video)
         self._close_one()
+
+    def _video_of(self, flight: Flight) -> VideoRun:
+        lease = self._held.lease
+        written = partial(self._runtime.store.frames, lease.job_id, flight.item.idx)
+        return VideoRun(flight, lease.video, self._loaded, written)
 
     def _close_video(self, video: VideoRun) -> None:
         """The stream or a frame of it is over; after the last of them the video has its outcome, or waits again."""
@@ -253,14 +251,20 @@ class ShardRun:
         self._loaded.tally.add(flight.timings_ms)
         with self._lock:
             self._flights.discard(flight)
-            self._outcomes.append(outcome)
-            is_flush = len(self._outcomes) == self._flush_items
-        if is_flush:
-            self._wake.set()
-        if flight.video is not None:
-            flight.video.add(outcome)
+        if flight.video is None:
+            self._write([outcome])
+        else:
+            flight.video.add(outcome, self._write)
             self._close_video(flight.video)
         self._close_one()
+
+    def _write(self, outcomes: list[Outcome]) -> None:
+        with self._lock:
+            had = len(self._outcomes)
+            self._outcomes += outcomes
+            is_flush = had < self._flush_items <= len(self._outcomes)
+        if is_flush:
+            self._wake.set()
 
     def _close_one(self) -> None:
         with self._lock:
@@ -269,36 +273,56 @@ class ShardRun:
         if is_last:
             self._wake.set()
 
-    def _flush_if_due(self) -> None:
-        """Write what is there; the very last outcomes go with the shard's end, in one transaction."""
+    def flush_if_due(self) -> None:
+        """Write what is there; the very last outcomes go with the shard's end, in one transaction.
+
+        Raises:
+            LeaseLost: see `flush`.
+        """
         waited = time.monotonic() - self._last_flush
         is_due = len(self._outcomes) >= self._flush_items or (self._outcomes and waited > FLUSH_S)
-        if is_due and not self._is_over():
-            self._flush(finished=False)
+        if is_due and not self.is_over:
+            self.flush()
 
-    def _flush(self, *, finished: bool) -> bool:
+    def flush(self) -> None:
+        """Write what is there.
+
+        Raises:
+            LeaseLost: the shard is somebody else's; nothing was written.
+        """
+        written, started = self.take_outcomes(), time.monotonic()
+        if written.outcomes:
+            self._runtime.store.record(
+                self.lease,
+                written.outcomes,
+                decision_id=self._decision_id,
+                lease_s=self._runtime.lease_s,
+                finished=False,
+            )
+            self._loaded.tally.add_store((time.monotonic() - started) * 1000)
+            self.count_written(written)
+
+    def take_outcomes(self) -> ShardEnd:
+        """Take out what is to be written."""
         with self._lock:
             outcomes, self._outcomes = self._outcomes, []
-        started = self._last_flush = time.monotonic()
-        if not outcomes and not finished:
-            return False
-        job_ended = self._runtime.store.record(
-            self._held.lease,
-            outcomes,
-            decision_id=self._decision_id,
-            lease_s=self._runtime.lease_s,
-            finished=finished,
-        )
-        self._loaded.tally.add_store((time.monotonic() - started) * 1000)
-        self._runtime.written.add(len(outcomes))
-        self._runtime.meter.recorded(labels_of(self._loaded.model), outcomes)
-        self.written += len(outcomes)
-        return job_ended
+        self._last_flush = time.monotonic()
+        return ShardEnd(self.lease, tuple(outcomes), self._decision_id)
 
-    def _let_go(self) -> None:
-        """Whatever happened, no image of this shard stays on its way, and no video stays open."""
+    def count_written(self, written: ShardEnd) -> None:
+        """They are committed."""
+        self._runtime.written.add(len(written.outcomes))
+        self._runtime.meter.recorded(labels_of(self._loaded.model), written.outcomes)
+        self.written += len(written.outcomes)
+
+    def drop(self) -> None:
+        """The shard is somebody else's: begin nothing more of it."""
         self._held.lost.set()
-        while not self._is_over():
+
+    def let_go(self) -> None:
+        """Whatever happened, no image of this shard stays on its way, and no video stays open."""
+        self.drop()
+        while not self.is_over:
             self._wake.wait(FLUSH_S)
             self._wake.clear()
         for flight in self._waiting:

@@ -7,15 +7,16 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from inference_engine.errors import EngineError
 from inference_engine.sniff import ImageLimits
-from jobstore.errors import LeaseLost
 from jobstore.schema import Hint, JobId, Lease, WorkerId
 from jobstore.store import JobStore
+from jobstore.submit import DEFAULT_SHARD_SIZE
+from workers.bundle import SessionBroken, label_together
 from workers.decisions import DecisionBook
 from workers.first_use import FirstUse, fail_job
 from workers.flights import RunBook
@@ -26,11 +27,16 @@ from workers.media import MediaReader
 from workers.metrics import Meter
 from workers.models import ModelPool
 from workers.opening import LoadedModel
-from workers.shard_run import SessionBroken, ShardRun
+from workers.shard_run import ShardRun
 from workers.speeds import Speedometer
 from workers.turns import Turns
+from workers.video_run import check_wanted
 
 logger = logging.getLogger(__name__)
+
+#: Seconds of work, as measured in this process, up to which small shards are taken together. Below it the dispatch of
+#: each costs more than its images; above it others would wait for what an idle worker could do.
+BUNDLE_S = 0.5
 
 
 @dataclass(slots=True)
@@ -86,68 +92,83 @@ class Runtime:
     exit: Callable[[int], None] = os._exit
 
 
-def process_shard(runtime: Runtime, hint: Hint) -> JobId | None:
-    """Lease, label, record. Gives the job that ended by it, if one did; a late or doubled hint does nothing."""
-    lease = runtime.store.lease_shard(hint.shard_id, hint.attempt, runtime.worker_id, runtime.lease_s)
-    if lease is None:
-        return None
-    told = {"job_id": lease.job_id, "shard_id": lease.shard_id, "attempt": lease.attempt, "model": lease.model}
-    with bound(**told), runtime.leases.holding(lease) as held:
-        use = FirstUse(runtime, lease)
+def process_shard(runtime: Runtime, hint: Hint) -> tuple[JobId, ...]:
+    """Lease, label, record. Gives the jobs that ended by it; a late or doubled hint does nothing."""
+    first = runtime.store.lease_shard(hint.shard_id, hint.attempt, runtime.worker_id, runtime.lease_s)
+    if first is None:
+        return ()
+    told = {"job_id": first.job_id, "shard_id": first.shard_id, "attempt": first.attempt, "model": first.model}
+    with bound(**told), contextlib.ExitStack() as until_the_end:
+        held = [until_the_end.enter_context(runtime.leases.holding(first))]
+        use = FirstUse(runtime, first)
         try:
             with runtime.runs.opening(use):
-                loan = runtime.models.borrow(lease.model, lease.wishes, use)
+                loan = runtime.models.borrow(first.model, first.wishes, use)
         except EngineError as error:
-            runtime.meter.model_refused(lease.model)
-            return use.failed(error)
+            runtime.meter.model_refused(first.model)
+            ended = use.failed(error)
+            return () if ended is None else (ended,)
         try:
+            # Not before the model is open: nobody else's work is to wait for it.
+            held += [until_the_end.enter_context(runtime.leases.holding(lease)) for lease in _beside(runtime, first)]
             return _label(runtime, held, loan.loaded)
-        except LeaseLost:
-            runtime.meter.retried("lease_lost")
-            logger.info("shard %s is not ours any more", lease.shard_id, extra={"event": "lease_lost"})
-            return None
-        except SessionBroken:
-            _recover(runtime, lease, runtime.models.discard(loan))
-            return None
-        except EngineError as error:
-            return fail_job(runtime, lease, error)
+        except SessionBroken as broken:
+            _recover(runtime, broken.leases, runtime.models.discard(loan))
+            return broken.ended_jobs
         finally:
             runtime.models.give_back(loan)
 
 
-def _label(runtime: Runtime, held: HeldLease, loaded: LoadedModel) -> JobId | None:
-    """Run the shard; give its job, if that ended by it."""
-    lease = held.lease
-    params = loaded.model.check_params(lease.params)
-    run = ShardRun(runtime, held, loaded, params, runtime.decisions.decision_for(lease, loaded))
-    runtime.runs.add(run)
+def _beside(runtime: Runtime, first: Lease) -> list[Lease]:
+    """Take other small shards along, where one alone would be over in a moment."""
+    room = min(runtime.speeds.items_within(first.queue, BUNDLE_S), DEFAULT_SHARD_SIZE) - len(first.items)
+    if room <= 0 or first.deaths or any(item.clip for item in first.items):
+        return []
+    return runtime.store.lease_beside(first, room, runtime.lease_s)
+
+
+def _label(runtime: Runtime, held: Sequence[HeldLease], loaded: LoadedModel) -> tuple[JobId, ...]:
+    """Run the shards; give the jobs that ended by it."""
+    wake, runs, ended = threading.Event(), [], []
+    decisions = runtime.decisions.decisions_for([one.lease for one in held], loaded)
+    for one, decision_id in zip(held, decisions, strict=True):
+        try:
+            params = loaded.model.check_params(one.lease.params)
+            check_wanted(one.lease.video, loaded)
+        except EngineError as error:
+            ended.append(fail_job(runtime, one.lease, error))
+        else:
+            runs.append(ShardRun(runtime, one, loaded, params, decision_id, wake))
+    runtime.runs.add(*runs)
     try:
-        with measured(runtime, lease.queue, run):
-            return lease.job_id if run.label() else None
+        with measured(runtime, held[0].lease.queue, runs):
+            return (*ended, *label_together(runtime, runs, wake))
     finally:
-        runtime.runs.remove(run)
+        runtime.runs.remove(*runs)
 
 
 @contextlib.contextmanager
-def measured(runtime: Runtime, queue: str, run: ShardRun) -> Iterator[None]:
-    """Report how long an item of the queue takes, when a shard ends well."""
+def measured(runtime: Runtime, queue: str, runs: Sequence[ShardRun]) -> Iterator[None]:
+    """Report how long an item of the queue takes, when shards end well."""
     runtime.speeds.begin(queue, time.monotonic())
     try:
         yield
     finally:
-        speed = runtime.speeds.end(queue, run.written, time.monotonic())
+        speed = runtime.speeds.end(queue, sum(run.written for run in runs), time.monotonic())
     if speed is not None:
         runtime.store.report_speed(queue, speed)
 
 
-def _recover(runtime: Runtime, lease: Lease, breaks: int) -> None:
-    """After a session broke: the next shard opens it anew; when that broke too, the process is at fault, or the shard.
+def _recover(runtime: Runtime, leases: Sequence[Lease], breaks: int) -> None:
+    """After a session broke: the next shard opens it anew; when that broke too, the process is at fault, or a shard.
 
     A device that an illegal access has spoilt serves no further session of the process. The second time a death is
     counted, so that an image which spoils the device is found by splitting, as one that kills the process is.
     """
-    if breaks <= 1:
-        runtime.store.release_shard(lease)
-        return
-    runtime.store.count_death(lease, runtime.max_deaths)
-    leave(runtime, Exit.BROKEN)
+    for lease in leases:
+        if breaks <= 1:
+            runtime.store.release_shard(lease)
+        else:
+            runtime.store.count_death(lease, runtime.max_deaths)
+    if breaks > 1:
+        leave(runtime, Exit.BROKEN)

@@ -11,12 +11,13 @@ LEAST_ITEMS = 16
 
 @dataclass(slots=True)
 class _Busy:
-    """Shards of one queue in work, and since when the time before was not yet reported."""
+    """Shards of one queue in work, and since when the time before was not yet reported; seconds an item of late."""
 
     shards: int = 0
     since: float = 0.0
     seconds: float = 0.0
     items: int = 0
+    pace_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -49,5 +50,11 @@ class Speedometer:
             busy.since = now
             if busy.items < LEAST_ITEMS or busy.seconds <= 0:
                 return None
-            seconds, busy.items, busy.seconds = busy.seconds / busy.items, 0, 0.0
-            return seconds
+            busy.pace_s, busy.items, busy.seconds = busy.seconds / busy.items, 0, 0.0
+            return busy.pace_s
+
+    def items_within(self, queue: str, seconds: float) -> int:
+        """How many items of the queue this process does in so many seconds; 0: that is not known yet."""
+        with self._lock:
+            busy = self._busy.get(queue)
+            return int(seconds / busy.pace_s) if busy is not None and busy.pace_s else 0

@@ -78,19 +78,23 @@ class Turns:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
-    def joined_by(self, run: Runner) -> Iterator[None]:
-        """Have a shard's items taken for the length of a block."""
+    def joined_by(self, *runs: Runner) -> Iterator[None]:
+        """Have the items of shards taken for the length of a block."""
         with self._lock:
             tenants, jobs = ({other.owner_keys[part] for other in self._runs} for part in (0, 1))
-            self._tenants.join(run.owner_keys[0], tenants)
-            self._jobs.join(run.owner_keys[1], jobs)
-            self._runs.append(run)
+            for run in runs:
+                for shares, key, active in zip(
+                    (self._tenants, self._jobs), run.owner_keys, (tenants, jobs), strict=True
+                ):
+                    shares.join(key, active)
+                    active.add(key)
+            self._runs += runs
         try:
             self.wake()
             yield
         finally:
             with self._lock:
-                self._runs.remove(run)
+                self._runs = [run for run in self._runs if run not in runs]
 
     def wake(self) -> None:
         """There may be items to take: let every thread look."""

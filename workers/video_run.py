@@ -5,23 +5,34 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from inference_engine.errors import ParameterInvalid
 from inference_engine.images import Image
 from inference_engine.sniff import ImageLimits
 from jobstore.schema import Outcome, OutcomeState
+from jobstore.views import ResultRow
+from videos.clips import FrameClip, clips, groups
 from videos.errors import VideoUnreadable
+from videos.following import Follower
 from videos.options import Clip, VideoOptions
 from videos.reading import Frame, Video, VideoLimits
-from videos.sampling import Timeline, choose
+from videos.sampling import Timeline, choose, labelled_rate
+from videos.tracking import MISSING, TRACKED_TASKS, Tracks
+from workers.actions import Actions
 from workers.flights import Flight
+from workers.frame_order import FrameOrder
 from workers.media import MediaReader
 from workers.outcomes import ended, failed, item_error
+
+if TYPE_CHECKING:
+    from workers.opening import LoadedModel
 
 
 @dataclass(slots=True)
@@ -32,11 +43,17 @@ class VideoRun:
 
     Attributes:
         flight: the video's own; its stage is that of the frame which is decoded.
+        loaded: the model; where it takes clips, whatever is said of frames here is true of clips.
+        written: gives what earlier attempts wrote of the frames, in order.
+        order: set where something follows the frames, when the video is opened first.
         is_put_back: some frame has to be tried again, so the video is given up and waits.
     """
 
     flight: Flight
     options: VideoOptions
+    loaded: LoadedModel
+    written: Callable[[], Iterable[ResultRow]]
+    order: FrameOrder | None = None
     is_put_back: bool = False
     _counts_as_try: bool = False
     _has_ended: bool = False
@@ -48,6 +65,7 @@ class VideoRun:
     _left: Iterator[Frame] | None = None  # frames to be decoded; None: not opened yet
     _frames: dict[int, OutcomeState] = field(init=False)
     _facts: dict[str, Any] = field(default_factory=dict)
+    _spans: dict[int, dict[str, Any]] = field(default_factory=dict)  # by the number of a clip, when it ends
     _expected: int = 0
     _is_damaged: bool = False
 
@@ -84,21 +102,49 @@ class VideoRun:
         file = self._stream.enter_context(media.open(self.flight.item.uri, self.flight.beat))
         video = self._stream.enter_context(Video(file, _video_limits(limits), self.flight.beat))
         timeline = video.timeline()
-        chosen = choose(timeline, self.options, clip)
-        self._video, self._expected = video, _expected(timeline, self.options, clip, len(chosen))
+        self._video = video
         self._facts = {"codec": video.codec, "start_s": clip.start_s, "end_s": clip.end_s}
         self._facts |= {"last_timestamp_s": float(timeline.seconds[-1])}
+        if self.order is None and (follower := self._follower(timeline)) is not None:
+            self.order = FrameOrder(follower)
+            self.order.replay(self.written())
+        return (
+            self._clips_left(video, timeline, clip) if self.loaded.clip_frames else self._left_of(video, timeline, clip)
+        )
+
+    def _left_of(self, video: Video, timeline: Timeline, clip: Clip) -> Iterator[Frame]:
+        chosen = choose(timeline, self.options, clip)
+        self._expected = len(chosen) + _lacking(timeline, self.options, clip, 1)
         return video.frames(timeline, chosen[~np.isin(chosen + 1, list(self._frames))])
 
+    def _clips_left(self, video: Video, timeline: Timeline, clip: Clip) -> Iterator[Frame]:
+        size = self.loaded.clip_frames
+        wanted = groups(timeline, self.options, clip, size)
+        self._expected = len(wanted) + _lacking(timeline, self.options, clip, size)
+        left = [group for group in wanted if int(group.frames[0]) + 1 not in self._frames]
+        chosen = np.concatenate([group.frames for group in left]) if left else np.zeros(0, np.int64)
+        return clips(video.frames(timeline, chosen), left, size)
+
+    def _follower(self, timeline: Timeline) -> Follower | None:
+        if self.loaded.clip_frames:
+            return Actions(self.loaded.model.class_names, timeline.fps)
+        return Tracks(labelled_rate(timeline, self.options)) if self.options.track else None
+
     def _begin(self, frame: Frame) -> Flight:
+        number = frame.index + 1
         with self._lock:
             self._open += 1
-        self._facts.setdefault("image_hw", list(frame.image.shape[:2]))
+            if self.order is not None:
+                self.order.begin(number)
+            if isinstance(frame, FrameClip):
+                end = {"end_frame": frame.end_index, "end_s": frame.end_s}
+                self._spans[number] = {"start_frame": frame.index, **end}
+        self._facts.setdefault("image_hw", list(frame.image.shape[-3:-1]))
         return Flight(
             self.flight.item,
             self.flight.tries,
             timings_ms={"decode": self.flight.timings_ms["decode"]},
-            frame=frame.index + 1,
+            frame=number,
             timestamp_s=frame.timestamp_s,
             image=frame.image,
             video=self,
@@ -115,10 +161,17 @@ class VideoRun:
         self.is_put_back = True
         self._counts_as_try |= may_count
 
-    def add(self, outcome: Outcome) -> None:
-        """A frame has its outcome."""
+    def add(self, outcome: Outcome, write: Callable[[list[Outcome]], None]) -> None:
+        """A frame has its outcome; `write` gets what can be written by it.
+
+        Where the order matters, that may be nothing yet, or also what waited for this frame.
+        """
         with self._lock:
-            self._frames[outcome.frame] = outcome.state
+            if outcome.record is not None and (span := self._spans.pop(outcome.frame, None)) is not None:
+                outcome = replace(outcome, record={**outcome.record, **span})
+            passed = [outcome] if self.order is None else self.order.pass_on(outcome)
+            self._frames |= {each.frame: each.state for each in passed}
+            write(passed)
 
     def close_one(self) -> bool:
         """The stream or a frame is over; say whether it was the last."""
@@ -129,7 +182,10 @@ class VideoRun:
     def again(self) -> Flight:
         """The video, to be gone on with."""
         item = replace(self.flight.item, frames=self._frames)
-        return Flight(item, self.flight.tries + self._counts_as_try)
+        later = Flight(item, self.flight.tries + self._counts_as_try)
+        order = None if self.order is None else FrameOrder(self.order.follower)
+        later.video = VideoRun(later, self.options, self.loaded, self.written, order)
+        return later
 
     def outcome(self) -> Outcome | None:
         """What is said of the video as a whole; None: it was interrupted."""
@@ -141,20 +197,26 @@ class VideoRun:
         if (error := self._shortcoming(states)) is not None:
             return failed(self.flight, item_error(error))
         read = states.total()
-        counted = {"frames_read": read, "frames_expected": self._expected, "frames_failed": states[OutcomeState.FAILED]}
-        record = {"task": "video", **counted, "is_partial": self._is_partial(read), **self._facts}
+        counted = {"read": read, "expected": self._expected, "failed": states[OutcomeState.FAILED]}
+        record = {"task": "video", **{f"{self._unit}_{name}": number for name, number in counted.items()}}
+        record |= {"is_partial": self._is_partial(read), **self._facts}
+        record |= {} if self.order is None else self.order.follower.facts()
         return ended(self.flight, OutcomeState.OK, record=record)
+
+    @property
+    def _unit(self) -> str:
+        return "clips" if self.loaded.clip_frames else "frames"
 
     def _is_partial(self, read: int) -> bool:
         return read < self._expected or self._is_damaged
 
     def _shortcoming(self, states: Counter[OutcomeState]) -> VideoUnreadable | None:
         read = states.total()
-        found = f"{read} of {self._expected} frames came out of it"
+        found = f"{read} of {self._expected} {self._unit} came out of it"
         if not read and self._expected:
             return VideoUnreadable("no_frames", f"{found}; is the file complete?")
         if read and states[OutcomeState.FAILED] == read:
-            return VideoUnreadable("frames_failed", f"all {read} frames failed; results name each frame's error")
+            return VideoUnreadable("frames_failed", f"all {read} {self._unit} failed; results name each one's error")
         if self.options.fail_partial and self._is_partial(read):
             return VideoUnreadable("partial", found)
         return None
@@ -174,14 +236,31 @@ def _video_limits(limits: ImageLimits) -> VideoLimits:
     return VideoLimits(limits.max_pixels, limits.max_side)
 
 
-def _expected(timeline: Timeline, options: VideoOptions, clip: Clip, chosen: int) -> int:
-    """How many frames should come: the `chosen` ones, and of a file cut short its share of those that it lacks.
+def _lacking(timeline: Timeline, options: VideoOptions, clip: Clip, size: int) -> int:
+    """How many frames, or clips of `size` frames, a file that was cut short lacks in this part; 0 for a whole one.
 
-    What is lacking lies at the end, so parts before it expect no more than they have. The number is exact where every
-    frame is taken, else an estimate.
+    What is lacking lies at the end, so parts before it lack nothing. The number is exact where every frame is taken,
+    else an estimate.
     """
     last_s = float(timeline.seconds[-1])
     if not timeline.is_cut_short or (clip.end_s is not None and clip.end_s <= last_s):
-        return chosen
+        return 0
     lacking = (timeline.declared - len(timeline.pts)) * len(choose(timeline, options, Clip())) / len(timeline.pts)
-    return chosen + max(1, round(lacking if clip.start_s <= last_s else 0))
+    return max(1, round(lacking / size if clip.start_s <= last_s else 0))
+
+
+def check_wanted(options: VideoOptions, loaded: LoadedModel) -> None:
+    """Refuse a job whose videos are to be tracked where this model or this machine cannot.
+
+    Raises:
+        ParameterInvalid: saying why.
+    """
+    if not options.track:
+        return
+    if loaded.model.package.task not in TRACKED_TASKS:
+        raise ParameterInvalid(
+            f"track is for boxes, of {', '.join(sorted(TRACKED_TASKS))}; "
+            f"{loaded.model.package.model_id} does {loaded.model.package.task}"
+        )
+    if find_spec("trackers") is None:
+        raise ParameterInvalid(MISSING)

@@ -1,4 +1,4 @@
-"""Upright boxes with their class and confidence."""
+"""Upright boxes with their class and confidence, and the number of their track where they have one."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from drawing.colours import class_colour
 
 def draw(canvas: Canvas, record: Mapping[str, Any], blob: bytes | None) -> None:  # noqa: ARG001 (as every shape's)
     """Least confident first, so that the surest labels lie on top."""
-    columns = (record.get(key) or () for key in ("confidence", "class_id", "class_name", "xyxy"))
-    boxes = sorted(zip(*columns, strict=True), key=lambda box: float(box[0]))
-    drawn = [(canvas.points(np.reshape(xyxy, (2, 2))), name, score, id_) for score, id_, name, xyxy in boxes]
+    columns = [record.get(key) or () for key in ("confidence", "class_id", "class_name", "xyxy")]
+    tracks = record.get("track_id") or [None] * len(columns[0])
+    boxes = sorted(zip(*columns, tracks, strict=True), key=lambda box: float(box[0]))
+    drawn = [
+        (canvas.points(np.reshape(xyxy, (2, 2))), name if track is None else f"#{track} {name}", score, id_)
+        for score, id_, name, xyxy, track in boxes
+    ]
     for corners, _, _, class_id in drawn:
         (left, top), (right, bottom) = corners
         around = np.asarray([(left, top), (right, top), (right, bottom), (left, bottom)], dtype=np.int32)

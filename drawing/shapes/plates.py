@@ -25,10 +25,12 @@ def draw_text(canvas: Canvas, record: Mapping[str, Any], blob: bytes | None) -> 
 
 def draw_spans(canvas: Canvas, record: Mapping[str, Any], blob: bytes | None) -> None:  # noqa: ARG001 (as every shape's)
     """Actions with the seconds from which and to which they last."""
-    keys = ("class_id", "class_name", "confidence", "start_frame", "end_frame")
+    frames = zip(record["start_frame"], record["end_frame"], strict=True)
+    times_s = record.get("times_s") or [(start / record["fps"], end / record["fps"]) for start, end in frames]
+    keys = ("class_id", "class_name", "confidence")
     lines = (
-        (f"{start / record['fps']:.1f} to {end / record['fps']:.1f} s: {name} {score:.2f}", class_colour(class_id))
-        for class_id, name, score, start, end in zip(*(record[key] for key in keys), strict=True)
+        (f"{start:.1f} to {end:.1f} s: {name} {score:.2f}", class_colour(class_id))
+        for class_id, name, score, (start, end) in zip(*(record[key] for key in keys), times_s, strict=True)
     )
     _lines(canvas, lines)
 

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from inference_engine.backends import installed
 from inference_engine.backends.parts.batches import count_of
 from inference_engine.backends.parts.graph_runner import GraphRunner, TorchCuda
+from inference_engine.backends.parts.hf_cuts import CutsSession
+from inference_engine.backends.parts.hf_fixed import fixed_tensors
 from inference_engine.backends.parts.hf_loading import load_model
 from inference_engine.backends.parts.hf_masking import HfMaskSession
 from inference_engine.backends.parts.hf_texts import TextSide
@@ -20,12 +22,14 @@ from inference_engine.backends.parts.torch_artifacts import DTYPES
 from inference_engine.backends.parts.torch_runs import failures, run_on_cpu, threads_a_run
 from inference_engine.errors import SessionFailed
 from inference_engine.generation import WritingSession
-from inference_engine.hf_architectures import MASK, PIXELS, TEXTS
+from inference_engine.hf_architectures import PATCH_GRID, TEXTS
 from inference_engine.hf_folder import settings_of
 from inference_engine.hf_generative import FAMILY as GENERATIVE
+from inference_engine.hf_inputs import input_specs
 from inference_engine.hf_promptable import FAMILY as PROMPTABLE
 from inference_engine.negotiation import Offer
 from inference_engine.sessions import Array, Session, SessionOptions, Tensors, TensorSpec
+from inference_engine.tasks import keypoints
 
 if TYPE_CHECKING:
     from inference_engine.machine import Machine
@@ -53,7 +57,8 @@ def open_session(package: ModelPackage, device: str, options: SessionOptions) ->
         return WritingSession(HfWritingSession(package, device, options))
     if package.family == PROMPTABLE:
         return HfMaskSession(package, device, options)
-    return HfSession(package, device, options)
+    session = HfSession(package, device, options)
+    return CutsSession(session) if package.task == keypoints.TASK else session
 
 
 class HfSession:
@@ -73,14 +78,10 @@ class HfSession:
         self._row = settings_of(package).row
         self._module: Any = load_model(self._row.auto_class, package, self._dtype).to(self._device)
         self._texts = TextSide(package, self._row.texts, self._module.config) if self._row.texts else None
-        network = package.config.network_input
-        height, width = (None, None) if network.is_dynamic else network.hw
-        self.inputs = [TensorSpec(PIXELS, (None, 3, height, width), "float32")]
-        if self._row.is_masked:
-            self.inputs.append(TensorSpec(MASK, (None, height, width), "int64"))
-        self._seeking = self._texts if self._row.family == "hf_zero_shot" else None
-        if self._seeking:
-            self.inputs.append(TensorSpec(TEXTS, (None, None), "str"))
+        self._fixed = fixed_tensors(package, self._texts, self._module.config, self._device)
+        self.inputs = input_specs(package)
+        self._names = [spec.name for spec in self.inputs if spec.name != TEXTS]
+        self._seeking = self._texts if len(self._names) < len(self.inputs) else None
         self.outputs = tuple(TensorSpec(name, (None, None, None), "float32") for name in self._row.outputs)
         self._runner = self._graph_runner(options) if device != "cpu" and not self._seeking else None
 
@@ -100,7 +101,7 @@ class HfSession:
             raise SessionFailed("the session is closed; open the model again")
         count = count_of(inputs)
         with failures(self._torch, f"transformers on {self._device}, batch of {count}"):
-            values = [self._torch.from_numpy(inputs[spec.name]) for spec in self.inputs if spec.name != TEXTS]
+            values = [self._torch.from_numpy(inputs[name]) for name in self._names]
             if self._runner:
                 arrays = self._runner.run(values)
             else:
@@ -129,15 +130,15 @@ class HfSession:
             self._runner.close()
 
     def _call(self, values: Sequence[Any]) -> list[Any]:
-        named = dict(zip((PIXELS, MASK), values, strict=False))
-        found = getattr(self._module, self._row.method)(**named)
+        fixed = {name: value.expand(len(values[0]), *value.shape[1:]) for name, value in self._fixed.items()}
+        found = getattr(self._module, self._row.method)(**dict(zip(self._names, values, strict=True)), **fixed)
         return [found[name] for name in self._row.outputs]
 
     def _call_with_texts(self, side: TextSide, texts: Array, values: Sequence[Any]) -> list[Any]:
         """As `_call`, with words that are looked for; what depends on them comes back by class."""
         encoded = side.encode(texts)
         on_device = [value.to(self._device) for value in values]
-        named = dict(zip((PIXELS, MASK), on_device, strict=False))
+        named = dict(zip(self._names, on_device, strict=True))
         found = self._module(**named, **{name: value.to(self._device) for name, value in encoded.tensors.items()})
         logits, boxes = (found[name] for name in self._row.outputs)
         return [encoded.by_class(logits).cpu(), boxes.cpu()]
@@ -147,6 +148,8 @@ class HfSession:
         return [self._module.get_text_features(*on_device)["pooler_output"].cpu()]
 
     def _graph_runner(self, options: SessionOptions) -> GraphRunner:
-        dtypes = [self._dtype, *(self._torch.int64 for _ in self.inputs[1:])]
+        dtypes = [self._dtype, *(self._torch.int64 for _ in self._names[1:])]
         cuda = TorchCuda(self._torch, self._device, self._torch.channels_last)
-        return GraphRunner(cuda, self._call, dtypes, max_batch_size=self._max_batch_size, graphs=options.cuda_graphs)
+        # How many patches there are is read back to the host, which a recording cannot do.
+        graphs = options.cuda_graphs and PATCH_GRID not in self._names
+        return GraphRunner(cuda, self._call, dtypes, max_batch_size=self._max_batch_size, graphs=graphs)

@@ -138,12 +138,19 @@ class PackageCache:
         return tuple(name for name, file in stored.files.items() if not _is_still(folder / name, file))
 
     def heal(self, key: str) -> bool:
-        """Set a package aside whose files are damaged; the good ones are kept, so that the next fetch gets the rest."""
+        """Set damaged files and strangers aside, and say whether there were any.
+
+        The good files of a damaged package are kept, so that the next fetch gets the rest.
+        """
         stored, folder = self.record(key), self.folder_of(key)
         wrong = self.damaged(key)
         if stored is not None and not wrong:
+            strangers = _strangers(folder, stored.files)
+            for path in strangers:
+                logger.warning("%s is no file of its package and is set aside", path)
+                self._move(path, self.root / "quarantine" / key / path.relative_to(folder))
             self._write_record(key, stored)  # times may have changed, as by a copy of the folder; the bytes have not
-            return False
+            return bool(strangers)
         is_there = folder.is_dir()
         for path in sorted(folder.rglob("*")) if is_there else ():
             name = path.relative_to(folder).as_posix()
@@ -170,16 +177,11 @@ class PackageCache:
                 write_file(partial / name, data)
                 hashes[name] = file_sha256(partial / name)
         files = {name: _stored(partial / name, sha256) for name, sha256 in hashes.items()}
-        self._drop_strangers(partial, files)
+        for path in _strangers(partial, files):
+            path.unlink()  # what an interrupted fetch left besides the package's files must not become part of it
         sync_folder(partial)
         self._write_record(key, StoredPackage(package.model_id, package.package_id, package.provider, files))
         replace_file(partial, self.folder_of(key))
-
-    def _drop_strangers(self, folder: Path, files: Mapping[str, StoredFile]) -> None:
-        """What an interrupted fetch left besides the package's files must not become part of it."""
-        for path in folder.rglob("*"):
-            if path.is_file() and path.relative_to(folder).as_posix() not in files:
-                path.unlink()
 
     def _write_record(self, key: str, stored: StoredPackage) -> None:
         folder = self.folder_of(key) if self.folder_of(key).is_dir() else self.root / "partial" / key
@@ -220,6 +222,12 @@ def _once_more(fetch: Fetch, file: RemoteFile, folder: Path) -> str:
     except FileDamaged as error:
         logger.warning("%s; fetched once more", error)
         return fetch(file, folder)
+
+
+def _strangers(folder: Path, files: Mapping[str, StoredFile]) -> list[Path]:
+    """What lies in a folder besides these files."""
+    there = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    return [path for path in there if path.relative_to(folder).as_posix() not in files]
 
 
 def _stored(path: Path, sha256: str) -> StoredFile:

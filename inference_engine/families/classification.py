@@ -20,12 +20,12 @@ from inference_engine.model import Recipe, fitted
 from inference_engine.packages import ModelPackage
 from inference_engine.scores import Scores, sigmoid, softmax
 from inference_engine.sessions import Tensors
-from inference_engine.tasks import classification, multi_label
+from inference_engine.tasks import classification, multi_label, video_classification
 from inference_engine.tasks.classification import ClassificationParams, ClassificationPrediction
 from inference_engine.tasks.parts.parameters import class_thresholds
 
 _ACTIVATIONS = {"softmax": softmax, "sigmoid": sigmoid}
-_USUAL = {classification.TASK: "softmax", multi_label.TASK: "sigmoid"}
+_USUAL = {classification.TASK: "softmax", multi_label.TASK: "sigmoid", video_classification.TASK: "softmax"}
 #: How far a fused head may leave 0 to 1: half precision near 1 has steps of 0.0005.
 _SLACK = 1e-3
 

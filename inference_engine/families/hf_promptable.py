@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference_engine.errors import EngineError, OutputInvalid
-from inference_engine.families.hf_generative.pixels import resized, scaled
+from inference_engine.hf_pixels import normalised, resized
 from inference_engine.hf_promptable import steps_of
 from inference_engine.images import Fit, Image
 from inference_engine.mask_prompts import MASKS, SCORES, groups, prompt_tensors
@@ -35,7 +35,7 @@ def canvas(image: Image, package: ModelPackage) -> tuple[Tensors, Fit]:
     new_h, new_w = fitted_hw(hw, steps["size"])
     height, width = package.config.network_input.hw
     pixels = np.zeros((1, 3, height, width), dtype=np.float32)
-    pixels[0, :, :new_h, :new_w] = scaled(resized(image, (new_h, new_w), steps["resample"]), steps)
+    pixels[0, :, :new_h, :new_w] = normalised(resized(image, (new_h, new_w), steps["resample"]), steps)
     return {"pixel_values": pixels}, Fit((new_w / hw[1], new_h / hw[0]), (0, 0), hw)
 
 

@@ -1,14 +1,16 @@
 """Mask classifiers in Hugging Face format: each query has a class and a mask over the whole picture.
 
 Outputs are `class_queries_logits (n, queries, classes + 1)`, the last class "no object", and `masks_queries_logits
-(n, queries, h, w)` (MaskFormer, arXiv 2107.06278, section 3; Mask2Former, arXiv 2112.01527; EoMT, arXiv 2503.19108).
-An instance's score is that of its class times the mean of its mask's sigmoid where that is above one half
-(`post_process_instance_segmentation` of each in transformers 5). Instances may overlap.
+(n, queries, h, w)` (MaskFormer, arXiv 2107.06278, section 3; Mask2Former, arXiv 2112.01527; EoMT, arXiv 2503.19108;
+OneFormer, arXiv 2211.06220). An instance's score is that of its class times the mean of its mask's sigmoid where that
+is above one half (`post_process_instance_segmentation` of each in transformers 5), and instances may overlap;
+OneFormer's have the score of their class, and each pixel is of one of them at most.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,9 @@ import numpy.typing as npt
 from inference_engine.boxes import top_k
 from inference_engine.errors import EngineError, OutputInvalid
 from inference_engine.families import hf_detection, hf_semantic
+from inference_engine.hf_folder import settings_of
 from inference_engine.hf_inputs import prepared
+from inference_engine.hf_panoptic import Queries, Rules, divided
 from inference_engine.images import Fit
 from inference_engine.maps import Between, Maps, resized
 from inference_engine.masks import InstancesRLEMasks
@@ -25,9 +29,10 @@ from inference_engine.model import Recipe
 from inference_engine.packages import ModelPackage
 from inference_engine.scores import sigmoid, softmax
 from inference_engine.sessions import Tensors
-from inference_engine.tasks import instance_segmentation, semantic_segmentation
+from inference_engine.tasks import instance_segmentation, panoptic_segmentation, semantic_segmentation
 from inference_engine.tasks.detection import DetectionParams
 from inference_engine.tasks.instance_segmentation import InstanceDetections
+from inference_engine.tasks.panoptic_segmentation import PanopticSegmentationParams, PanopticSegments
 from inference_engine.tasks.parts.parameters import class_thresholds
 from inference_engine.tasks.semantic_segmentation import SemanticSegmentationParams, SemanticSegmentationResult
 
@@ -35,6 +40,14 @@ from inference_engine.tasks.semantic_segmentation import SemanticSegmentationPar
 _GRIDS = {"mask2former": (384, 384)}
 #: Architectures that see the picture in the upper left of a canvas, and give one class a query.
 _ON_CANVAS = frozenset({"eomt"})
+#: Architectures whose instances have no pixel in common, and the thresholds by which they are divided there.
+_APART = frozenset({"oneformer"})
+_APART_MASK, _APART_OVERLAP = 0.5, 0.8
+#: Confidence of segments where nobody says one.
+_SEGMENT_CONFIDENCE = {"eomt": 0.8}
+#: Classes of COCO's panoptic files, of which the things come first; stuff begins with the class of that name
+#: (cocodataset/panopticapi, panoptic_coco_categories.json).
+_COCO_CLASSES, _COCO_THINGS, _COCO_STUFF = 133, 80, "banner"
 _EPSILON = np.float32(1e-6)  # as transformers has it, against a mask without a pixel
 
 
@@ -50,6 +63,13 @@ def semantic(
 ) -> list[SemanticSegmentationResult | EngineError]:
     """Label the pixels of a batch, image by image: a class has the sum of its queries' masks."""
     return [_semantic(*item, package, params) for item in _items(outputs, fits, package)]
+
+
+def panoptic(
+    outputs: Tensors, fits: Sequence[Fit], package: ModelPackage, params: PanopticSegmentationParams
+) -> list[PanopticSegments | EngineError]:
+    """Divide the pictures of a batch into segments, image by image."""
+    return [_panoptic(*item, package, params) for item in _items(outputs, fits, package)]
 
 
 _Item = tuple[npt.NDArray[Any], npt.NDArray[Any], Fit]
@@ -71,6 +91,8 @@ def _instances(
 ) -> InstanceDetections | EngineError:
     if not (np.isfinite(logits).all() and np.isfinite(masks).all()):
         return OutputInvalid("the model gave numbers that are not finite for this image")
+    if package.architecture in _APART:
+        return _instances_apart(logits, masks, fit, package, params)
     planes = _planes(masks, fit, package)
     shares = softmax(logits)[:, :-1]
     if package.architecture in _ON_CANVAS:
@@ -88,6 +110,82 @@ def _instances(
     chosen = np.asarray(shown, dtype=np.int64)[kept]
     return InstanceDetections(
         encoded.xyxy(), confidence[chosen], class_id[chosen], encoded, fit.original_hw, package.class_names
+    )
+
+
+def _instances_apart(
+    logits: npt.NDArray[Any], masks: npt.NDArray[Any], fit: Fit, package: ModelPackage, params: DetectionParams
+) -> InstanceDetections:
+    """The best query-class pairs, among which the picture is divided by their masks' logits (OneFormer)."""
+    shares = softmax(logits)[:, :-1]
+    best = top_k(shares.reshape(-1), len(shares))
+    scores, class_id = shares.reshape(-1)[best], best % shares.shape[1]
+    sure = scores >= class_thresholds(params, package.class_names)[class_id]
+    query, pairs = (best // shares.shape[1])[sure], Queries(class_id[sure], scores[sure])
+    planes = (resized(masks[one][None], fit.original_hw)[0] for one in query)
+    rules = Rules(_APART_MASK, _APART_OVERLAP, frozenset(), frozenset(range(len(package.class_names))))
+    found = divided(pairs, planes, rules, fit.original_hw, package.class_names)
+    kept = InstancesRLEMasks(fit.original_hw, found.masks.counts[: params.max_detections])
+    return InstanceDetections(
+        kept.xyxy(), found.confidence[: len(kept)], found.class_id[: len(kept)], kept, fit.original_hw,
+        package.class_names,
+    )  # fmt: skip
+
+
+def _panoptic(
+    logits: npt.NDArray[Any],
+    masks: npt.NDArray[Any],
+    fit: Fit,
+    package: ModelPackage,
+    params: PanopticSegmentationParams,
+) -> PanopticSegments | EngineError:
+    if not (np.isfinite(logits).all() and np.isfinite(masks).all()):
+        return OutputInvalid("the model gave numbers that are not finite for this image")
+    names, shares = package.class_names, softmax(logits)
+    class_id, scores = shares.argmax(axis=1), shares.max(axis=1)
+    # What is not wanted still has its pixels; it is left out in the end. The last class is "no object".
+    thresholds = np.append(class_thresholds(replace(params, classes=None), names), np.float32(np.inf))
+    sure = np.flatnonzero(scores >= thresholds[class_id])
+    planes = (_probabilities(masks[query], fit, package) for query in sure)
+    rules = Rules(
+        params.mask_threshold,
+        params.overlap_threshold,
+        frozenset(names.index(name) for name in params.stuff_classes),
+        frozenset(names.index(name) for name in (names if params.classes is None else params.classes)),
+        is_cut=package.architecture in _ON_CANVAS,
+    )
+    return divided(Queries(class_id[sure], scores[sure]), planes, rules, fit.original_hw, names)
+
+
+def _probabilities(mask: npt.NDArray[Any], fit: Fit, package: ModelPackage) -> npt.NDArray[np.float32]:
+    """One mask `(height, width)` of the original image: probabilities are resized, but for those on a canvas."""
+    plane = _planes(mask[None], fit, package)
+    found: npt.NDArray[np.float32] = resized(sigmoid(plane), fit.original_hw)[0]
+    return found
+
+
+def stuff_of(package: ModelPackage) -> tuple[str, ...]:
+    """Names of classes that are not counted, as far as a folder says it; none where it does not."""
+    names, metadata = package.class_names, settings_of(package).steps.get("metadata")
+    things = metadata.get("thing_ids") if isinstance(metadata, Mapping) else None
+    if isinstance(things, list):
+        return tuple(name for index, name in enumerate(names) if index not in things)
+    is_coco = len(names) == _COCO_CLASSES and names[_COCO_THINGS] == _COCO_STUFF
+    return names[_COCO_THINGS:] if is_coco else ()
+
+
+def check_segments(given: Mapping[str, Any], package: ModelPackage) -> PanopticSegmentationParams:
+    """The parameters of segments, filled up from the folder.
+
+    Raises:
+        ParameterInvalid: a value is wrong.
+    """
+    return panoptic_segmentation.panoptic_segmentation_params(
+        given,
+        package.class_names,
+        package.recommended,
+        confidence=_SEGMENT_CONFIDENCE.get(package.architecture, 0.5),
+        stuff_classes=stuff_of(package),
     )
 
 
@@ -133,4 +231,5 @@ def _semantic(
 RECIPES = {
     instance_segmentation.TASK: Recipe(prepared, instances, hf_detection.check_params),
     semantic_segmentation.TASK: Recipe(prepared, semantic, hf_semantic.check_params),
+    panoptic_segmentation.TASK: Recipe(prepared, panoptic, check_segments),
 }

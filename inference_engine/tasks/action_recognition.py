@@ -60,6 +60,8 @@ class ActionSpans:
         fps: frames a second that the frame numbers count.
         image_hw: height and width of the frames in pixels.
         class_names: of the whole model.
+        times_s: `(n, 2)` float64, seconds at which each span begins and ends, where frames are not evenly spaced; None:
+            as `fps` says.
     """
 
     start_frame: npt.NDArray[np.int64]
@@ -69,11 +71,13 @@ class ActionSpans:
     fps: float
     image_hw: tuple[int, int]
     class_names: tuple[str, ...]
+    times_s: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.start_frame)
         records.check_shapes(
             {name: (getattr(self, name), (n,)) for name in ("start_frame", "end_frame", "confidence", "class_id")}
+            | {"times_s": (self.times_s, (n, 2))}
         )
         if (self.start_frame < 0).any() or (self.end_frame <= self.start_frame).any():
             raise ValueError("a span must begin at frame 0 or later and have at least one frame")
@@ -96,6 +100,8 @@ class ActionSpans:
     @property
     def seconds(self) -> npt.NDArray[np.float64]:
         """`(n, 2)`: where each span begins and ends."""
+        if self.times_s is not None:
+            return self.times_s
         return np.stack([self.start_frame, self.end_frame], axis=1) / self.fps
 
     def draw(self, image: Image) -> Image:
@@ -109,6 +115,7 @@ class ActionSpans:
             "start_frame": self.start_frame.tolist(),
             "end_frame": self.end_frame.tolist(),
             "fps": self.fps,
+            **({} if self.times_s is None else {"times_s": self.times_s.tolist()}),
         }
 
     @classmethod
@@ -121,6 +128,7 @@ class ActionSpans:
             record["fps"],
             records.image_hw(record),
             tuple(class_names),
+            np.asarray(record["times_s"], np.float64).reshape(-1, 2) if "times_s" in record else None,
         )
 
 

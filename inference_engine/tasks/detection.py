@@ -70,6 +70,8 @@ class Detections:
         image_hw: height and width of the original image in pixels.
         class_names: of the whole model; of an open vocabulary, those that were asked for.
         task: the behaviour that gave them: this one, or an open vocabulary's.
+        track_id: `(n,)` int64, of a frame of a tracked video: the same for the same object, from 1; -1: of no track.
+            None: not tracked.
     """
 
     xyxy: Boxes
@@ -78,11 +80,17 @@ class Detections:
     image_hw: tuple[int, int]
     class_names: tuple[str, ...]
     task: str = TASK
+    track_id: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.xyxy)
         records.check_shapes(
-            {"xyxy": (self.xyxy, (n, 4)), "confidence": (self.confidence, (n,)), "class_id": (self.class_id, (n,))}
+            {
+                "xyxy": (self.xyxy, (n, 4)),
+                "confidence": (self.confidence, (n,)),
+                "class_id": (self.class_id, (n,)),
+                "track_id": (self.track_id, (n,)),
+            }
         )
 
     def __len__(self) -> int:
@@ -108,6 +116,7 @@ class Detections:
         The names of an open vocabulary stand in the record, since no model has them.
         """
         record = {**records.scored(self.task, self), "xyxy": records.numbers(self.xyxy)}
+        record |= records.tracked(self.track_id)
         return record if self.task == TASK else {**record, "class_names": list(self.class_names)}
 
     @classmethod
@@ -119,6 +128,7 @@ class Detections:
             records.image_hw(record),
             tuple(record.get("class_names", class_names)),
             record["task"],
+            records.track_ids(record),
         )
 
     def to_supervision(self) -> Any:

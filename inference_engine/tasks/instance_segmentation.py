@@ -29,6 +29,7 @@ class InstanceDetections:
         masks: n masks of the original image's size, run-length encoded.
         image_hw: height and width of the original image in pixels.
         class_names: of the whole model.
+        track_id: `(n,)` int64, as of a detector's boxes.
     """
 
     xyxy: Boxes
@@ -37,11 +38,17 @@ class InstanceDetections:
     masks: InstancesRLEMasks
     image_hw: tuple[int, int]
     class_names: tuple[str, ...]
+    track_id: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.xyxy)
         records.check_shapes(
-            {"xyxy": (self.xyxy, (n, 4)), "confidence": (self.confidence, (n,)), "class_id": (self.class_id, (n,))}
+            {
+                "xyxy": (self.xyxy, (n, 4)),
+                "confidence": (self.confidence, (n,)),
+                "class_id": (self.class_id, (n,)),
+                "track_id": (self.track_id, (n,)),
+            }
         )
         if (len(self.masks), self.masks.image_hw) != (n, self.image_hw):
             raise ValueError(f"expected {n} masks of {self.image_hw}, found {len(self.masks)} of {self.masks.image_hw}")
@@ -66,7 +73,8 @@ class InstanceDetections:
     def to_record(self) -> dict[str, Any]:
         """JSON-safe, masks as COCO's RLE; `from_record` gives the same bits back."""
         masks = self.masks.to_coco()
-        return {**records.scored(TASK, self), "xyxy": records.numbers(self.xyxy), "masks": masks}
+        record = {**records.scored(TASK, self), "xyxy": records.numbers(self.xyxy), "masks": masks}
+        return record | records.tracked(self.track_id)
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any], class_names: Sequence[str]) -> InstanceDetections:
@@ -78,6 +86,7 @@ class InstanceDetections:
             InstancesRLEMasks.from_coco(record["masks"], hw),
             hw,
             tuple(class_names),
+            records.track_ids(record),
         )
 
     def to_supervision(self) -> Any:

@@ -88,6 +88,7 @@ class KeyPoints:
         class_names: of the whole model.
         skeletons: names and lines of the points, one a class.
         key_points_threshold: confidence from which a point `is_sure`.
+        track_id: `(n,)` int64, as of a detector's boxes.
     """
 
     xy: npt.NDArray[np.float32]
@@ -99,6 +100,7 @@ class KeyPoints:
     class_names: tuple[str, ...]
     skeletons: tuple[Skeleton, ...]
     key_points_threshold: float = 0.0
+    track_id: npt.NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         n, k = self.xy.shape[:2]
@@ -109,6 +111,7 @@ class KeyPoints:
                 "xyxy": (self.xyxy, (n, 4)),
                 "confidence": (self.confidence, (n,)),
                 "class_id": (self.class_id, (n,)),
+                "track_id": (self.track_id, (n,)),
             }
         )
         if len(self.skeletons) != len(self.class_names):
@@ -147,6 +150,7 @@ class KeyPoints:
             "key_points": self.xy.shape[1],
             "key_points_threshold": self.key_points_threshold,
             "skeletons": [{"names": list(each.names), "edges": list(map(list, each.edges))} for each in self.skeletons],
+            **records.tracked(self.track_id),
         }
 
     @classmethod
@@ -167,6 +171,7 @@ class KeyPoints:
             tuple(class_names),
             tuple(skeletons),
             record["key_points_threshold"],
+            records.track_ids(record),
         )
 
     def to_supervision(self) -> Any:

@@ -31,7 +31,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "results",
             "Print a job's results, one JSON object a line.",
         ),
-        "export": ("results", "Write a job's results as datasets, each format below the folder, `manifest.json` last."),
+        "export": ("results", "Write a job's results as datasets, to a folder or a bucket."),
     },
     "Models": {
         "models": ("models", "List the models that are found here, with their packages."),

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from nightshift.cli.output import json_option, plain, print_json, print_rows
-from nightshift.settings import FILE_NAME, known_variables, load_settings, settings_file
+from nightshift.settings import known_variables, load_settings
+from producer.machine import FILE_NAME, settings_file
 
 
 @click.command()

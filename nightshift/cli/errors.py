@@ -33,6 +33,7 @@ HINT_OF_CODE = {
     "no_runnable_backend": "nightshift explain MODEL     shows each candidate with what it lacks",
     "provider_unauthorized": "set ROBOFLOW_API_KEY, or HF_TOKEN for hf:// models",
     "job_not_found": "nightshift jobs",
+    "format_unsuitable": "nightshift export JOB -f FORMAT -o DEST     the results are kept",
     "schema_outdated": "nightshift db upgrade",
     "store_unavailable": "see that the database of NIGHTSHIFT_DATABASE_URL runs, then: nightshift doctor",
     "broker_unavailable": "see that the Redis of NIGHTSHIFT_BROKER_URL runs, then: nightshift doctor",

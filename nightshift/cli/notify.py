@@ -11,9 +11,9 @@ from jobstore.ids import new_id
 from jobstore.outbox import DeliveryState, message
 from nightshift.cli.errors import ERROR
 from nightshift.cli.output import json_option, moment, print_json, print_rows, say
-from nightshift.cli.summary import short
 from nightshift.settings import load_settings
 from nightshift.stack import open_client, open_store
+from producer.ending import short
 
 
 @click.group()
@@ -45,7 +45,7 @@ def test(url: str, secret_env: str | None, as_json: bool) -> int:
 @notify.command("ls")
 @click.option("--job", help="Only messages about this job.")
 @click.option("--state", "states", multiple=True, type=click.Choice(list(DeliveryState)), help="Only in this state.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Messages at most.")
 @json_option
 def list_deliveries(job: str | None, states: tuple[str, ...], limit: int, as_json: bool) -> None:
     """List messages, the newest first, with what their receivers answered."""

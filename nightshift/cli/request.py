@@ -12,11 +12,12 @@ import click
 from click.core import ParameterSource
 
 from nightshift.cli.times import moment_to_come
+from nightshift.explaining import decide_here
+from producer.request import model_reference
 
 if TYPE_CHECKING:
-    from inference_engine.negotiation import Decision
     from nightshift.settings import Settings
-    from producer.request import JobRequest
+    from producer.job_request import JobRequest
     from videos.options import VideoOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -122,6 +123,7 @@ _OPTIONS = (
     click.option(
         "--segment", "segment_s", type=float, metavar="SECONDS", help="Cut videos into parts that workers share."
     ),
+    click.option("--track", is_flag=True, help="Of videos: number the objects; such videos are not cut into parts."),
     click.option("--fail-partial", is_flag=True, help="Of videos: fail those of which frames are missing."),
     click.option(
         "--max-failure-rate", type=click.FloatRange(0, 1), default=0.02, show_default=True, help="Share that may fail."
@@ -162,7 +164,7 @@ def request_of(options: Mapping[str, Any]) -> JobRequest:
         click.UsageError: no source or model, or options beside a job file, which says all.
         JobFileInvalid.
     """
-    from producer.request import JobRequest
+    from producer.job_request import JobRequest
 
     if options.get("file") is not None:
         return _request_of_file(options)
@@ -213,35 +215,6 @@ def _video(options: Mapping[str, Any]) -> VideoOptions:
 def _given(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Only what was said: False is, None and an empty list are not."""
     return {name: options[option] for option, name in names.items() if options[option] not in (None, ())}
-
-
-def model_reference(model: str) -> str:
-    """Make a path absolute, since workers run elsewhere; leave an id as it is."""
-    from inference_engine.providers.local import is_path
-
-    return str(Path(model).expanduser().absolute()) if is_path(model) else model
-
-
-def decide_here(settings: Settings, model: str, hardware: str, wishes: Mapping[str, Any]) -> Decision:
-    """Say what this machine would run the model with; opens nothing.
-
-    Raises:
-        ModelNotFound, PackageInvalid: there is no such model.
-        ParameterInvalid: a wish that cannot be.
-    """
-    from inference_engine.loading import decide
-    from inference_engine.trust import trust_policy
-    from workers.wishing import read_wishes
-
-    device = next((name for name in ("auto", "cpu") if hardware.startswith(name)), "cuda")
-    asked = read_wishes(wishes, device, trust_policy(settings.trust, settings.allow_local_code_packages))
-    return decide(
-        model,
-        asked.wishes,
-        model_dirs=settings.all_model_dirs,
-        order=asked.order,
-        provider_options=settings.provider_options,
-    )
 
 
 def check_here(settings: Settings, request: JobRequest) -> None:

@@ -13,6 +13,7 @@ from nightshift.cli.request import words
 from nightshift.cli.summary import tell_exports
 from nightshift.settings import load_settings
 from nightshift.stack import open_client, open_store
+from producer.exporting import export_job
 
 
 @click.command()
@@ -55,14 +56,14 @@ def results(job: str, states: tuple[str, ...], limit: int | None, as_json: bool)
 @click.option("--with-images", is_flag=True, help="yolo, voc, hf: copy the pictures too.")
 @json_option
 def export(job: str, formats: tuple[str, ...], output: Path | str, as_json: bool, **options: Any) -> None:
-    """Write a job's results as datasets, each format below the folder, `manifest.json` last.
+    """Write a job's results as datasets, to a folder or a bucket.
 
-    A format that has no place for what the job's model finds is refused before anything is written. The same results
-    give the same bytes.
+    Each format has a file or folder of its own; `manifest.json` comes last. A format that has no place for what the
+    job's model finds is refused before anything is written. The same results give the same bytes.
     """
     wanted = export_options(options)
     with open_client(load_settings()) as stack:
-        exports = stack.producer.export(stack.store.find_job(job), formats, absolute(output), wanted)
+        exports = export_job(stack.gateway, stack.gateway.find(job), formats, absolute(output), wanted)
     if as_json:
         print_json(exports)
     else:

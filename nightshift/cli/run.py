@@ -13,9 +13,11 @@ from nightshift.cli.exporting import Destination, absolute, format_names
 from nightshift.cli.follow import follow, tell_done, tell_interrupted, tell_trouble
 from nightshift.cli.output import count, json_option, print_json, say
 from nightshift.cli.request import check_here, classes_here, file_option, job_options, request_of
-from nightshift.cli.summary import exit_status, record, short, tell_exports
+from nightshift.cli.summary import exit_status, record, tell_exports
 from nightshift.cli.trust import trust_options, trust_settings
 from nightshift.settings import Settings, load_settings
+from producer.ending import short
+from producer.exporting import export_job, fitting_formats
 from workers.logs import configure_logging
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from jobstore.views import JobStatus
     from nightshift.stack import Stack
     from producer.exports import ExportSummary
-    from producer.request import JobRequest
+    from producer.job_request import JobRequest
     from producer.sources import SourceReport
 
 DEFAULT_FORMATS = ("coco", "jsonl")
@@ -140,13 +142,13 @@ def _items(request: JobRequest, settings: Settings) -> tuple[Iterator[ItemRef], 
 
 def _submit(stack: Stack, request: JobRequest, items: Iterator[ItemRef]) -> JobId:
     """Say who will work, and hand the job over."""
-    from producer.request import classes_of_fleet
+    from producer.request import classes_of
 
     is_embedded = stack.settings.is_embedded
     wanted = request.hardware
-    hardware = classes_here(wanted) if is_embedded else classes_of_fleet(wanted, stack.store)
+    hardware = classes_here(wanted) if is_embedded else classes_of(wanted, stack.store.workers())
     say("embedded" if is_embedded else "fleet", stack.describe(", ".join(hardware)))
-    return stack.producer.submit(request.spec(hardware), items)
+    return stack.gateway.submit(request.spec(hardware), items)
 
 
 def _tell_accepted(stack: Stack, job_id: JobId, report: SourceReport) -> None:
@@ -167,7 +169,7 @@ def _export(
     if output is None:
         say("results", f"nightshift results {job}     or: nightshift export {job} -f coco -o out")
         return []
-    wanted = formats or stack.producer.fitting(status.job_id, DEFAULT_FORMATS)
-    exports = stack.producer.export(status.job_id, wanted, absolute(output))
+    wanted = formats or fitting_formats(stack.gateway, status.job_id, DEFAULT_FORMATS)
+    exports = export_job(stack.gateway, status.job_id, wanted, absolute(output))
     tell_exports(exports)
     return exports

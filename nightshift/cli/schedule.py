@@ -10,9 +10,9 @@ import click
 
 from jobstore.schema import DEFAULT_TENANT
 from nightshift.cli.output import age, json_option, moment, plain, print_json, print_rows, say
-from nightshift.cli.summary import short
 from nightshift.settings import load_settings
 from nightshift.stack import open_client, open_store
+from producer.ending import short
 from workers.logs import configure_logging
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def run_now(name: str, tenant: str, as_json: bool) -> int:
 
     settings = load_settings()
     configure_logging(settings.quiet_log_level, settings.log_format)
-    with open_client(settings) as stack, housekeeper(settings, stack.store, stack.producer) as keeper:
+    with open_client(settings) as stack, housekeeper(settings, stack.store, stack.gateway) as keeper:
         schedules = stack.store.schedules
         found = schedules.get(name, tenant)
         due = schedules.run_now(name, tenant)

@@ -74,6 +74,16 @@ def atomic_folder(path: Path, mark: str) -> Iterator[Path]:
                 shutil.rmtree(leftover, ignore_errors=True)
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file if it is there.
+
+    Raises:
+        ExportFailed: the disk refuses.
+    """
+    with _as_export_failed(path):
+        path.unlink(missing_ok=True)
+
+
 @contextmanager
 def _as_export_failed(path: Path) -> Iterator[None]:
     try:

@@ -52,6 +52,8 @@ _MARKS = {
     Kind.SPANS: "start_frame",
 }
 
+#: What is a list of objects or classes; maps and vectors are not.
+_FILTERED = frozenset({Kind.BOXES, Kind.MASKS, Kind.CLASSES, Kind.SPANS})
 #: Fields with one value an object.
 _COLUMNS = (
     "confidence", "class_id", "class_name", "xyxy", "masks", "xy", "key_points_confidence", "xywhr", "texts",
@@ -120,19 +122,17 @@ def instances(record: Mapping[str, Any]) -> Iterator[Instance]:
 
 def selected(record: Mapping[str, Any], options: ExportOptions) -> Mapping[str, Any]:
     """The record without the objects and classes that are not wanted; the same one where nothing is filtered."""
-    names, scores = record.get("class_name"), record.get("confidence")
-    if scores is None or not (options.min_confidence or options.classes):
+    if not (options.min_confidence or options.classes) or not kinds_of(record) & _FILTERED:
         return record
-    wanted = frozenset(options.classes)
+    columns = {key: record[key] for key in _COLUMNS if record.get(key)}
+    scores, names, wanted = columns.get("confidence"), columns.get("class_name"), frozenset(options.classes)
     kept = [
         index
-        for index, score in enumerate(scores)
-        if score >= options.min_confidence and (not wanted or names is None or names[index] in wanted)
+        for index in range(max(map(len, columns.values()), default=0))
+        if (scores is None or scores[index] >= options.min_confidence)
+        and (not wanted or names is None or names[index] in wanted)
     ]
-    if len(kept) == len(scores):
-        return record
-    columns = {key: [record[key][index] for index in kept] for key in _COLUMNS if record.get(key)}
-    return {**record, **columns}
+    return {**record, **{key: [column[index] for index in kept] for key, column in columns.items()}}
 
 
 def dense_mask(mask: Mapping[str, Any]) -> run_lengths.Mask:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from producer.errors import ExportOptionInvalid
+from producer.exports.atomic import remove_file
 from producer.exports.manifest import MANIFEST, write_manifest
 from producer.exports.registry import check_fit, find_format
 
@@ -44,7 +45,7 @@ def write_exports(dataset: Dataset, names: Sequence[str], dest: Path) -> list[Ex
         ExportFailed: no half-written file is visible; formats that were complete stay.
     """
     chosen = check_exports(dataset, names)
-    (dest / MANIFEST).unlink(missing_ok=True)
+    remove_file(dest / MANIFEST)
     summaries = [each.export(dataset, dest) for each in chosen]
     write_manifest(dataset, summaries, dest)
     return summaries

@@ -25,7 +25,7 @@ from jobstore.schedule_runs import Overlap
 from jobstore.schedules import ScheduleSpec
 from jobstore.schema import DEFAULT_TENANT
 from producer.errors import SourceInvalid
-from producer.request import JobRequest
+from producer.job_request import JobRequest
 from producer.sources import read_since
 from producer.sources.dates import fill_dates
 from producer.spans import seconds_of

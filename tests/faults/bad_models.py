@@ -10,12 +10,18 @@ from sqlalchemy import text
 
 from jobstore.schema import JobId
 from tests.faults.fault import Fault, nothing
-from tests.faults.system import System
+from tests.faults.system import LEASE_S, System
 
 #: The picture that harms; in the middle of a shard of sixteen.
 GUILTY = 711
+#: Limits of one stage of an item and of one run of the model here; a fleet has 60 and 120. A process that is silent for
+#: a run and a lease is replaced: a slow machine needs as much for its start.
+ITEM_S, FORWARD_S = 6.0, 10.0
 #: Images of a run that the pretended memory holds.
 FITS = 3
+
+#: What a slow picture takes: four leases, and less than `worker.item_timeout_s`.
+SLOW_S = 4 * LEASE_S
 
 _CODE = '''
 import ctypes
@@ -31,8 +37,15 @@ HARM = {
     "abort": os.abort,
     "null pointer": lambda: ctypes.string_at(0),
     "sleep": lambda: time.sleep(3600),
+    "slow": lambda: slowly(),
     "spin": lambda: ctypes.PyDLL(None).sleep(3600),  # unlike CDLL, with Python's lock in its hands
 }
+
+
+def slowly():
+    with open(os.environ["FAULT_RUNS"], "a") as runs:
+        runs.write(".")
+    time.sleep($SLOW_S)
 
 
 class Colours:
@@ -60,7 +73,7 @@ class Colours:
 def write_guilty_model(folder: Path, harm: str) -> Path:
     """A package with code of its own, which acts as it likes once it is trusted."""
     folder.mkdir()
-    (folder / "model.py").write_text(_CODE, encoding="utf-8")
+    (folder / "model.py").write_text(_CODE.replace("$SLOW_S", str(SLOW_S)), encoding="utf-8")
     (folder / "class_names.txt").write_text("colour\n", encoding="utf-8")
     config = {
         "schema_version": 1,
@@ -75,14 +88,28 @@ def write_guilty_model(folder: Path, harm: str) -> Path:
     return folder
 
 
-def _guilty(harm: str) -> Callable[[System], None]:
+def _guilty(harm: str, **limits: float) -> Callable[[System], None]:
+    """Args: limits: of the machines, where the fault ends by one; others would end what is slow and innocent."""
+
     def prepare(system: System) -> None:
         system.model = write_guilty_model(system.folder / "guilty", harm)
-        # A process that is silent for a lease and a forward is replaced: a slow machine needs as much for its start.
-        limits = {"item_timeout_s": 4.0, "forward_timeout_s": 10.0}
         system.options |= {"allow_local_code_packages": True, **limits}
 
     return prepare
+
+
+def _slow(system: System) -> None:
+    _guilty("slow")(system)
+    system.environment = {"FAULT_RUNS": str(system.folder / "slow_runs")}
+
+
+def _ran_once(system: System, job_id: JobId) -> None:
+    """The slow picture was begun once, and its lease was kept by renewing it: no worker was counted as lost."""
+    assert (system.folder / "slow_runs").read_text() == ".", "the slow picture was computed more than once"
+    (row,) = [row for row in system.store.results(job_id) if row.idx == GUILTY]
+    assert row.timings_ms is not None
+    assert row.timings_ms["postprocess"] >= SLOW_S * 1000
+    assert system.deaths(job_id) == 0, "a death was counted for a worker that renewed its leases"
 
 
 def _little_memory(system: System) -> None:
@@ -101,8 +128,12 @@ def _largest_batch_is_known(system: System, _: JobId) -> None:
     assert all(1 <= size <= FITS for size in sizes), f"learned {sizes}, {FITS} images fit"
 
 
-#: Deaths until the picture stands alone: three of its shard of 16, one a halving, one alone; each costs a start.
+#: Deaths until the picture is given up: three of its shard of 16, one each of 8, 4 and 2, two alone, as
+#: `jobstore.relay_statements` has it; each costs a start.
 _DEATHS = 8
+#: A hung process is silent for a forward and a lease, 12 s, before it is replaced, and may hold SQLite's write lock for
+#: as long (decision 0010), so that none of the deaths overlap: 8 * 12 s, and half a second before each start.
+_HANGS_S = _DEATHS * (FORWARD_S + LEASE_S + 0.5)
 FAULTS = (
     Fault(
         "F10", "abort() on one picture", nothing, prepare=_guilty("abort"),
@@ -113,12 +144,18 @@ FAULTS = (
         fails={GUILTY: "worker_lost"}, items=800, starts=_DEATHS, lasts_s=30, is_quick=False,
     ),
     Fault(
-        "F13", "a call that keeps Python's lock on one picture", nothing, prepare=_guilty("spin"),
-        fails={GUILTY: "worker_lost"}, items=800, starts=_DEATHS, lasts_s=100, is_quick=False,
+        "F13", "a call that keeps Python's lock on one picture", nothing,
+        prepare=_guilty("spin", forward_timeout_s=FORWARD_S),
+        fails={GUILTY: "worker_lost"}, items=800, starts=_DEATHS, lasts_s=_HANGS_S, is_quick=False,
     ),
     Fault(
-        "F15", "a call without end on one picture", nothing, prepare=_guilty("sleep"),
-        fails={GUILTY: "item_timeout"}, items=800, starts=2, lasts_s=8,
+        "F15", "a call without end on one picture", nothing, prepare=_guilty("sleep", item_timeout_s=ITEM_S),
+        fails={GUILTY: "item_timeout"}, items=800, starts=2, lasts_s=ITEM_S + 4,
+    ),
+    Fault(
+        # With one worker: an idle one would be offered the job's last shard, which is meant so (`jobstore.stragglers`).
+        "F16", "a picture that takes four leases", nothing, prepare=_slow, check=_ran_once,
+        items=800, lasts_s=SLOW_S, machines=1,
     ),
     Fault(
         "F37", f"memory for batches of {FITS} where 8 are asked for", nothing, prepare=_little_memory,

@@ -8,12 +8,14 @@ import signal
 import sqlite3
 import time
 
+from sqlalchemy import text
+
 from jobstore.errors import StoreUnavailable
 from jobstore.schema import JobId
 from jobstore.store import JobStore
-from tests.faults import bad_models, disks, hosts, messages, submitting
+from tests.faults import bad_models, disks, hosts, messages, refusals, relaying, submitting
 from tests.faults.fault import EMBEDDED, OPEN, SERVER, Act, Fault, no_preparation, nothing
-from tests.faults.system import LEASE_S, System, running
+from tests.faults.system import LEASE_S, RELAY_INTERVAL_S, System, running
 from tests.fixtures.fleet import wait_until
 
 
@@ -28,6 +30,33 @@ def _kill_workers(times: int) -> Act:
                 return
 
     return inject
+
+
+def _kill_at_work(times: int) -> Act:
+    """Only workers that hold a lease: each death is over a shard. Their launchers stay."""
+
+    def inject(system: System, job_id: JobId) -> None:
+        for _ in range(times):
+            wait_until(lambda: _at_work(system) or system.store.state(job_id) not in OPEN, 60, "a worker at work")
+            for pid in _at_work(system)[:1]:
+                os.kill(pid, signal.SIGKILL)
+                wait_until(lambda pid=pid: pid not in system.worker_pids(), 10, "its end")
+        assert all(machine.is_alive for machine in system.machines), "a launcher ended with its worker"
+
+    return inject
+
+
+def _at_work(system: System) -> list[int]:
+    with system.store._db._reader.connect() as database:
+        busy = text("SELECT DISTINCT w.pid FROM workers w JOIN shards s ON s.owner = w.id WHERE s.state = 'leased'")
+        found = set(database.execute(busy).scalars())
+    return [pid for pid in system.worker_pids() if pid in found]
+
+
+def _deaths_were_counted(system: System, job_id: JobId) -> None:
+    """Deaths were counted, and no item's tries."""
+    assert system.deaths(job_id) > 0, "workers died over their shards, and no death was counted"
+    assert system.tries(job_id) == 1, "a worker's death used up a try of an item"
 
 
 def _kill_machines(system: System, _: JobId) -> None:
@@ -272,13 +301,28 @@ def _skew(system: System) -> None:
     system.start_machine({"FAULT_CLOCK": "-3600"})
 
 
+def _few_descriptors(system: System) -> None:
+    """Its processes end before they work, or work: either way the other machine is none the worse for it."""
+    system.start_machine({"FAULT_FILES": "40"})
+
+
+#: What a launcher waits before the four starts that follow each other's death, all told (`workers.launch`).
+_BACKOFFS_S = 0.5 + 1 + 2 + 4
 FAULTS = (
     Fault("F01", "kill -9 of a worker, five times", _kill_workers(5), items=2500, lasts_s=4, starts=2),
+    Fault(
+        "F02", "kill -9 of workers at work, four times", _kill_at_work(4), check=_deaths_were_counted,
+        items=2500, lasts_s=_BACKOFFS_S, starts=4,
+    ),
     Fault(
         "F04", "kill -9 at SQLite's writes, by strace", disks.kill_at_writes, EMBEDDED,
         lasts_s=4, starts=2, needs=("strace",), is_quick=False,
     ),
     Fault("F05", "kill -9 of a producer while it submits", nothing, submit=submitting.submit_through_deaths),
+    Fault(
+        "F06", "20 relays killed inside of their sweep, no other", relaying.kill_relays,
+        prepare=relaying.without_relays, lasts_s=20 * RELAY_INTERVAL_S, starts=2, is_quick=False,
+    ),
     Fault("F07", "kill -9 of a launcher", _kill_machines, starts=1),
     Fault("F08", "SIGTERM of each machine under load", _drain, starts=1),
     *bad_models.FAULTS,
@@ -291,6 +335,7 @@ FAULTS = (
     Fault("F18b", "kombu's own keys deleted", _drop_keys, is_quick=False),
     Fault("F19", "Redis stalls for 5 s", _stall_redis, lasts_s=5),
     Fault("F20", "every Redis connection cut, 20 times", _cut_clients, lasts_s=5),
+    *refusals.FAULTS,
     Fault("F22", "replies of Redis lost", _lose_redis_replies, lasts_s=4),
     Fault("F22b", "Redis connections reset", _reset_redis, lasts_s=4, is_quick=False),
     # socket_timeout is 10 s: a blocked command is given up then, and not before.
@@ -307,6 +352,10 @@ FAULTS = (
     Fault(
         "F33", "disk full under SQLite for two leases", disks.fill, EMBEDDED, stage=disks.on_small_disk,
         lasts_s=2 * LEASE_S + 2, needs=("root", "mount"), is_quick=False,
+    ),
+    Fault(
+        "F33b", "a machine whose processes may have 40 descriptors", nothing, prepare=_few_descriptors, machines=1,
+        lasts_s=30, starts=1, is_quick=False,
     ),
     Fault(
         "F34", "kill -9 at fsync and rename of an export", nothing, check=disks.kill_exports,

@@ -23,22 +23,19 @@ SHARE = float(os.environ.get("FAULT_LOSSY") or 0.05)
 SEED = int(os.environ.get("FAULT_SEED") or random.SystemRandom().randrange(2**31))
 _HINTS = "tests/contract/jobstore/test_outages.py::test_hints_whose_commit_reply_was_lost_are_found_by_the_relay"
 _LEASE = "tests/contract/jobstore/test_outages.py::test_a_lease_whose_commit_reply_was_lost_runs_out_like_any_other"
+_REPAIRS = "tests/contract/jobstore/test_outages.py::test_a_repair_whose_commit_reply_was_lost_is_done_once"
 #: Method of the store -> why its answer is not given again.
 SPARED = {
-    "release": f"the hints are lost with the answer: {_HINTS}",
-    "lease_shard": f"the lease is lost with the answer: {_LEASE}",
+    "release": f"gives hints to whoever asked, and cannot know that he did not hear them: {_HINTS}",
+    "lease_shard": f"the same hint may come twice to one worker, who must not run its shard twice: {_LEASE}",
     **dict.fromkeys(
         (
             "expire_leases", "forget_hints", "requeue_lost", "recall_outranked", "reroute", "offer_stragglers",
-            "judge_jobs", "expire_jobs",
+            "judge_jobs",
         ),
-        "gives how much it repaired; the second time there is nothing left, and only a log line says less",
+        f"counts what it repaired, for a log line; the next try finds nothing left to repair: {_REPAIRS}",
     ),
-    **dict.fromkeys(
-        ("cancel", "fail_job", "pause", "resume", "reprioritise", "drain_worker", "release_shard", "count_death"),
-        "says whether it changed anything; the second time it has been changed",
-    ),
-    "refuse_class": "gives the class on which a job goes on; the second time the job has moved there",
+    "expire_jobs": f"names the jobs that it ended, for those who wait; who is not told looks once a second: {_REPAIRS}",
 }  # fmt: skip
 #: Tests that are about the number of transactions, or lose replies themselves.
 NOT_APPLICABLE = {

@@ -46,8 +46,8 @@ _STORE = "tests/contract/jobstore"
 MUTANTS = (
     Mutant(
         "M1", "a finish without the fence",
-        "jobstore/recording.py", "update(shards).where(*is_held(lease))",
-        "update(shards).where(shards.c.id == lease.shard_id)",
+        "jobstore/recording.py", "update(shards).where(*are_held(leases))",
+        "update(shards).where(shards.c.id.in_([lease.shard_id for lease in leases]))",
         (f"{_STORE}/test_leases.py::test_the_zombies_late_flush_is_refused",),
     ),
     Mutant(

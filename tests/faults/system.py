@@ -16,13 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+from sqlalchemy import text
 
 from jobstore.dispatch import Doorbell
 from jobstore.errors import StoreUnavailable
 from jobstore.schema import ItemRef, JobId, JobSpec, JobState, OutcomeState
 from jobstore.store import JobStore
 from jobstore.views import JobStatus, ResultRow
-from producer.client import Producer
+from producer.direct import Direct
+from producer.exporting import export_job
 from tests.faults.model import expected_record, write_model, write_pictures
 from tests.faults.proxy import FaultProxy
 from tests.fixtures.databases import PostgresServer
@@ -33,6 +35,8 @@ ROOT = Path(__file__).parents[2]
 INJECT = Path(__file__).parent / "inject"
 #: Seconds of a lease here; a fleet has 60.
 LEASE_S = 2.0
+#: Seconds between two ticks of a relay here; a fleet has 1.
+RELAY_INTERVAL_S = 0.3
 #: What the promise adds to the lease: seconds until the items of a dead worker run again.
 RECOVERY_S = 5.0
 
@@ -69,6 +73,7 @@ class System:
 
     Attributes:
         worker_broker_url, worker_database_url: the machines' way to the servers; the harness itself goes straight.
+        relays: processes that are nothing else; each machine has one of its own.
         redis_proxy, database_proxy: on that way, in front of Redis and of PostgreSQL.
         environment: what every machine's processes find in theirs, to be read by `inject/sitecustomize.py`.
         options: of the machines' configuration, where the fault needs others.
@@ -85,6 +90,7 @@ class System:
     redis_proxy: FaultProxy | None = None
     database_proxy: FaultProxy | None = None
     machines: list[Machine] = field(default_factory=list)
+    relays: list[subprocess.Popen[bytes]] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     options: dict[str, object] = field(default_factory=dict)
     longest_stall_s: float = 0.0
@@ -92,7 +98,7 @@ class System:
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
-        self.producer = Producer(self.store, Doorbell(self.redis.url))
+        self.producer = Direct(self.store, Doorbell(self.redis.url))
         self.model = write_model(self.folder / "model")
 
     @property
@@ -117,7 +123,19 @@ class System:
 
     def start_machine(self, environment: Mapping[str, str] | None = None) -> Machine:
         """Start a launcher with one worker process; `environment` is this machine's own."""
-        told = {**self.environment, **(environment or {})}
+        process = self._start("tests.faults.machine", {**self.environment, **(environment or {})}, self.options)
+        self.machines.append(Machine(process))
+        return self.machines[-1]
+
+    def start_relay(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """Start a process that is a relay and nothing else."""
+        self.relays.append(self._start("tests.faults.relaying", environment, {}))
+        return self.relays[-1]
+
+    def _start(
+        self, program: str, environment: Mapping[str, str], options: Mapping[str, object]
+    ) -> subprocess.Popen[bytes]:
+        """Start a program of ours with the fleet's configuration on its standard input."""
         config = WorkerConfig(
             self.worker_database_url,
             self.worker_broker_url,
@@ -125,27 +143,26 @@ class System:
                 "hardware": "cpu",
                 "metrics_port": 0,
                 "lease_s": LEASE_S,
-                "relay_interval_s": 0.3,
+                "relay_interval_s": RELAY_INTERVAL_S,
                 "resend_after_s": 1.0,
                 "window": 8,
                 "drain_s": 8.0,
                 "log_level": "ERROR",
-                **self.options,
+                **options,
             },
         )
         with (self.folder / "machines.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.machine"],
+                [sys.executable, "-m", program],
                 stdin=subprocess.PIPE,
                 stderr=log,
-                env=environment_of(told),
+                env=environment_of(environment),
                 cwd=ROOT,
             )
         assert process.stdin is not None
         process.stdin.write(msgspec.json.encode(config))
         process.stdin.close()
-        self.machines.append(Machine(process))
-        return self.machines[-1]
+        return process
 
     def done(self, job_id: JobId) -> int:
         """Items that have an outcome; 0 while the database is away."""
@@ -156,6 +173,18 @@ class System:
     def wait_for(self, job_id: JobId, items: int) -> None:
         """Wait until so many items have an outcome."""
         wait_until(lambda: self.done(job_id) >= items, 90, f"{items} items done")
+
+    def deaths(self, job_id: JobId) -> int:
+        """Workers that were counted as lost over the job's shards, halves of a shard with what they inherited."""
+        with self.store._db._reader.connect() as database:
+            counted = text("SELECT coalesce(sum(deaths), 0) FROM shards WHERE job_id = :job_id")
+            return int(database.execute(counted, {"job_id": job_id}).scalar_one())
+
+    def tries(self, job_id: JobId) -> int:
+        """The most often that an item was begun within one attempt of its shard."""
+        with self.store._db._reader.connect() as database:
+            most = text("SELECT max(tries) FROM outcomes WHERE job_id = :job_id")
+            return int(database.execute(most, {"job_id": job_id}).scalar_one())
 
     def worker_pids(self) -> list[int]:
         """Worker processes of all machines."""
@@ -211,7 +240,10 @@ class System:
         return "\n".join(file.read_text(errors="replace").splitlines()[-30:]) if file.exists() else ""
 
     def stop(self) -> None:
-        """End the machines, at once where they do not drain."""
+        """End the machines, at once where they do not drain, and the relays."""
+        for relay in self.relays:
+            relay.kill()
+            relay.wait()
         for machine in self.machines:
             if machine.is_alive:
                 machine.process.terminate()
@@ -232,14 +264,14 @@ class Verdict:
     Attributes:
         lost: accepted items without an outcome.
         doubled: items with more than one outcome, or more than one line in the export.
-        wrong: outcomes that are not what the picture's colour gives, or fail as they should not.
+        wrong: outcomes that are not what the picture's colour gives, or fail as they should not; each in words.
         repeated: items that were done in a second or later attempt of their shard.
     """
 
     items: int
     lost: int
     doubled: int
-    wrong: int
+    wrong: tuple[str, ...]
     repeated: int
     problems: tuple[str, ...]
 
@@ -269,14 +301,14 @@ def judge(system: System, job_id: JobId, count: int, fails: Mapping[int, str]) -
     if left := [row for row in system.store.queues() if row.leased or row.pending or row.queued]:
         problems.append(f"shards are left: {left}")
     exported = _exported(system, job_id)
-    wrong = [row.idx for row in rows if not _is_as_it_should(row, fails)]
+    wrong = [_in_words(row) for row in rows if not _is_as_it_should(row, fails)]
     if any(row.decision_id is None for row in rows if row.state is OutcomeState.OK):
         problems.append("outcomes without a decision")
     return Verdict(
         items=count,
         lost=count - len(seen),
         doubled=sum(n - 1 for n in seen.values()) + sum(n - 1 for n in exported.values()),
-        wrong=len(wrong),
+        wrong=tuple(wrong),
         repeated=sum(row.attempt > 1 for row in rows),
         problems=tuple(problems),
     )
@@ -288,6 +320,11 @@ def _is_as_it_should(row: ResultRow, fails: Mapping[int, str]) -> bool:
     return row.record is not None and _is_right(row.idx, row.record)
 
 
+def _in_words(row: ResultRow) -> str:
+    found = f"{row.error.code}: {row.error.message}" if row.error else str(row.record)
+    return f"item {row.idx} is {row.state} in attempt {row.attempt}, {found}"
+
+
 def _is_right(index: int, record: dict[str, object]) -> bool:
     expected = expected_record(index)
     flat = [*record["confidence"], *(value for row in record["xyxy"] for value in row)]  # type: ignore[misc, attr-defined]
@@ -297,7 +334,7 @@ def _is_right(index: int, record: dict[str, object]) -> bool:
 
 def _exported(system: System, job_id: JobId) -> Counter[str]:
     folder = system.folder / "out"
-    system.producer.export(job_id, ["jsonl"], folder)
+    export_job(system.producer, job_id, ["jsonl"], folder)
     lines = (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()
     return Counter(str(msgspec.json.decode(line)["uri"]) for line in lines)
 

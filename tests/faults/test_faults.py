@@ -1,4 +1,9 @@
-"""A selection of the fault programme that every change has to survive; `python3 dev.py faults` runs all of it."""
+"""A selection of the fault programme that every change has to survive; `python3 dev.py faults` runs all of it.
+
+How long the work stood still is judged there and not here. A lease and five seconds are a promise of a machine that
+has time for its workers; here two cores run the other half of the tests beside them, and a bound that is wide enough
+for that would say nothing.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +14,17 @@ import pytest
 
 from tests.faults.fault import Fault
 from tests.faults.faults import FAULTS
-from tests.faults.runner import run_fault
+from tests.faults.runner import row, run_fault
 
+#: Limit of a row in seconds. The slowest quick one, F10, took 63 s with four busy processes to two cores; what fails
+#: should fail by the harness's own limits, which are shorter and say why.
+ROW_S = 400
 #: One after the other: each starts two machines and its servers.
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults"), pytest.mark.timeout(ROW_S)]
 
 #: `FAULT_SEED=... python3 dev.py test tests/faults` repeats a run.
 SEED = int(os.environ.get("FAULT_SEED") or random.SystemRandom().randrange(2**31))
-#: Five minutes of the whole run, on two cores.
+#: Three minutes of the whole run, on two cores.
 FAULTS_A_RUN, POINTS_A_RUN = 9, 4
 
 
@@ -40,4 +48,4 @@ def test_nothing_is_lost_or_done_twice(fault, mode, request, tmp_path) -> None:
     result = run_fault(fault, mode, SEED, lambda: request.getfixturevalue("postgres_server"), tmp_path)
 
     assert result.verdict is not None
-    assert result.verdict.is_good, result.verdict
+    assert result.verdict.is_good, row(result)

@@ -110,7 +110,7 @@ def test_another_fingerprint_or_a_new_extra_installs(dev, monkeypatch, tmp_path,
 
     dev.ensure_environment(["test", "torch"])
 
-    assert calls[-1][-1] == ".[test,torch]"
+    assert calls[-2:] == [["-e", ".[test,torch]"], ["--no-deps", "trackers"]]
     assert dev.read_stamp()["key"] == dev.fingerprint()
 
 
@@ -122,7 +122,7 @@ def test_without_torch_the_rest_is_installed(dev, monkeypatch, tmp_path):
 
     dev.ensure_environment(["test", "torch"])
 
-    assert calls[-1][-1] == ".[test]"
+    assert calls[-2:] == [["-e", ".[test]"], ["--no-deps", "trackers"]]
 
 
 class FakeInstaller:

@@ -62,6 +62,13 @@ class TextSide:
         return self._encode(self._tokenizer, [[str(word) for word in words] for words in texts], self._config)
 
 
+def _spoken(tokenizer: Any, texts: list[list[str]], config: Any) -> EncodedTexts:
+    """OneFormer: the task in words, as numbers of which those that fill it up are 0 (OneFormerProcessor)."""
+    said = [f"the task is {words[0]}" for words in texts]
+    found = tokenizer(said, padding="max_length", truncation=True, max_length=config.task_seq_len, return_tensors="pt")
+    return EncodedTexts({"task_inputs": found["input_ids"] * found["attention_mask"]}, lambda logits: logits)
+
+
 def _queries(tokenizer: Any, texts: list[list[str]], config: Any) -> EncodedTexts:
     """OWL-ViT, CLIP and SigLIP: each text for itself, `(n * words, tokens)`, filled up to what the text part reads.
 
@@ -126,4 +133,4 @@ def _task(tokenizer: Any, texts: list[list[str]], config: Any) -> EncodedTexts: 
     return EncodedTexts({**tensors, "classes_structure": counts}, lambda logits: logits)
 
 
-_KINDS = {"queries": _queries, "sentences": _queries, "phrases": _phrases, "task": _task}
+_KINDS = {"spoken task": _spoken, "queries": _queries, "sentences": _queries, "phrases": _phrases, "task": _task}

@@ -1,7 +1,7 @@
 """Pictures as vision-language models take them: one square, tiles, or rows of patches. Pure.
 
-Every size and filter is `preprocessor_config.json`'s; the arithmetic is that of transformers' own image processors of
-the names below (transformers 5), whose resize is Pillow's, on 8-bit pixels.
+Every size and filter is `preprocessor_config.json`'s; sizes are those of transformers' own image processors of the
+names below (transformers 5), pixels those of `hf_pixels`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference_engine.errors import InputInvalid
+from inference_engine.hf_pixels import normalised, resized
 from inference_engine.images import Image
 
 Steps = Mapping[str, Any]
@@ -76,7 +77,7 @@ def splits(image: Image, steps: Steps) -> Pixels:
     if steps["do_image_splitting"]:
         height, width = _whole_tiles((small.shape[0], small.shape[1]), side)
         large = resized(small, (height, width), steps["resample"])
-        cut = _cut(scaled(large, steps), (side, side))
+        cut = _cut(normalised(large, steps), (side, side))
         rows, columns = height // side, width // side
         if rows == columns == 1:
             rows = columns = 0
@@ -165,7 +166,7 @@ def page(image: Image, steps: Steps) -> Pixels:
     top, left = (height - image.shape[0]) // 2, (width - image.shape[1]) // 2
     canvas = np.zeros((height, width, 3), dtype=np.uint8)
     canvas[top : top + image.shape[0], left : left + image.shape[1]] = image
-    return Pixels({"pixel_values": scaled(canvas, steps)[None]})
+    return Pixels({"pixel_values": normalised(canvas, steps)[None]})
 
 
 def _thumbnail(hw: tuple[int, int], most_hw: tuple[int, int]) -> tuple[int, int]:
@@ -178,28 +179,8 @@ def _thumbnail(hw: tuple[int, int], most_hw: tuple[int, int]) -> tuple[int, int]
     return (int(hw[0] * width / hw[1]), width) if hw[1] > hw[0] else (height, width)
 
 
-def resized(image: Image, hw: tuple[int, int], resample: int) -> Image:
-    """Pillow's resize, which smooths where it shrinks, as the weights were trained with."""
-    if image.shape[:2] == hw:
-        return image
-    from PIL import Image as Pictures
-
-    return np.asarray(Pictures.fromarray(image).resize((hw[1], hw[0]), Pictures.Resampling(resample)))
-
-
-def scaled(image: Image, steps: Steps) -> Planes:
-    """Channels first, `(pixel * factor - mean) / std` as far as the file asks for it."""
-    planes = image.transpose(2, 0, 1).astype(np.float32)
-    if steps["do_rescale"]:
-        planes *= np.float32(steps["rescale_factor"])
-    if steps["do_normalize"]:
-        planes -= np.asarray(steps["image_mean"], dtype=np.float32)[:, None, None]
-        planes /= np.asarray(steps["image_std"], dtype=np.float32)[:, None, None]
-    return planes
-
-
 def _planes(image: Image, hw: tuple[int, int], steps: Steps) -> Planes:
-    return scaled(resized(image, hw, steps["resample"]), steps)
+    return normalised(resized(image, hw, steps["resample"]), steps)
 
 
 def _cut(planes: Planes, hw: tuple[int, int]) -> Planes:

@@ -131,13 +131,13 @@ def words(value: Any, name: str) -> tuple[str, ...]:
     return found
 
 
-def class_filter(value: Any, class_names: Sequence[str]) -> tuple[str, ...] | None:
+def class_filter(value: Any, class_names: Sequence[str], name: str = "classes") -> tuple[str, ...] | None:
     """Names of the model's classes; None for all."""
     if value is None:
         return None
     wanted = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
     if not wanted:
-        raise ParameterInvalid(f"classes must be names, or left out to keep all, found {value!r}")
+        raise ParameterInvalid(f"{name} must be names, or left out to keep all, found {value!r}")
     _check_known(wanted, class_names)
     return wanted
 

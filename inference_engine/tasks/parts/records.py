@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 
 
-def check_shapes(expected: Mapping[str, tuple[npt.NDArray[Any], Shape]]) -> None:
+def check_shapes(given: Mapping[str, tuple[npt.NDArray[Any] | None, Shape]]) -> None:
     """Refuse arrays that do not fit together.
 
     Args:
-        expected: by the array's name: the array, and the shape that it must have.
+        given: by the array's name: the array, or None where there is none, and the shape that it must have.
 
     Raises:
         ValueError: with all shapes.
     """
+    expected = {name: (array, shape) for name, (array, shape) in given.items() if array is not None}
     if any(array.shape != shape for array, shape in expected.values()):
         wanted = ", ".join(f"{name} {shape}" for name, (_, shape) in expected.items())
         found = ", ".join(f"{name} {array.shape}" for name, (array, _) in expected.items())
@@ -96,6 +97,17 @@ def scores(record: Mapping[str, Any]) -> tuple[npt.NDArray[np.float32], npt.NDAr
     return floats(record["confidence"], -1), ids(record["class_id"])
 
 
+def tracked(track_id: npt.NDArray[np.int64] | None) -> dict[str, Any]:
+    """The part of a record that says which boxes of a video's frames show the same object."""
+    return {} if track_id is None else {"track_id": [each if each >= 0 else None for each in track_id.tolist()]}
+
+
+def track_ids(record: Mapping[str, Any]) -> npt.NDArray[np.int64] | None:
+    """`(n,)`, -1 where a box is of no track, that `tracked` wrote; None where nothing was tracked."""
+    found = record.get("track_id")
+    return None if found is None else ids([-1 if each is None else each for each in found])
+
+
 def names_of(class_id: npt.NDArray[np.int64], class_names: Sequence[str]) -> list[str]:
     """The class name of each result."""
     return [class_names[index] for index in class_id]
@@ -109,6 +121,6 @@ def same(one: DataclassInstance, other: object) -> bool:
 
 
 def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, np.ndarray):
-        return isinstance(other, np.ndarray) and one.dtype == other.dtype and np.array_equal(one, other)
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        return type(one) is type(other) and one.dtype == other.dtype and np.array_equal(one, other)
     return bool(one == other)

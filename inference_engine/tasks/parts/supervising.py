@@ -33,6 +33,7 @@ def supervision_detections(prediction: Scored, xyxy: Boxes, *, mask: Any = None,
     return import_supervision().Detections(
         xyxy=xyxy,
         mask=mask,
+        tracker_id=getattr(prediction, "track_id", None),
         confidence=prediction.confidence,
         class_id=prediction.class_id.astype(int),
         data={"class_name": np.asarray(prediction.names, dtype=str), **data},

@@ -60,22 +60,21 @@ def _line(picture: Picture) -> dict[str, Any]:
 
 
 def _objects(picture: Picture) -> dict[str, list[Any]]:
-    """Columns of the objects; those that the task does not have are not there."""
-    found, threshold = list(instances(picture.record)), threshold_of(picture.record)
+    """Columns of the objects, the same for each picture of a task, as loaders want it."""
+    record = picture.record
+    found, threshold = list(instances(record)), threshold_of(record)
     columns: dict[str, list[Any]] = {
         "bbox": [corners_wh(each.xyxy) for each in found],
         "categories": [each.class_name for each in found],
         "category_id": [each.class_id for each in found],
         "score": [each.confidence for each in found],
-        "segmentation": [each.mask for each in found],
-        "keypoints": [
-            None if each.key_points is None else [visible_point(point, threshold) for point in each.key_points]
-            for each in found
-        ],
-        "text": [each.text for each in found],
-        "track_id": [each.track_id for each in found],
     }
-    always = ("bbox", "categories", "category_id", "score")
-    return {
-        name: column for name, column in columns.items() if name in always or any(each is not None for each in column)
-    }
+    if "masks" in record:
+        columns["segmentation"] = [each.mask for each in found]
+    if "xy" in record:
+        columns["keypoints"] = [[visible_point(point, threshold) for point in each.key_points or ()] for each in found]
+    if "texts" in record:
+        columns["text"] = [each.text for each in found]
+    if "track_id" in record:
+        columns["track_id"] = [each.track_id for each in found]
+    return columns

@@ -67,3 +67,10 @@ def test_while_an_export_is_written_again_no_manifest_vouches_for_it(tmp_path, j
 
     assert (tmp_path / "coco" / "annotations.json").exists()
     assert not (tmp_path / "manifest.json").exists()
+
+
+def test_a_file_in_the_place_of_the_destination_is_a_typed_error(tmp_path, job, rows, decisions):
+    (tmp_path / "out").write_text("mine")
+
+    with pytest.raises(ExportFailed, match="Not a directory"):
+        write_exports(dataset_of(job, rows, decisions), ["coco"], tmp_path / "out")

@@ -85,6 +85,20 @@ def test_parquet_has_row_groups_of_a_bounded_size(tmp_path, job, rows, decisions
     assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [3, 3, 2]
 
 
+def test_tracks_and_texts_of_objects_are_in_every_format_that_has_a_place(tmp_path, job, rows, decisions):
+    given = with_kind(rows[:1], Kind.TEXT)
+    given = [dataclasses.replace(row, record={**row.record, "track_id": [7, 3]}) for row in given]
+
+    paths = {name: write(name, job, given, decisions, tmp_path) for name in ("coco", "csv", "cvat", "hf", "parquet")}
+
+    annotations = json.loads(paths["coco"].path.read_text())["annotations"]
+    assert [(each["track_id"], each["text"]) for each in annotations] == [(7, "Exit"), (3, "5 km <&>")]
+    assert [row["track_id"] for row in read_csv(paths["csv"])] == ["7", "3"]
+    assert '<attribute name="track_id">7</attribute>' in paths["cvat"].path.read_text()
+    assert read_lines(paths["hf"])[0]["objects"]["track_id"] == [7, 3]
+    assert [each["track_id"] for each in pq.read_table(paths["parquet"].path).to_pylist()[0]["objects"]] == [7, 3]
+
+
 def read_lines(summary):
     return [json.loads(line) for line in (summary.path / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
 

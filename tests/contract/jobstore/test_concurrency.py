@@ -189,12 +189,12 @@ def drain(store, job_ids):
 
 
 def held_leases(store, job_id):
-    from jobstore.leases import _lease
+    from jobstore.leases import leases_of
     from jobstore.schema import ShardState
     from jobstore.tables import shards
 
     def read(db):
         rows = db.execute(shards.select().where(shards.c.job_id == job_id, shards.c.state == ShardState.LEASED)).all()
-        return [_lease(db, row, ()) for row in rows]
+        return leases_of(db, [(row, ()) for row in rows])
 
     return store._db.write(read)

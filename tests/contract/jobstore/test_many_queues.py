@@ -15,6 +15,7 @@ RESOLUTION = 10
 
 ASKS = {
     "an idle worker": lambda store: store.queues_with_work(["cpu"]),
+    "a full worker": lambda store: store.newcomer(["infer.cpu.digits"]),
     "release": lambda store: store.release(4),
     "release of a queue": lambda store: store.release(4, "infer.cpu.digits"),
     "expire_leases": lambda store: store.expire_leases(3),

@@ -7,7 +7,7 @@ from jobstore import connection
 from jobstore.errors import SchemaOutdated, StoreUnavailable
 from jobstore.schema import JobState, Renewal
 from jobstore.store import JobStore
-from tests.fixtures.jobs import ALICE, LEASE_S, add, assert_books_balance, finish, lease_next, take
+from tests.fixtures.jobs import ALICE, LEASE_S, add, assert_books_balance, failed, finish, lease_next, take, write
 
 
 @pytest.fixture
@@ -69,6 +69,55 @@ def test_a_lease_whose_commit_reply_was_lost_runs_out_like_any_other(store, lose
 
     assert store.lease_shard(hint.shard_id, hint.attempt, ALICE, -1.0) is None
     assert store.expire_leases(3) == 1
+
+
+CHANGES = {
+    "cancel": lambda store, lease: store.cancel(lease.job_id),
+    "fail_job": lambda store, lease: store.fail_job(lease.job_id, "code", "words"),
+    "pause": lambda store, lease: store.pause(lease.job_id),
+    "resume": lambda store, lease: store.pause(lease.job_id) and store.resume(lease.job_id),
+    "reprioritise": lambda store, lease: store.reprioritise(lease.job_id, 5),
+    "release_shard": lambda store, lease: store.release_shard(lease),
+    "count_death": lambda store, lease: store.count_death(lease, 3),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_change_whose_commit_reply_was_lost_is_told_as_one_and_made_once(store, lose_answers, change, lost):
+    job_id = add(store, 8)
+    lease = lease_next(store)
+    lose_answers(lost)
+
+    assert change(store, lease) is True
+
+    kinds = [event.kind for event in store.events(job_id)]
+    assert len(kinds) == len(set(kinds))
+
+
+@pytest.mark.parametrize(
+    "change", [CHANGES["cancel"], CHANGES["fail_job"], CHANGES["pause"]], ids=["cancel", "fail", "pause"]
+)
+def test_what_was_not_changed_is_not_told_as_a_change_though_replies_are_lost(store, lose_answers, change):
+    add(store, 4)
+    lease = lease_next(store)
+    finish(store, lease)
+    lose_answers()
+
+    assert change(store, lease) is False
+
+
+def test_a_repair_whose_commit_reply_was_lost_is_done_once(store, lose_answers):
+    job_id = add(store, 4, expires=1.0)
+    lease_next(store, lease_s=-1.0)
+    lose_answers()
+    assert store.expire_leases(3) == 0
+    lose_answers()
+    assert store.expire_jobs() == []
+
+    assert store.status(job_id).state is JobState.EXPIRED
+    assert [event.kind for event in store.events(job_id)].count("expired") == 1
+    assert_books_balance(store, job_id)
 
 
 def test_killed_connections_are_opened_anew(postgres_url, postgres_server):
@@ -152,3 +201,14 @@ def test_a_writing_transaction_takes_sqlites_lock_before_it_reads(sqlite_url):
 
         other.close()
         assert entered == []
+
+
+def test_a_retry_whose_commit_reply_was_lost_is_made_once(store, lose_answers):
+    job_id = add(store, 4)
+    write(store, lease_next(store), [failed(n) for n in range(4)], finished=True)
+    lose_answers()
+
+    assert store.retry(job_id) == 4
+
+    assert [event.kind for event in store.events(job_id)].count("retried") == 1
+    assert_books_balance(store, job_id)

@@ -105,6 +105,25 @@ def test_one_item_that_kills_every_worker_is_isolated_and_the_others_succeed(sto
     assert_books_balance(store, job_id)
 
 
+def test_an_item_that_stands_alone_is_tried_once_more_than_a_shard(store):
+    job_id = add(store, 1)
+    die(store, times=3)
+
+    finish(store, lease_next(store))
+
+    assert store.status(job_id).state is JobState.COMPLETED
+
+
+def test_the_neighbour_of_a_deadly_item_is_not_in_work_beside_it(store):
+    add(store, 2)
+    die(store, times=3)
+
+    alone = take(store, store.release(8)[0])
+
+    assert [item.idx for item in alone.items] == [0]
+    assert store.release(8) == []
+
+
 def test_a_shard_whose_last_item_was_written_before_its_worker_died_is_done(store):
     job_id = add(store, 2)
     lease = lease_next(store)
@@ -194,7 +213,7 @@ def test_a_death_that_is_counted_at_once_needs_no_lease_to_run_out(store):
 
 def test_the_last_death_that_is_counted_gives_the_item_up(store):
     job_id = add(store, 1)
-    for _ in range(3):
+    for _ in range(4):
         assert store.count_death(lease_next(store), 3)
 
     assert [group.code for group in store.failures(job_id)] == ["worker_lost"]

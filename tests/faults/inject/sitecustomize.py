@@ -3,11 +3,13 @@
 `FAULT=record.after:3` ends the process with SIGKILL after the third call of `JobStore.record`; `FAULT_ONCE` names a
 file that is made first, so that the process that comes next lives. `FAULT_LOSSY=0.05` raises after a commit that went
 through, for a share of commits, with `FAULT_SEED`. `FAULT_CLOCK=3600` puts the wall clock an hour ahead.
-`FAULT_FITS=3` lets ONNX Runtime have no memory for more than three images a run.
+`FAULT_FITS=3` lets ONNX Runtime have no memory for more than three images a run. `FAULT_FILES=64` is the number of
+descriptors that the process may have.
 """
 
 import os
 import random
+import resource
 import signal
 import time
 from pathlib import Path
@@ -52,6 +54,8 @@ def _install_kill(point: str) -> None:
 
 def _owner(name: str) -> object:
     kind = name.partition(".")[0]
+    if kind == "os":
+        return os
     if kind == "Doorbell":
         from jobstore.dispatch import Doorbell
 
@@ -121,6 +125,9 @@ def _main() -> None:
         lose_replies(float(os.environ["FAULT_LOSSY"]), random.Random(seed))
     if "FAULT_CLOCK" in os.environ:
         _shift_clock(float(os.environ["FAULT_CLOCK"]))
+    if "FAULT_FILES" in os.environ:
+        files = int(os.environ["FAULT_FILES"])
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
     if "FAULT_FITS" in os.environ:
         _install_little_memory(int(os.environ["FAULT_FITS"]))
 

@@ -1,5 +1,7 @@
 """What predictions look like: the pixels that matter, task by task."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,6 +19,7 @@ from inference_engine.tasks.embedding import Embedding
 from inference_engine.tasks.instance_segmentation import InstanceDetections
 from inference_engine.tasks.keypoints import KeyPoints, Skeleton
 from inference_engine.tasks.oriented import OrientedDetections
+from inference_engine.tasks.panoptic_segmentation import PanopticSegments
 from inference_engine.tasks.promptable_segmentation import PromptedMasks
 from inference_engine.tasks.prompting import PromptAnswer
 from inference_engine.tasks.semantic_segmentation import SemanticSegmentationResult
@@ -53,6 +56,7 @@ SHOWN = {
     ),
     "classification": ClassificationPrediction(IDS, SCORES, HW, NAMES),
     "semantic-segmentation": SemanticSegmentationResult(LABELS, NAMES),
+    "panoptic-segmentation": PanopticSegments(SCORES, IDS, np.array([True, False]), MASKS, HW, NAMES),
     "depth-estimation": DepthMap(RAMP, DepthUnit.METRES),
     "embedding": Embedding(np.ones(512, F), HW),
     "structured-ocr": StructuredText("EXIT 12", ("EXIT", "12"), BOXES, SCORES, np.array([0, 0]), HW, ("line",)),
@@ -90,6 +94,22 @@ def test_a_new_picture_is_drawn_and_the_given_one_stays(picture, task):
     assert not np.shares_memory(drawn, picture)
     np.testing.assert_array_equal(picture, before)
     assert (drawn != picture).any()
+
+
+def test_the_plate_of_a_tracked_box_has_its_number(picture):
+    plain = SHOWN["object-detection"]
+    one, two = (replace(plain, track_id=np.array(ids)) for ids in ([-1, -1], [-1, 7]))
+
+    np.testing.assert_array_equal(one.draw(picture), plain.draw(picture))
+    assert (two.draw(picture) != plain.draw(picture)).any()
+
+
+def test_spans_with_times_of_their_own_show_them(picture):
+    plain = SHOWN["action-recognition"]
+    same, other = (replace(plain, times_s=plain.seconds + shift) for shift in (0, 3))
+
+    np.testing.assert_array_equal(same.draw(picture), plain.draw(picture))
+    assert (other.draw(picture) != plain.draw(picture)).any()
 
 
 def test_a_box_has_its_classs_colour_on_its_line_and_a_plate_above(picture):
@@ -152,6 +172,14 @@ def test_what_has_no_place_stands_at_the_upper_left(picture, task):
 
     assert changed[0, 0]
     assert not changed[100:].any()
+
+
+def test_segments_are_mixed_in_and_named_at_the_upper_left(picture):
+    drawn = SHOWN["panoptic-segmentation"].draw(picture)
+
+    assert is_near(drawn[150, 130], mixed(class_colour(1), 0.45))
+    assert is_near(drawn[180, 290], mixed(class_colour(2), 0.45))
+    assert (drawn[:20, :60] != picture[:20, :60]).any()
 
 
 def test_a_smaller_copy_has_everything_in_its_place(picture):

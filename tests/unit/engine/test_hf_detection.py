@@ -10,7 +10,7 @@ from inference_engine.backends import backend
 from inference_engine.errors import ModelNotFound, OutputInvalid, PackageInvalid, SessionFailed
 from inference_engine.families import hf_detection
 from inference_engine.hf_folder import package_from_hf
-from inference_engine.hf_pixels import with_aspect_ratio
+from inference_engine.hf_sizes import with_aspect_ratio
 from inference_engine.images import Fit
 from inference_engine.sessions import SessionOptions
 from tests.fixtures.hf_models import MAKERS, write_hf_model

@@ -132,6 +132,7 @@ def expected(made, image):
     return written[: written.index(2)] if 2 in written else written, 2 in written
 
 
+@pytest.mark.reaches("hf_generative", "vlm", "hf", "agrees")
 def test_answers_are_transformers_own_greedy_tokens(made, model, images):
     answers = model(images, input_color_format="rgb", prompt=PROMPT, max_new_tokens=TOKENS)
     tokens = [expected(made, image) for image in images]

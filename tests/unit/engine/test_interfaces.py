@@ -26,12 +26,14 @@ MEMBERS = {
     "ObjectDetectionModel": NAMED | CALLED,
     "OpenVocabularyObjectDetectionModel": CALLED,
     "OrientedDetectionModel": NAMED | CALLED,
+    "PanopticSegmentationModel": NAMED | CALLED,
     "PromptModel": CALLED | {"prompt": method},
     "PromptableSegmentationModel": {"embed_images": method, "segment_images": method},
     "SemanticSegmentationModel": NAMED | CALLED,
     "StructuredOCRModel": NAMED | CALLED,
     "TextImageEmbeddingModel": EMBEDS | {"embed_text": method, "compare_embeddings": method},
     "TextOnlyOCRModel": CALLED,
+    "VideoClassificationModel": NAMED | {"clip_frames": 16, "classify_clips": method},
 }
 
 

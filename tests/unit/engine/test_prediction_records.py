@@ -19,6 +19,7 @@ from inference_engine.tasks.embedding import Embedding
 from inference_engine.tasks.instance_segmentation import InstanceDetections
 from inference_engine.tasks.keypoints import KeyPoints, Skeleton
 from inference_engine.tasks.oriented import OrientedDetections
+from inference_engine.tasks.panoptic_segmentation import PanopticSegments
 from inference_engine.tasks.promptable_segmentation import PromptedMasks
 from inference_engine.tasks.prompting import PromptAnswer
 from inference_engine.tasks.semantic_segmentation import SemanticSegmentationResult
@@ -47,16 +48,22 @@ def masks(n, hw):
     return hnp.arrays(np.bool_, (n, *hw)).map(lambda dense: InstancesRLEMasks.from_dense([dense], hw))
 
 
+def tracks(n):
+    return st.none() | hnp.arrays(np.int64, n, elements=st.sampled_from([-1, 1, 2, 3_000]))
+
+
 @st.composite
 def detections(draw, names=NAMES, task="object-detection"):
     n = draw(counts)
-    return Detections(draw(floats(n, 4)), draw(scores(n)), draw(whole(n)), (480, 640), names, task)
+    boxes, ids = draw(floats(n, 4)), draw(tracks(n))
+    return Detections(boxes, draw(scores(n)), draw(whole(n)), (480, 640), names, task, ids)
 
 
 @st.composite
 def instances(draw):
     n, hw = draw(counts), draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
-    return InstanceDetections(draw(floats(n, 4)), draw(scores(n)), draw(whole(n)), draw(masks(n, hw)), hw, NAMES)
+    boxes, ids = draw(floats(n, 4)), draw(tracks(n))
+    return InstanceDetections(boxes, draw(scores(n)), draw(whole(n)), draw(masks(n, hw)), hw, NAMES, ids)
 
 
 @st.composite
@@ -66,7 +73,7 @@ def key_points(draw):
     boxes, threshold = draw(floats(n, 4)), draw(st.floats(0, 1))
     return KeyPoints(
         draw(floats(n, k, 2)), draw(scores(n, k)), boxes, draw(scores(n)), draw(whole(n)), (48, 64), NAMES, skeletons,
-        threshold,
+        threshold, draw(tracks(n)),
     )  # fmt: skip
 
 
@@ -121,12 +128,20 @@ def prompted(draw):
 
 
 @st.composite
+def segments(draw):
+    n, hw = draw(counts), draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
+    is_thing = np.asarray(draw(st.lists(st.booleans(), min_size=n, max_size=n)), np.bool_)
+    return PanopticSegments(draw(scores(n)), draw(whole(n)), is_thing, draw(masks(n, hw)), hw, NAMES)
+
+
+@st.composite
 def spans(draw):
     n = draw(counts)
     start = draw(whole(n, 10_000))
     end = start + 1 + draw(whole(n, 100))
     fps = draw(st.floats(0.1, 240))
-    return ActionSpans(start, end, draw(scores(n)), draw(whole(n)), fps, (480, 640), NAMES)
+    times_s = draw(st.none() | hnp.arrays(np.float64, (n, 2), elements=st.floats(0, 1e6)))
+    return ActionSpans(start, end, draw(scores(n)), draw(whole(n)), fps, (480, 640), NAMES, times_s)
 
 
 PREDICTIONS = {
@@ -145,6 +160,8 @@ PREDICTIONS = {
     "vlm": st.builds(PromptAnswer, texts, texts, st.just((480, 640)), st.booleans()),
     "interactive-instance-segmentation": prompted(),
     "action-recognition": spans(),
+    "panoptic-segmentation": segments(),
+    "video-classification": classes("video-classification"),
 }
 
 
@@ -245,6 +262,8 @@ MASKS = InstancesRLEMasks.from_dense([np.zeros((2, 4, 4), np.bool_)], (4, 4))
         lambda: StructuredText("a", ("a",), BOXES, TWO, IDS, (4, 4), NAMES),
         lambda: PromptedMasks(MASKS, TWO, IDS, (5, 4)),
         lambda: PromptedMasks(MASKS, ONE, IDS, (4, 4)),
+        lambda: PanopticSegments(TWO, IDS, IDS[:1] > 0, MASKS, (4, 4), NAMES),
+        lambda: PanopticSegments(TWO, IDS, IDS > 0, MASKS, (4, 5), NAMES),
         lambda: ActionSpans(IDS, IDS, TWO, IDS, 25.0, (4, 4), NAMES),
         lambda: ActionSpans(IDS, IDS + 1, TWO, IDS, 0.0, (4, 4), NAMES),
     ],
@@ -252,7 +271,7 @@ MASKS = InstancesRLEMasks.from_dense([np.zeros((2, 4, 4), np.bool_)], (4, 4))
         "instances: scores", "instances: size of masks", "instances: number of masks", "points: confidences",
         "points: skeletons", "skeleton: edge", "oriented: no angle", "classes: scores", "map: class id", "map: dtype",
         "map: confidence", "depth: dtype", "depth: nan", "embedding: axes", "embedding: infinite", "text: parts",
-        "prompted: size", "prompted: scores", "spans: empty", "spans: fps",
+        "prompted: size", "prompted: scores", "segments: things", "segments: size", "spans: empty", "spans: fps",
     ],
 )  # fmt: skip
 def test_what_does_not_fit_together_is_refused(make):

@@ -14,6 +14,7 @@ from inference_engine.tasks.embedding import embedding_params
 from inference_engine.tasks.keypoints import key_points_params
 from inference_engine.tasks.multi_label import multi_label_params
 from inference_engine.tasks.open_vocabulary import open_vocabulary_params
+from inference_engine.tasks.panoptic_segmentation import panoptic_segmentation_params
 from inference_engine.tasks.parts.parameters import class_thresholds
 from inference_engine.tasks.promptable_segmentation import MaskPrompt, prompted_masks_params
 from inference_engine.tasks.prompting import prompt_params
@@ -29,6 +30,7 @@ OF_CLASSES = {
     "key points": lambda given, tuned=NOTHING: key_points_params(given, NMS, NAMES, tuned),
     "classification": lambda given, tuned=NOTHING: classification_params(given, NAMES, tuned, confidence=0.25),
     "multi-label": lambda given, tuned=NOTHING: multi_label_params(given, NAMES, tuned),
+    "panoptic": lambda given, tuned=NOTHING: panoptic_segmentation_params(given, NAMES, tuned),
     "actions": lambda given, tuned=NOTHING: action_recognition_params(given, NAMES, tuned),
 }
 EVERY = {
@@ -196,3 +198,24 @@ def test_a_package_says_what_it_recommends(write_package):
 def test_a_recommendation_that_would_apply_to_nothing_is_refused(section, message):
     with pytest.raises(PackageInvalid, match=message):
         parse_recommended({"recommended_parameters": section}, NAMES, "model_config.json")
+
+
+def test_what_is_stuff_is_what_the_call_says_and_else_what_the_package_says():
+    assert panoptic_segmentation_params({}, NAMES, stuff_classes=("dog",)).stuff_classes == ("dog",)
+    assert panoptic_segmentation_params({"stuff_classes": []}, NAMES, stuff_classes=("dog",)).stuff_classes == ()
+    assert panoptic_segmentation_params({"stuff_classes": "cat"}, NAMES).stuff_classes == ("cat",)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"stuff_classes": ["wolf"]}, "no class 'wolf'"),
+        ({"stuff_classes": 3}, "stuff_classes must be names"),
+        ({"mask_threshold": 2}, "mask_threshold must be a number from 0 to 1"),
+        ({"overlap_threshold": "0.5"}, "overlap_threshold must be a number from 0 to 1"),
+    ],
+    ids=["unknown class", "no names", "mask", "overlap"],
+)
+def test_wrong_parameters_of_segments_are_refused(given, message):
+    with pytest.raises(ParameterInvalid, match=message):
+        panoptic_segmentation_params(given, NAMES)

@@ -11,6 +11,7 @@ from inference_engine.tasks.depth import DepthMap, DepthUnit
 from inference_engine.tasks.instance_segmentation import InstanceDetections
 from inference_engine.tasks.keypoints import KeyPoints, Skeleton
 from inference_engine.tasks.oriented import OrientedDetections
+from inference_engine.tasks.panoptic_segmentation import PanopticSegments
 from inference_engine.tasks.promptable_segmentation import PromptedMasks
 from inference_engine.tasks.semantic_segmentation import SemanticSegmentationResult
 from inference_engine.tasks.structured_ocr import StructuredText
@@ -33,6 +34,14 @@ def test_instances_have_their_masks_and_names():
 
     np.testing.assert_array_equal(seen.mask, DENSE)
     assert seen.data["class_name"].tolist() == ["dog", "cat"]
+
+
+def test_segments_have_the_boxes_around_them_and_say_what_is_a_thing():
+    seen = PanopticSegments(SCORES, IDS, np.array([True, False]), MASKS, (8, 9), NAMES).to_supervision()
+
+    np.testing.assert_array_equal(seen.mask, DENSE)
+    np.testing.assert_array_equal(seen.xyxy, BOXES)
+    assert seen.data["is_thing"].tolist() == [True, False]
 
 
 def test_prompted_masks_have_the_boxes_around_them():

@@ -29,6 +29,7 @@ GIVEN = {
         VideoOptions(every=10, start_s=1, end_s=9),
     ),
     "keyframes in parts": (("--keyframes", "--segment", "4"), VideoOptions(keyframes=True, segment_s=4)),
+    "objects with numbers": (("--track",), VideoOptions(track=True)),
     "only whole videos": (("--fail-partial",), VideoOptions(fail_partial=True)),
 }
 
@@ -40,8 +41,9 @@ def test_a_job_carries_the_sampling_that_was_asked_for(arguments, video):
     assert request.spec(("cpu",)).video == video
 
 
-def test_two_samplings_at_once_are_refused():
-    made, words = asked("--fps", "2", "--every", "3")
+@pytest.mark.parametrize("arguments", [("--fps", "2", "--every", "3"), ("--track", "--segment", "4")])
+def test_what_excludes_each_other_is_refused(arguments):
+    made, words = asked(*arguments)
 
     assert not made
     assert "exclude each other" in words

@@ -49,6 +49,15 @@ def test_objects_that_are_not_wanted_leave_with_all_that_they_have(kind, options
     assert list(instances(found)) == wanted
 
 
+def test_segments_without_scores_are_filtered_by_their_classes():
+    record = MAKERS[Kind.MASKS]().to_record()
+    segments = {key: value for key, value in record.items() if key not in {"confidence", "xyxy"}}
+
+    (left,) = instances(selected(segments, ExportOptions(classes=("cat",), min_confidence=0.99)))
+
+    assert (left.class_name, left.confidence, left.xyxy) == ("cat", None, (320, 30, 390, 200))
+
+
 @pytest.mark.parametrize("kind", [Kind.LABEL_MAP, Kind.DEPTH, Kind.EMBEDDING])
 def test_what_has_no_scores_is_not_filtered(kind):
     record = MAKERS[kind]().to_record()

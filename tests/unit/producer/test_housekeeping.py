@@ -2,24 +2,26 @@
 
 import json
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from jobstore.aftercare import Output, Webhook
-from jobstore.dispatch import Doorbell
+from jobstore.dispatch import MuteDoorbell
 from jobstore.export_requests import ExportState
 from jobstore.outbox import DeliveryState
 from jobstore.schedule_runs import RunState
 from jobstore.schedules import ScheduleSpec
-from jobstore.schema import Hint, ItemRef, JobId, JobSpec
+from jobstore.schema import ItemRef, JobId, JobSpec
 from jobstore.store import JobStore
-from producer.client import Producer
-from producer.export_work import ExportMaker
-from producer.exports import EVERYTHING, ExportOptions, ExportSummary
+from producer.direct import Direct
+from producer.export_work import ExportMaker, Writer
+from producer.exporting import export_job
+from producer.exports import ExportSummary
 from producer.housekeeping import Housekeeper
 from producer.jobfile import parse_job
 from producer.scheduling import Scheduler
@@ -34,14 +36,7 @@ class Killed(BaseException):
     """As SIGKILL: nothing of ours catches it."""
 
 
-class Mute(Doorbell):
-    """No Redis runs here; the relay of a worker machine would send the hints."""
-
-    def ring(self, hints: Sequence[Hint]) -> None:
-        pass
-
-
-class DiesAtSubmit(Producer):
+class DiesAtSubmit(Direct):
     """A process that ends right before, or right after, its submit is committed."""
 
     when = "after"
@@ -49,19 +44,6 @@ class DiesAtSubmit(Producer):
     def submit(self, spec: JobSpec, items: Iterable[ItemRef]) -> JobId:
         if self.when == "after":
             super().submit(spec, items)
-        raise Killed
-
-
-class DiesAtExport(Producer):
-    """A process that ends right before, or right after, its export is written."""
-
-    when = "after"
-
-    def export(
-        self, job_id: JobId, formats: Sequence[str], dest: Path | str, options: ExportOptions = EVERYTHING
-    ) -> list[ExportSummary]:
-        if self.when == "after":
-            super().export(job_id, formats, dest, options)
         raise Killed
 
 
@@ -87,10 +69,12 @@ def receiver() -> Iterator[Receiver]:
         yield found
 
 
-def keeper(store: JobStore, owner: str = "one", producer: Producer | None = None) -> Housekeeper:
-    producer = producer or Producer(store, Mute(""))
+def keeper(
+    store: JobStore, owner: str = "one", *, gateway: Direct | None = None, write: Writer = export_job
+) -> Housekeeper:
+    gateway = gateway or Direct(store, MuteDoorbell())
     sender = Sender(store, client(), {})
-    return Housekeeper(Scheduler(store, producer, owner), sender, ExportMaker(store, producer, owner))
+    return Housekeeper(Scheduler(store, gateway, owner), sender, ExportMaker(store, gateway, owner, write))
 
 
 def nightly(photos: Path, **more: object) -> ScheduleSpec:
@@ -142,10 +126,10 @@ def test_many_housekeepers_at_once_make_one_job_a_time(store: JobStore, photos: 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_submitter_killed_at_its_submit_leaves_one_job(store: JobStore, photos: Path, when: str) -> None:
     schedule_id = due(store, nightly(photos))
-    dying = DiesAtSubmit(store, Mute(""))
+    dying = DiesAtSubmit(store, MuteDoorbell())
     dying.when = when
     with pytest.raises(Killed):
-        keeper(store, "dead", dying).tick()
+        keeper(store, "dead", gateway=dying).tick()
     keeper(store, "early").tick()
     assert [run.state for run in store.schedules.runs(schedule_id)] == [RunState.CLAIMED]
     lose_claims(store)
@@ -158,10 +142,14 @@ def test_a_submitter_killed_at_its_submit_leaves_one_job(store: JobStore, photos
 def test_an_exporter_killed_at_its_export_leaves_one(store: JobStore, tmp_path: Path, when: str) -> None:
     job_id = add(store, 2, output=Output(str(tmp_path / "labels"), ("jsonl",)))
     run_to_end(store)
-    dying = DiesAtExport(store, Mute(""))
-    dying.when = when
+
+    def dying(*asked: Any) -> list[ExportSummary]:
+        if when == "after":
+            export_job(*asked)
+        raise Killed
+
     with pytest.raises(Killed):
-        keeper(store, "dead", dying).tick()
+        keeper(store, "dead", write=dying).tick()
     assert keeper(store, "early").tick() == 0
     lose_claims(store)
     assert keeper(store, "heir").tick() == 1
@@ -214,14 +202,11 @@ def test_a_long_export_keeps_its_claim(store: JobStore, tmp_path: Path) -> None:
     run_to_end(store)
     released = threading.Event()
 
-    class Slow(Producer):
-        def export(
-            self, job_id: JobId, formats: Sequence[str], dest: Path | str, options: ExportOptions = EVERYTHING
-        ) -> list[ExportSummary]:
-            released.wait(60)
-            return super().export(job_id, formats, dest, options)
+    def slow(*asked: Any) -> list[ExportSummary]:
+        released.wait(60)
+        return export_job(*asked)
 
-    maker = ExportMaker(store, Slow(store, Mute("")), "slow", lease_s=0.9)
+    maker = ExportMaker(store, Direct(store, MuteDoorbell()), "slow", slow, lease_s=0.9)
     thread = threading.Thread(target=maker.make_due)
     thread.start()
     try:
@@ -229,7 +214,7 @@ def test_a_long_export_keeps_its_claim(store: JobStore, tmp_path: Path) -> None:
         lose_claims(store)  # the next renewal makes good
         first = store.exports.of_job(job_id)[0]
         wait_until(lambda: store.exports.renew(first, 5), 10)
-        assert ExportMaker(store, Producer(store, Mute("")), "other").make_due() == 0
+        assert keeper(store, "other").exporter.make_due() == 0
     finally:
         released.set()
         thread.join()
@@ -241,14 +226,11 @@ def test_a_long_export_holds_up_no_message(store: JobStore, tmp_path: Path, rece
     run_to_end(store)
     released, stop = threading.Event(), threading.Event()
 
-    class Slow(Producer):
-        def export(
-            self, job_id: JobId, formats: Sequence[str], dest: Path | str, options: ExportOptions = EVERYTHING
-        ) -> list[ExportSummary]:
-            released.wait(60)
-            return super().export(job_id, formats, dest, options)
+    def slow(*asked: Any) -> list[ExportSummary]:
+        released.wait(60)
+        return export_job(*asked)
 
-    thread = threading.Thread(target=keeper(store, producer=Slow(store, Mute(""))).run, args=(stop, 0.02))
+    thread = threading.Thread(target=keeper(store, write=slow).run, args=(stop, 0.02))
     thread.start()
     try:
         wait_until(lambda: store.outbox.counts().get(DeliveryState.DELIVERED) == 1, 30)

@@ -13,6 +13,7 @@ WRONG = {
     "no stride": ({"every": 0}, "every is 0"),
     "before the video": ({"start_s": -1}, "start_s is -1"),
     "an empty range": ({"start_s": 2, "end_s": 2}, "after start_s"),
+    "parts of a tracked video": ({"track": True, "segment_s": 4}, "exclude each other"),
     "parts of nothing": ({"segment_s": 0}, "segment_s is 0"),
 }
 

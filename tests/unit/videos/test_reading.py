@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fixtures.videos import SIDE_HW, read_number, write_video
+from tests.fixtures.videos import SIDE_HW, read_number, turn_video, write_video
 from videos.errors import VideoUnreadable
 from videos.options import Clip, VideoOptions, cut
 from videos.reading import Video, VideoLimits
@@ -108,16 +108,12 @@ QUARTERS = {
 def test_a_turned_video_comes_upright(tmp_path, a, b, c, d, turn):
     path = write_video(tmp_path / "a.mp4", [0, 40])
     plain = path.read_bytes()
-    # ISO/IEC 14496-12, 8.3.2: the track header's matrix, {a, b, u, c, d, v, x, y, w}, as 16.16 and 2.30 numbers.
-    at = plain.index(b"tkhd") + 44
-    matrix = np.array([a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30], ">i4").tobytes()
-    path.write_bytes(plain[:at] + matrix + plain[at + 36 :])
 
     def first(data):
         with Video(io.BytesIO(data)) as video:
             return next(video.frames(video.timeline(), [1])).image
 
-    assert np.array_equal(first(path.read_bytes()), turn(first(plain)))
+    assert np.array_equal(first(turn_video(path, a, b, c, d).read_bytes()), turn(first(plain)))
 
 
 def test_the_nearest_frame_to_each_tick_is_taken(tmp_path):

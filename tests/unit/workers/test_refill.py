@@ -66,8 +66,8 @@ def test_a_process_that_drains_leaves_the_window_to_others_and_still_announces()
 def test_a_redis_that_is_away_ends_nothing():
     store = Window()
     refill = Refill(store, Bell(is_away=True), 32, threading.Event())
-    refill.shard_ended("q1", None)
-    refill.shard_ended("q2", None)
+    refill.shard_ended("q1")
+    refill.shard_ended("q2")
 
     work_off(refill)
 
@@ -80,7 +80,7 @@ def test_the_first_shard_of_a_burst_is_answered_while_the_thread_runs():
     thread = threading.Thread(target=refill.run, args=(stopped,))
     thread.start()
 
-    refill.shard_ended("q1", None)
+    refill.shard_ended("q1")
 
     wait_until(lambda: bell.rung)
     stopped.set()

@@ -23,6 +23,7 @@ from inference_engine.opencv import import_cv2
 from inference_engine.sniff import ImageLimits
 from inference_engine.tasks import read_prediction
 from inference_engine.tasks.embedding import Embedding
+from jobstore.dispatch import Doorbell
 from jobstore.errors import StoreUnavailable
 from jobstore.ids import new_id
 from jobstore.queues import queue_name
@@ -36,6 +37,8 @@ from workers.leaving import Exit, Hanging, leave
 from workers.media import FileReader, MediaError
 from workers.models import ModelPool
 from workers.opening import LoadedModel
+from workers.refill import Refill
+from workers.reserve import Reserve
 from workers.shards import Runtime, process_shard
 from workers.turns import Turns
 from workers.watchdog import Watchdog
@@ -86,8 +89,8 @@ class ScriptedModel:
 
 
 class FixedDecision:
-    def decision_for(self, lease, loaded):
-        return None
+    def decisions_for(self, leases, loaded):
+        return [None] * len(leases)
 
 
 @dataclass
@@ -170,7 +173,7 @@ def test_every_item_gets_its_own_answer_whoever_its_neighbours_are(world):
     ended = world.run_all()
 
     assert [row.record["value"] for row in world.store.results(job_id)] == list(range(50))
-    assert (ended[-1], world.store.status(job_id).state) == (job_id, JobState.COMPLETED)
+    assert (ended[-1], world.store.status(job_id).state) == ((job_id,), JobState.COMPLETED)
 
 
 def test_an_array_that_is_too_large_for_a_record_is_kept_beside_it(world):
@@ -201,8 +204,8 @@ def test_a_second_delivery_of_a_finished_shard_does_nothing(world):
     world.submit(world.photos([1]))
     (hint,) = world.store.release(1)
 
-    assert process_shard(world.runtime, hint) is not None
-    assert process_shard(world.runtime, hint) is None
+    assert process_shard(world.runtime, hint)
+    assert process_shard(world.runtime, hint) == ()
 
 
 def test_a_draining_process_gives_back_what_it_has_not_begun(world):
@@ -210,7 +213,7 @@ def test_a_draining_process_gives_back_what_it_has_not_begun(world):
     (hint,) = world.store.release(1)
     world.runtime.draining.set()
 
-    assert process_shard(world.runtime, hint) is None
+    assert process_shard(world.runtime, hint) == ()
 
     assert (world.store.status(job_id).done, world.store.queues()[0].pending) == (0, 1)
     world.runtime.draining.clear()
@@ -231,7 +234,7 @@ def test_a_cancelled_job_is_dropped_and_no_permit_is_lost(world):
             return read(uri)
 
     world.runtime = replace(world.runtime, media=CancellingReader())
-    assert process_shard(world.runtime, hint) is None
+    assert process_shard(world.runtime, hint) == ()
 
     status = world.store.status(job_id)
     assert (status.state, status.skipped) == (JobState.CANCELLED, 40)
@@ -241,7 +244,7 @@ def test_a_cancelled_job_is_dropped_and_no_permit_is_lost(world):
 def test_wrong_parameters_fail_the_job_with_words(world):
     job_id = world.submit(world.photos([1, 2]), params={"confidence": 2})
 
-    assert world.run_all() == [job_id]
+    assert world.run_all() == [(job_id,)]
 
     status = world.store.status(job_id)
     assert (status.state, status.reason, status.skipped) == (JobState.FAILED, "parameter_invalid", 2)
@@ -249,8 +252,8 @@ def test_wrong_parameters_fail_the_job_with_words(world):
 
 def test_a_decision_is_named_by_every_outcome(world):
     class OneDecision:
-        def decision_for(self, lease, loaded):
-            return DecisionId("d1")
+        def decisions_for(self, leases, loaded):
+            return [DecisionId("d1")] * len(leases)
 
     world.runtime = replace(world.runtime, decisions=OneDecision())
     job_id = world.submit(world.photos([1, 2, 3]))
@@ -258,6 +261,64 @@ def test_a_decision_is_named_by_every_outcome(world):
     world.run_all()
 
     assert {row.decision_id for row in world.store.results(job_id)} == {"d1"}
+
+
+def known_to_be_fast(world):
+    """The process has measured a thousandth of a second an item."""
+    world.runtime.speeds.begin(queue_name("cpu", "m"), 0.0)
+    world.runtime.speeds.end(queue_name("cpu", "m"), 1000, 1.0)
+
+
+def test_small_jobs_are_worked_on_together(world):
+    known_to_be_fast(world)
+    jobs = [world.submit([file], tenant=f"t{index % 3}") for index, file in enumerate(world.photos(range(6)))]
+    (hint,) = world.store.release(1)
+
+    ended = process_shard(world.runtime, hint)
+
+    assert sorted(ended) == sorted(jobs)
+    assert [row.record["value"] for job_id in jobs for row in world.store.results(job_id)] == list(range(6))
+
+
+def test_what_one_of_several_small_jobs_asks_wrongly_costs_the_others_nothing(world):
+    known_to_be_fast(world)
+    one, two, three = world.photos([1, 2, 3])
+    jobs = [world.submit([one]), world.submit([two], params={"unknown": 1}), world.submit([three])]
+    (hint,) = world.store.release(1)
+
+    process_shard(world.runtime, hint)
+
+    states = [world.store.state(job_id) for job_id in jobs]
+    assert states == [JobState.COMPLETED, JobState.FAILED, JobState.COMPLETED]
+
+
+def test_small_jobs_whose_session_breaks_are_given_back_together(world):
+    known_to_be_fast(world)
+    jobs = [world.submit([file]) for file in world.photos([1, 2, 3])]
+    world.model.is_broken = True
+    (hint,) = world.store.release(1)
+
+    assert process_shard(world.runtime, hint) == ()
+
+    assert [(row.pending, row.queued, row.leased) for row in world.store.queues()] == [(len(jobs), 0, 0)]
+
+
+@pytest.mark.parametrize("is_full", [True, False], ids=["every place is taken", "a place is free"])
+def test_the_reserved_place_serves_who_comes_while_all_work_for_others(world, is_full):
+    files = world.photos([1, 2, 3, 4])
+    world.submit(files, tenant="large", shard_size=1)
+    (hint,) = world.store.release(1)
+    world.store.lease_shard(hint.shard_id, hint.attempt, world.runtime.worker_id, 30.0)
+    late = world.submit(files, tenant="late", shard_size=2)
+    world.store.release(4)
+    refill = Refill(world.store, Doorbell("memory://"), 4, world.runtime.draining)
+    reserve = Reserve(world.runtime, refill, places=1 if is_full else 2)
+
+    with reserve.taking_a_place():
+        reserve.look([queue_name("cpu", "m")])
+        reserve.close()
+
+    assert world.store.state(late) is (JobState.COMPLETED if is_full else JobState.RUNNING)
 
 
 class FlakyReader:
@@ -336,7 +397,7 @@ def test_a_session_that_breaks_is_opened_anew_and_no_item_is_blamed(world):
     job_id = world.submit(world.photos(range(1, 21)))
     break_after(world.model, 5)
 
-    assert world.run_all() == [None]
+    assert world.run_all() == [()]
     world.model.before, world.model.is_broken = lambda _: None, False
     world.run_all()
 
@@ -373,7 +434,7 @@ def test_a_model_that_does_not_open_on_this_class_goes_on_with_the_next(world):
     world.opener.refuses = NoRunnableBackend("nothing here runs it")
     job_id = world.submit(world.photos([1]), hardware=("cpu", "gpu-any"))
 
-    assert world.run_all() == [None]
+    assert world.run_all() == [()]
 
     assert world.store.status(job_id).state is JobState.RUNNING
     assert [queue.queue for queue in world.store.queues()] == ["infer.gpu-any.m"]
@@ -384,7 +445,7 @@ def test_a_model_that_opens_on_no_class_fails_the_job(world):
     world.opener.refuses = NoRunnableBackend("nothing here runs it")
     job_id = world.submit(world.photos([1]))
 
-    assert world.run_all() == [job_id]
+    assert world.run_all() == [(job_id,)]
     assert world.store.status(job_id).reason == "no_runnable_backend"
 
 
@@ -404,7 +465,7 @@ def test_a_paused_job_gives_its_shard_back_after_what_is_in_flight(world):
             return read(uri)
 
     world.runtime = replace(world.runtime, media=PausingReader())
-    assert world.run_all() == [None]
+    assert world.run_all() == [()]
 
     status = world.store.status(job_id)
     assert (status.state, 5 < status.ok <= 8, status.failed) == (JobState.PAUSED, True, 0)
@@ -451,7 +512,7 @@ def test_a_forward_that_hangs_costs_its_image_alone_and_the_process(world, gate)
 
         assert world.exits == [Exit.HUNG]
         gate.set()
-        assert running.result(20) is None
+        assert running.result(20) == ()
 
     (failure,) = world.store.results(job_id, states=[OutcomeState.FAILED])
     assert (failure.idx, failure.error.code, "the model's forward" in failure.error.message) == (

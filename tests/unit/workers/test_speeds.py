@@ -49,3 +49,12 @@ def test_queues_are_measured_apart():
     speeds.begin("b", 0.0)
 
     assert (speeds.end("a", 20, 2.0), speeds.end("b", 20, 4.0)) == (0.1, 0.2)
+
+
+def test_how_many_items_fit_into_a_time_is_known_once_it_was_measured():
+    speeds = Speedometer()
+    assert speeds.items_within("q", 1.0) == 0
+    speeds.begin("q", 0.0)
+    speeds.end("q", 20, 2.0)
+
+    assert (speeds.items_within("q", 1.0), speeds.items_within("other", 1.0)) == (10, 0)

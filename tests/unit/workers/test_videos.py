@@ -2,101 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
+from dataclasses import replace
 
+import av
 import numpy as np
 import pytest
 
-from inference_engine.batching import BatchPolicy, MicroBatcher
 from inference_engine.errors import ProviderUnavailable
-from inference_engine.images import Fit
 from inference_engine.sniff import ImageLimits
-from jobstore.ids import new_id
-from jobstore.queues import queue_name
-from jobstore.schema import ItemRef, JobSpec, JobState, OutcomeState, WorkerId, WorkerRow
+from jobstore.schema import JobState, OutcomeState
 from jobstore.store import JobStore
-from tests.fixtures.videos import read_number, write_video
-from videos.options import VideoOptions, cut
-from workers.leases import LeaseBook
-from workers.media import FileReader
-from workers.models import ModelPool
-from workers.opening import LoadedModel
-from workers.shards import Runtime, process_shard
-from workers.turns import Turns
+from tests.fixtures.video_worker import PERMITS, NumberModel, a_worker, frame_rows, run_all, submit, video_row
+from tests.fixtures.videos import write_video
+from videos.options import VideoOptions
+from workers.shards import process_shard
 
 TIMES_MS = range(0, 4000, 40)
-PERMITS = 3
-
-
-@dataclass(frozen=True)
-class Number:
-    value: int
-
-    def to_record(self):
-        return {"value": self.value, "confidence": [1.0]}
-
-
-@dataclass
-class NumberModel:
-    """Reads the number in a frame; `before` may raise for one."""
-
-    turn = nullcontext()
-
-    package: object = field(default_factory=lambda: SimpleNamespace(model_id="numbers", task="object-detection"))
-    decision: object = field(default_factory=lambda: SimpleNamespace(chosen=None))
-    seen: list[int] = field(default_factory=list)
-    before: object = lambda _: None
-
-    def preprocess(self, image, params):
-        number = read_number(image)
-        self.seen.append(number)
-        self.before(number)
-        return {"images": np.full((1, 1), number, np.float32)}, Fit((1.0, 1.0), (0, 0), image.shape[:2])
-
-    def forward(self, tensors):
-        return {"out": tensors["images"]}
-
-    def postprocess(self, outputs, fits, params):
-        return [Number(int(row[0])) for row in outputs["out"]]
-
-    def check_params(self, given):
-        return given
-
-    def close(self):
-        pass
-
-
-@dataclass
-class Opener:
-    model: NumberModel
-    policy: BatchPolicy
-
-    def plan(self, reference, wishes, samples):
-        return SimpleNamespace(weights_bytes=0, samples=[read_number(image) for image in samples()])
-
-    def open(self, plan):
-        return LoadedModel(self.model, MicroBatcher(self.model.forward, self.policy), 0.0)
-
-
-class KeptFiles(FileReader):
-    """Remembers the videos that it opened."""
-
-    def __init__(self):
-        super().__init__()
-        self.opened = []
-
-    def open(self, uri, beat):
-        self.opened.append(super().open(uri, beat))
-        return self.opened[-1]
-
-
-class NoDecision:
-    def decision_for(self, lease, loaded):
-        return None
 
 
 @pytest.fixture
@@ -105,27 +27,6 @@ def store(tmp_path):
     store.create_schema()
     yield store
     store.close()
-
-
-@contextmanager
-def a_worker(store, model, images_a_run=1, permits=PERMITS):
-    worker = WorkerId(new_id())
-    store.heartbeat(WorkerRow(worker, "here", 1, "cpu", "cpu"))
-    with ThreadPoolExecutor(2) as decoders, ThreadPoolExecutor(1) as finishers:
-        runtime = Runtime(
-            worker_id=worker,
-            store=store,
-            models=ModelPool(Opener(model, BatchPolicy(images_a_run, 0.005, 2))),
-            media=KeptFiles(),
-            limits=ImageLimits(),
-            leases=LeaseBook(store, worker, 30.0),
-            decisions=NoDecision(),
-            turns=Turns(decoders, 2, threading.Semaphore(permits)),
-            finishers=finishers,
-            lease_s=30.0,
-        )
-        yield runtime
-        runtime.models.close()
 
 
 @pytest.fixture
@@ -144,26 +45,9 @@ def video(tmp_path_factory):
     return write_video(tmp_path_factory.mktemp("video") / "a.mp4", TIMES_MS, b_frames=2)
 
 
-ALL = VideoOptions()
-
-
-def submit(store, path, options=ALL, **more):
-    refs = [ItemRef(str(path), clip=clip) for clip in cut(options, 4.0)]
-    return store.add_job(JobSpec("m", video=options, **more), refs, lambda hardware: queue_name(hardware, "m"))
-
-
-def run_all(runtime):
-    return [process_shard(runtime, hint) for hint in runtime.store.release(100)]
-
-
 def frames(store, job_id):
-    rows = [row for row in store.results(job_id) if row.frame]
+    rows = frame_rows(store, job_id)
     return [(row.frame, row.timestamp_s, (row.record or {}).get("value")) for row in rows]
-
-
-def item(store, job_id):
-    (row,) = [row for row in store.results(job_id) if not row.frame]
-    return row
 
 
 def test_each_frame_has_an_outcome_with_its_number_and_its_time(runtime, video):
@@ -181,7 +65,7 @@ def test_the_videos_own_outcome_counts_its_frames(runtime, video):
 
     run_all(runtime)
 
-    record = item(runtime.store, job_id).record
+    record = video_row(runtime.store, job_id).record
     counted = {"frames_read": 10, "frames_expected": 10, "frames_failed": 0, "is_partial": False}
     assert record.items() >= {"task": "video", "codec": "h264", **counted}.items()
 
@@ -215,7 +99,7 @@ def test_a_frame_that_the_model_cannot_take_costs_only_itself(runtime, model, vi
 
     failed = [row.frame for row in runtime.store.results(job_id) if row.state is OutcomeState.FAILED]
     assert failed == [6]
-    assert item(runtime.store, job_id).record["frames_failed"] == 1
+    assert video_row(runtime.store, job_id).record["frames_failed"] == 1
     assert runtime.store.status(job_id).ok == 1
 
 
@@ -228,7 +112,7 @@ def test_a_video_whose_frames_all_fail_fails(runtime, model, video):
 
     run_all(runtime)
 
-    assert item(runtime.store, job_id).error.code == "frames_failed"
+    assert video_row(runtime.store, job_id).error.code == "frames_failed"
     assert runtime.store.status(job_id).failed == 1
 
 
@@ -261,7 +145,7 @@ def test_a_drained_worker_keeps_the_frames_it_has_and_the_next_goes_on(store, vi
     assert 0 < written < 100
     assert len(second.seen) == 100 - written
     assert [value for _, _, value in frames(store, job_id)] == list(range(100))
-    assert item(store, job_id).record["frames_read"] == 100
+    assert video_row(store, job_id).record["frames_read"] == 100
 
 
 def test_no_more_frames_are_in_memory_than_permits(runtime, model, video):
@@ -315,7 +199,7 @@ def test_a_video_that_ends_early_keeps_its_frames_and_says_so(runtime, cut_short
 
     run_all(runtime)
 
-    record = item(runtime.store, job_id).record
+    record = video_row(runtime.store, job_id).record
     assert (record["is_partial"], record["frames_expected"]) == (True, 100)
     assert 0 < record["frames_read"] == runtime.store.status(job_id).frames < 100
 
@@ -325,7 +209,7 @@ def test_a_video_that_ends_early_fails_if_the_job_says_so(runtime, cut_short):
 
     run_all(runtime)
 
-    assert item(runtime.store, job_id).error.code == "partial"
+    assert video_row(runtime.store, job_id).error.code == "partial"
     assert runtime.store.status(job_id).frames > 0
 
 
@@ -339,21 +223,104 @@ def test_parts_behind_the_end_of_a_video_that_ends_early_fail(runtime, cut_short
     assert ends[-1] == "no_frames"
 
 
+def renamed(path, kind):
+    """The file with the four letters of its track's codec replaced: no decoder knows the new ones."""
+    path.write_bytes(write_video(path, TIMES_MS[:10]).read_bytes().replace(b"avc1", kind))
+
+
+def only_sound(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        sound.rate = 8000
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode())
+
+
+def without_media(path):
+    """The index of ten frames, none of which has its bytes."""
+    data = write_video(path, TIMES_MS[:10], movflags="faststart").read_bytes()
+    path.write_bytes(data[: data.index(b"mdat") + 4])
+
+
+def without_index(path):
+    data = write_video(path, TIMES_MS[:10]).read_bytes()
+    path.write_bytes(data[: data.index(b"moov") - 4])
+
+
+def saying(data):
+    return lambda path: path.write_bytes(data)
+
+
 UNREADABLE = {
-    "a playlist": (b"#EXTM3U\n/etc/hostname\n", "not_a_video"),
-    "a picture": (b"\xff\xd8\xff\xe0\0\x10JFIF", "not_a_video"),
-    "no index": (b"\0\0\0\x18ftypisom\0\0\0\0isomiso2", "no_frames"),
+    "a playlist": (saying(b"#EXTM3U\n#EXTINF:1,\n/etc/hostname\n"), "not_a_video"),
+    "ffconcat": (saying(b"ffconcat version 1.0\nfile other.mp4\n"), "not_a_video"),
+    "sdp": (saying(b"v=0\no=- 0 0 IN IP4 127.0.0.1\nm=video 5004 RTP/AVP 96\n"), "not_a_video"),
+    "mpd": (saying(b"<?xml version='1.0'?><MPD></MPD>"), "not_a_video"),
+    "a picture": (saying(b"\xff\xd8\xff\xe0\0\x10JFIF"), "not_a_video"),
+    "no bytes": (saying(b""), "not_a_video"),
+    "a header alone": (saying(b"\0\0\0\x18ftypisom\0\0\0\0isomiso2"), "no_frames"),
+    "no index": (without_index, "no_frames"),
+    "an index and no media": (without_media, "no_frames"),
+    "sound alone": (only_sound, "no_frames"),
+    "a codec that nobody knows": (lambda path: renamed(path, b"zzzz"), "unsupported_codec"),
 }
 
 
-@pytest.mark.parametrize(("data", "code"), UNREADABLE.values(), ids=UNREADABLE)
-def test_what_is_no_video_is_one_failed_item(runtime, tmp_path, data, code):
-    (tmp_path / "a.mp4").write_bytes(data)
+@pytest.mark.parametrize(("write", "code"), UNREADABLE.values(), ids=UNREADABLE)
+def test_what_is_no_video_is_one_failed_item(runtime, tmp_path, write, code):
+    write(tmp_path / "a.mp4")
     job_id = submit(runtime.store, tmp_path / "a.mp4")
 
     run_all(runtime)
 
-    assert item(runtime.store, job_id).error.code == code
+    error = video_row(runtime.store, job_id).error
+    assert (error.code, frames(runtime.store, job_id)) == (code, [])
+    assert len(error.message) > 20
+
+
+@pytest.mark.parametrize("limits", [ImageLimits(max_pixels=48 * 63), ImageLimits(max_side=63)], ids=["pixels", "side"])
+def test_frames_that_are_too_large_are_one_failed_item(runtime, video, limits):
+    runtime = replace(runtime, limits=limits)
+    job_id = submit(runtime.store, video)
+
+    run_all(runtime)
+
+    error = video_row(runtime.store, job_id).error
+    assert error.code == "video_too_large"
+    assert "64 x 48" in error.message
+
+
+RATES = {"a thousand a second": range(100), "one in ten seconds": range(0, 60_000, 10_000)}
+
+
+@pytest.mark.parametrize("times_ms", RATES.values(), ids=RATES)
+def test_videos_of_odd_rates_keep_every_frame_and_are_sampled_as_others(runtime, tmp_path, times_ms):
+    path = write_video(tmp_path / "a.mkv", times_ms)
+    every, sampled = submit(runtime.store, path), submit(runtime.store, path, VideoOptions(fps=50))
+
+    run_all(runtime)
+
+    assert [time for _, time, _ in frames(runtime.store, every)] == pytest.approx([ms / 1000 for ms in times_ms])
+    ticks = {min(times_ms, key=lambda ms: abs(ms - tick)) for tick in range(0, times_ms[-1] + 1, 20)}
+    assert len(frames(runtime.store, sampled)) == len(ticks)
+
+
+@pytest.mark.parametrize(("broken", "read"), [(200, range(90, 100)), (8, range(100, 101))], ids=["lost", "made up"])
+def test_a_video_with_broken_bytes_in_the_middle_keeps_the_rest_and_says_so(runtime, tmp_path, broken, read):
+    path = write_video(tmp_path / "a.mp4", TIMES_MS, group=10)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"mdat") + 4 + (data.index(b"moov") - data.index(b"mdat") - 4) * 3 // 10
+    data[at : at + broken] = bytes((37 * each + 11) % 256 for each in range(broken))
+    path.write_bytes(data)
+    job_id = submit(runtime.store, path)
+
+    run_all(runtime)
+
+    record = video_row(runtime.store, job_id).record
+    assert (record["is_partial"], record["frames_expected"]) == (True, 100)
+    assert record["frames_read"] == len(frames(runtime.store, job_id))
+    assert record["frames_read"] in read
 
 
 def test_a_missing_video_is_one_failed_item(runtime, tmp_path):
@@ -361,4 +328,4 @@ def test_a_missing_video_is_one_failed_item(runtime, tmp_path):
 
     run_all(runtime)
 
-    assert item(runtime.store, job_id).error.code == "not_found"
+    assert video_row(runtime.store, job_id).error.code == "not_found"

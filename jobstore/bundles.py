@@ -1,0 +1,80 @@
+"""Small shards that a worker takes beside each other, because each costs more on its own than its items do.
+
+A hint is worth one shard (`jobstore.deserving`). Where that one is small, its worker also takes what stands behind the
+window, in the window's order and without hints: 500 jobs of one picture cost some thirty messages and transactions
+then, as one job of 500 does. What stands in the window keeps its hints, so nothing waits for a lost one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Row, Select, select
+
+from jobstore.leases import leases_of, taken_by
+from jobstore.schema import RUNNABLE_STATES, Item, Lease, ShardState
+from jobstore.submit import DEFAULT_SHARD_SIZE
+from jobstore.tables import items, jobs, shards
+from jobstore.window import IN_QUEUE, in_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def lease_beside(db: Connection, first: Lease, most_items: int, lease_s: float) -> list[Lease]:
+    """Take pending shards of `first`'s queue that have at most `most_items` items together, for the same owner.
+
+    Only shards that nobody has begun, of pictures, whose jobs want the same model in the same way and are not less
+    urgent than `first`'s: whatever needs care, time or another model is worth a hint of its own.
+    """
+    waiting = (shards.c.state == ShardState.PENDING, shards.c.hardware == first.hardware, shards.c.queue == first.queue)
+    if db.execute(select(shards.c.id).where(*waiting).limit(1)).first() is None:
+        return []
+    chosen: list[str] = []
+    for shard in db.execute(_candidates(first), {IN_QUEUE: first.queue}):
+        if shard.size > most_items:
+            break
+        most_items -= shard.size
+        chosen.append(shard.id)
+    if not chosen:
+        return []
+    taken = db.execute(
+        taken_by(first.owner, lease_s).where(shards.c.id.in_(chosen), shards.c.state == ShardState.PENDING)
+    ).all()
+    left = _all_items(db, taken)
+    return leases_of(db, [(row, left[row.id]) for row in sorted(taken, key=lambda row: chosen.index(row.id))])
+
+
+def _candidates(first: Lease) -> Select[tuple[str, int]]:
+    line, own = in_line(DEFAULT_SHARD_SIZE), jobs.alias("own")
+    is_video = select(items.c.idx).where(
+        items.c.job_id == shards.c.job_id,
+        items.c.idx.between(shards.c.first_idx, shards.c.last_idx),
+        items.c.start_s.is_not(None),
+    )
+    return (
+        select(shards.c.id, shards.c.size)
+        .join(line, line.c.id == shards.c.id)
+        .join(jobs, jobs.c.id == shards.c.job_id)
+        .join(own, own.c.id == first.job_id)
+        .where(jobs.c.model == own.c.model, jobs.c.wishes == own.c.wishes, jobs.c.priority >= own.c.priority)
+        .where(jobs.c.state.in_(RUNNABLE_STATES), shards.c.state == ShardState.PENDING)
+        .where(shards.c.attempt == 1, shards.c.deaths == 0, ~is_video.exists())
+        # Not of a split shard: its range may hold items that have ended.
+        .where(shards.c.size == shards.c.last_idx - shards.c.first_idx + 1)
+        .order_by(line.c.place)
+        .with_for_update(of=shards, skip_locked=True)
+    )
+
+
+def _all_items(db: Connection, taken: Sequence[Row[Any]]) -> dict[str, tuple[Item, ...]]:
+    query = (
+        select(shards.c.id, items.c.idx, items.c.uri)
+        .join(items, (items.c.job_id == shards.c.job_id) & items.c.idx.between(shards.c.first_idx, shards.c.last_idx))
+        .where(shards.c.id.in_([row.id for row in taken]))
+        .order_by(items.c.idx)
+    )
+    found: dict[str, list[Item]] = {row.id: [] for row in taken}
+    for row in db.execute(query):
+        found[row.id].append(Item(row.idx, row.uri))
+    return {shard: tuple(left) for shard, left in found.items()}

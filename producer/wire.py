@@ -1,0 +1,201 @@
+"""What goes over HTTP as JSON. The server and the remote client both read and write it with this module.
+
+Answers are the dataclasses of `jobstore.schema` and `jobstore.views`, field by field; a job has what is computed from
+its counters beside them. Bytes are base64, times seconds since the epoch. What a reader does not know it passes over,
+so that fields can be added; what a server does not know it refuses, so that no wish is lost by a slip of the pen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from jobstore.schema import ItemRef, JobSpec
+from jobstore.views import JobStatus
+from videos.options import Clip, VideoOptions
+
+T = TypeVar("T")
+
+#: Fields of a job's spec that the token and the header `Idempotency-Key` say, and no body.
+NOT_ASKED = frozenset({"tenant", "client_token"})
+#: What an answer about a job has beside the fields of `JobStatus`: name -> its property.
+DERIVED = {
+    "done": "done",
+    "pending": "pending",
+    "is_ended": "is_ended",
+    "is_settled": "is_settled",
+    "is_over_failure_limit": "is_over_failure_limit",
+    "elapsed_seconds": "elapsed_s",
+    "items_per_second": "items_per_second",
+    "eta_seconds": "eta_s",
+}
+
+Text = Annotated[str, Meta(min_length=1, max_length=4096)]
+ShortText = Annotated[str, Meta(max_length=256)]
+#: A 32-bit integer, as the database's column.
+Number = Annotated[int, Meta(ge=-(2**31) + 1, le=2**31 - 1)]
+Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Positive = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+#: Seconds since the epoch, up to the year 9999.
+Moment = Annotated[float, Meta(ge=0, le=253_402_300_799)]
+
+
+class ClipBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The part of a video that one item stands for, in seconds after its first frame."""
+
+    start_s: Annotated[float, Meta(ge=0)] = 0.0
+    end_s: Annotated[float, Meta(ge=0)] | None = None
+
+
+class ItemBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One thing to label; see `jobstore.schema.ItemRef`."""
+
+    uri: Text
+    metadata: dict[str, Any] | None = None
+    clip: ClipBody | None = None
+
+    def ref(self) -> ItemRef:
+        """Give the store's word for it."""
+        clip = None if self.clip is None else Clip(self.clip.start_s, self.clip.end_s)
+        return ItemRef(self.uri, self.metadata, clip)
+
+
+class VideoBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which frames of videos are labelled; see `videos.options.VideoOptions`."""
+
+    fps: Annotated[float, Meta(gt=0)] | None = None
+    every: Positive | None = None
+    keyframes: bool = False
+    start_s: Annotated[float, Meta(ge=0)] = 0.0
+    end_s: Annotated[float, Meta(gt=0)] | None = None
+    segment_s: Annotated[float, Meta(ge=0.1)] | None = None
+    fail_partial: bool = False
+
+    def options(self) -> VideoOptions:
+        """Give the checked options.
+
+        Raises:
+            ValueError: fields that exclude each other.
+        """
+        return VideoOptions(**msgspec.structs.asdict(self))
+
+
+class JobBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a job is asked for with; fields as in `jobstore.schema.JobSpec`.
+
+    Attributes:
+        sources: folders, patterns, manifests, pictures and videos as the server and the workers see them.
+        items: single items with their metadata, after those of `sources`.
+        limit: items at most.
+    """
+
+    model: Text
+    sources: Annotated[tuple[Text, ...], Meta(max_length=10_000)] = ()
+    items: tuple[ItemBody, ...] = ()
+    limit: Positive | None = None
+    name: ShortText = ""
+    params: dict[str, Any] = {}
+    wishes: dict[str, Any] = {}
+    hardware: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(max_length=32)] = ("auto",)
+    priority: Number = 0
+    max_failure_rate: Annotated[float, Meta(ge=0, le=1)] = 0.02
+    max_failures: Count | None = None
+    canary_items: Count | None = None
+    deadline: Moment | None = None
+    expires: Moment | None = None
+    shard_size: Positive | None = None
+    tags: dict[str, str] = {}
+    video: VideoBody | None = None
+
+    @classmethod
+    def of(
+        cls, spec: JobSpec, *, sources: Sequence[str] = (), items: Sequence[ItemRef] = (), limit: int | None = None
+    ) -> JobBody:
+        """Give the body that asks a server for this job."""
+        asked = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name not in NOT_ASKED}
+        return decode(encode({**asked, "sources": sources, "items": items, "limit": limit}), cls)
+
+    def spec(self, tenant: str, client_token: str | None, hardware: tuple[str, ...]) -> JobSpec:
+        """Give the store's word for it; `hardware` is the list with `auto` replaced.
+
+        Raises:
+            ValueError: video options that exclude each other.
+        """
+        asked = {field.name: getattr(self, field.name) for field in fields(JobSpec) if field.name not in NOT_ASKED}
+        asked |= {"video": self.video and self.video.options(), "hardware": hardware}
+        return JobSpec(**asked, tenant=tenant, client_token=client_token)
+
+
+class ResumeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """New limits of a job that goes on; what is absent stays."""
+
+    max_failures: Count | None = None
+    max_failure_rate: Annotated[float, Meta(ge=0, le=1)] | None = None
+
+
+class PriorityBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another priority; higher goes first."""
+
+    priority: Number
+
+
+class ExportBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which formats to write, and of what; see `producer.exports.ExportOptions`."""
+
+    formats: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(min_length=1, max_length=32)]
+    min_confidence: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    classes: tuple[ShortText, ...] = ()
+    save_conf: bool = False
+    with_images: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some of a list; `next` is the cursor of what follows, null at the end."""
+
+    data: Sequence[T]
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of an act; `is_changed` is false where the job was in no state for it."""
+
+    job: Mapping[str, Any]
+    is_changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """One file that was taken; `uri` is what a job names it by."""
+
+    name: str
+    uri: str
+    sha256: str
+    size_bytes: int
+
+
+def job_record(status: JobStatus, **more: Any) -> dict[str, Any]:
+    """Give a job as its answer has it: the status, what is computed from it, and `more`."""
+    derived = {name: getattr(status, attribute) for name, attribute in DERIVED.items()}
+    plain: dict[str, Any] = msgspec.to_builtins(status)
+    return {**plain, **derived, **more}
+
+
+def encode(value: Any) -> bytes:
+    """Give compact JSON."""
+    return msgspec.json.encode(value)
+
+
+def decode(content: bytes | str, kind: type[T]) -> T:
+    """Read JSON as a value of `kind`, a dataclass of an answer or a body.
+
+    Raises:
+        msgspec.DecodeError: no JSON.
+        msgspec.ValidationError: naming the field that is wrong.
+    """
+    return msgspec.json.decode(content, type=kind)

@@ -1,0 +1,80 @@
+"""A Redis that is there and says no: no permission, no password, read only, no memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from jobstore.schema import ItemRef, JobId
+from tests.faults.fault import Act, Fault
+from tests.faults.system import LEASE_S, System
+
+_WORD = "secret"
+#: Words -> what makes Redis refuse, and what makes it work again.
+REFUSALS = {
+    "no right to write": ("ACL SETUSER default -@write", "ACL SETUSER default +@write"),
+    "a password": (f"CONFIG SET requirepass {_WORD}", f'AUTH {_WORD}\r\nCONFIG SET requirepass ""'),
+    "a replica's answers": ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
+    "no memory": ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
+}
+#: Long enough that what was in flight has ended, then so long that a loop without a pause shows.
+_SETTLE_S, _LOOK_S = 1.5, 4.0
+#: Share of a core that a process may take while it waits.
+BUSY = 0.2
+_ITEMS = 32
+
+
+def _refuse(words: str) -> Act:
+    refuse, allow = REFUSALS[words]
+
+    def inject(system: System, _: JobId) -> None:
+        long_there = _cpu_seconds(system).keys()  # what ends meanwhile starts again by the launcher's back-off
+        with _said(system, refuse, allow):
+            system.pause(_SETTLE_S)
+            pictures = sorted((system.folder / "pictures").iterdir())[:_ITEMS]
+            later = system.producer.submit(system.spec(), [ItemRef(str(file)) for file in pictures])
+            before = _cpu_seconds(system)
+            system.pause(_LOOK_S)
+            after = _cpu_seconds(system)
+        busy = {pid: (after[pid] - before[pid]) / _LOOK_S for pid in long_there & before.keys() & after.keys()}
+        assert busy, "no process lived through it"
+        assert all(share < BUSY for share in busy.values()), f"shares of a core while Redis refuses: {busy}"
+        assert system.finish(later).ok == _ITEMS, "what was accepted meanwhile"
+
+    return inject
+
+
+@contextmanager
+def _said(system: System, refuse: str, allow: str) -> Iterator[None]:
+    """Have Redis refuse for the length of a block, old connections too."""
+    assert system.redis.ask(refuse).startswith(b"+OK"), refuse
+    system.redis.ask("CLIENT KILL TYPE normal")
+    try:
+        yield
+    finally:
+        assert b"-" not in (answer := system.redis.ask(allow)), answer
+
+
+def _cpu_seconds(system: System) -> dict[int, float]:
+    """What launchers and workers have used so far, by process id."""
+    used = {}
+    for pid in [machine.process.pid for machine in system.machines] + system.worker_pids():
+        with suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            used[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return used
+
+
+FAULTS = tuple(
+    Fault(
+        f"F21{letter}",
+        f"Redis refuses: {words}",
+        _refuse(words),
+        lasts_s=_SETTLE_S + _LOOK_S + LEASE_S,
+        starts=1,
+        is_quick=not letter,
+    )
+    for letter, words in zip(("", "b", "c", "d"), REFUSALS, strict=True)
+)
