@@ -129,7 +129,7 @@ class JobStore:
             InvalidJob: no items, or a field that cannot be.
         """
         submit.check_spec(spec)
-        earlier = self._db.read(lambda db: submit.job_of_token(db, spec))
+        earlier = self._db.read(lambda db: submit.job_of_token(db, spec.tenant, spec.client_token))
         if earlier is not None:
             return earlier
         job_id, queue = JobId(new_id()), queue_of(spec.hardware[0])
@@ -353,6 +353,10 @@ class JobStore:
         """List jobs of a filter, newest first; `wanted.before` gives the page after another."""
         return self._db.read(lambda db: reading.list_jobs(db, wanted, limit))
 
+    def job_of_token(self, tenant: str, client_token: str) -> JobId | None:
+        """Give the job that a tenant made with this client token."""
+        return self._db.read(lambda db: submit.job_of_token(db, tenant, client_token))
+
     def items(self, job_id: JobId, wanted: ItemFilter, limit: int = 100) -> list[ItemRow]:
         """List a job's items with how each ended, in their order; `wanted.after` gives the page after another."""
         return self._db.read(lambda db: reading.item_page(db, job_id, wanted, limit))
@@ -409,17 +413,17 @@ class JobStore:
         """List workers; one that is silent for more than `max_age_s` has the state `lost`."""
         return self._db.read(lambda db: fleet.list_workers(db, max_age_s))
 
-    def queues(self, hardware: str | None = None) -> list[QueueRow]:
-        """Give what waits and runs in each queue, of one hardware class or of all, and why it waits."""
-        return self._db.read(lambda db: backlog.list_queues(db, hardware))
+    def queues(self, hardware: str | None = None, tenant: str | None = None) -> list[QueueRow]:
+        """Give what waits and runs in each queue, and why; of one hardware class or of all, of one tenant or of all."""
+        return self._db.read(lambda db: backlog.list_queues(db, hardware, tenant))
 
     def autoscale(self, hardware: str) -> AutoscaleFigures:
         """Give how much work a hardware class has, and how many workers."""
         return self._db.read(lambda db: backlog.autoscale(db, hardware))
 
-    def job_counts(self) -> dict[JobState, int]:
-        """Count jobs by state; a state that no job has is missing."""
-        return self._db.read(backlog.job_counts)
+    def job_counts(self, tenant: str | None = None) -> dict[JobState, int]:
+        """Count jobs by state, of one tenant or of all; a state that no job has is missing."""
+        return self._db.read(lambda db: backlog.job_counts(db, tenant))
 
     def report_speed(self, queue: str, seconds_per_item: float) -> None:
         """Mix a measurement of one worker process into a queue's seconds an item."""

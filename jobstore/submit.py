@@ -131,11 +131,11 @@ def _cut(first: int, end: int, size: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + size, end) - 1
 
 
-def job_of_token(db: Connection, spec: JobSpec) -> JobId | None:
+def job_of_token(db: Connection, tenant: str, client_token: str | None) -> JobId | None:
     """Find the job that an earlier submit made with the same tenant and token."""
-    if spec.client_token is None:
+    if client_token is None:
         return None
-    query = select(jobs.c.id).where(jobs.c.tenant == spec.tenant, jobs.c.client_token == spec.client_token)
+    query = select(jobs.c.id).where(jobs.c.tenant == tenant, jobs.c.client_token == client_token)
     found = db.execute(query).scalar_one_or_none()
     return None if found is None else JobId(found)
 
@@ -150,7 +150,7 @@ def insert_job(db: Connection, job_id: JobId, spec: JobSpec, spool: ItemSpool, q
     ranges = list(plan_shards(spool.total, size, canary))
     row = _job_row(spec, spool, canary) | {"id": job_id, "shards_left": len(ranges), "created": db_now()}
     if db.execute(insert_or_ignore(db, jobs).values(row).returning(jobs.c.id)).scalar_one_or_none() is None:
-        return job_of_token(db, spec) or job_id
+        return job_of_token(db, spec.tenant, spec.client_token) or job_id
     _insert_items(db, job_id, spool)
     created: float = db.execute(select(jobs.c.created).where(jobs.c.id == job_id)).scalar_one()
     plain = {"job_id": job_id, "queue": queue, "hardware": spec.hardware[0], "created": created}

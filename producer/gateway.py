@@ -6,13 +6,14 @@ arguments and answers are plain data; an id is a full one, as `find` and `submit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jobstore.schema import OutcomeState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from jobstore.schema import DecisionRow, ItemRef, JobId, JobSpec, JobState, WorkerRow
     from jobstore.views import FailureGroup, JobEvent, JobStatus, QueueRow, ResultRow

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
-from jobstore.schema import ItemRef, JobSpec
+from jobstore.export_requests import ExportState
+from jobstore.schema import ItemRef, JobId, JobSpec, JobState, OutcomeState
 from jobstore.views import JobStatus
 from videos.options import Clip, VideoOptions
 
 T = TypeVar("T")
 
-#: Fields of a job's spec that the token and the header `Idempotency-Key` say, and no body.
-NOT_ASKED = frozenset({"tenant", "client_token"})
+#: Fields of a job's spec that no body says: the token and the header `Idempotency-Key` give the first two, and who is
+#: told and where files go is for the server's operator.
+NOT_ASKED = frozenset({"tenant", "client_token", "webhooks", "output", "schedule_id"})
 #: What an answer about a job has beside the fields of `JobStatus`: name -> its property.
 DERIVED = {
     "done": "done",
@@ -143,6 +145,15 @@ class PriorityBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     priority: Number
 
 
+class RetryBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which items run again, and how; nothing said: all that failed, as before."""
+
+    states: tuple[Literal[OutcomeState.FAILED, OutcomeState.SKIPPED], ...] = (OutcomeState.FAILED,)
+    causes: tuple[ShortText, ...] = ()
+    batch_size: Positive | None = None
+    hardware: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(max_length=32)] = ()
+
+
 class ExportBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which formats to write, and of what; see `producer.exports.ExportOptions`."""
 
@@ -151,6 +162,57 @@ class ExportBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     classes: tuple[ShortText, ...] = ()
     save_conf: bool = False
     with_images: bool = False
+
+    def options(self) -> dict[str, Any]:
+        """Give the fields of `ExportOptions` that differ from the defaults."""
+        given = msgspec.structs.asdict(self)
+        return {name: value for name, value in given.items() if name != "formats" and value not in (0, (), False)}
+
+
+@dataclass(frozen=True, slots=True)
+class ExportAnswer:
+    """How an export stands.
+
+    Attributes:
+        dest: where a job's own `output` is written; None: on the server, from where `download` gives it.
+        download: path of the zip archive; None: it is not there yet, or lies at `dest`.
+        written: by format: items, objects, and problems in words.
+    """
+
+    export_id: str
+    job_id: JobId
+    state: ExportState
+    formats: tuple[str, ...]
+    options: Mapping[str, Any]
+    tries: int
+    message: str | None
+    created: float
+    finished: float | None
+    dest: str | None
+    download: str | None
+    written: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """A worker that was asked to leave."""
+
+    worker_id: str
+    is_draining: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Jobs by state; a state that no job has is missing."""
+
+    jobs: Mapping[JobState, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the server is; a problem says what is wrong."""
+
+    status: str
 
 
 @dataclass(frozen=True, slots=True)

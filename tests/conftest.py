@@ -7,6 +7,7 @@ pytest_plugins = [
     "tests.fixtures.broker",
     "tests.fixtures.fleet",
     "tests.fixtures.reaching",
+    "tests.fixtures.server",
     "tests.fixtures.evil_http",
 ]
 

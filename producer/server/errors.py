@@ -5,6 +5,7 @@
   x Forbidden           the token's role may not do this, or the request comes from another site
   x NotFound            nothing is here, or it is another tenant's
   x BodyInvalid         the body is no JSON, or no form
+  x MediaUnsupported    the body's content type is another than the declared one
   x RequestInvalid      a field, parameter or header is not as declared
   x BodyTooLarge        the body has more bytes than are taken
   x BodyTooSlow         the body did not arrive in time
@@ -49,6 +50,12 @@ class BodyInvalid(ServerError):
     """The body is no JSON, or no form."""
 
     code = "body_invalid"
+
+
+class MediaUnsupported(ServerError):
+    """The body's content type is another than the declared one."""
+
+    code = "media_unsupported"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from producer.server.errors import FieldProblem, RequestInvalid
 from producer.wire import encode
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI, Request
+    from collections.abc import Callable, Coroutine
+
+    from fastapi import FastAPI
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +36,12 @@ STATUS_OF_CODE = {
     "body_too_slow": 408,
     "client_token_reused": 409,
     "export_not_ready": 409,
+    "export_not_found": 404,
+    "fetch_denied": 422,
+    "explain_unavailable": 503,
+    "missing_extra": 503,
     "body_too_large": 413,
+    "media_unsupported": 415,
     "request_invalid": 422,
     "invalid_job": 422,
     "source_invalid": 422,
@@ -104,15 +113,28 @@ def answer_error(error: Exception) -> Response:
     return found.response(headers)
 
 
+class AnsweringRoute(APIRoute):
+    """A route whose errors, those of its guards too, become answers; nothing of them reaches the framework's log."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap the framework's handler."""
+        handle = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except (HTTPException, RequestValidationError):
+                raise
+            except Exception as error:  # noqa: BLE001 (the one place that turns any exception into an answer)
+                return answer_error(error)
+
+        return answer
+
+
 def install(app: FastAPI) -> None:
-    """Answer every error of the application with a problem."""
-    app.add_exception_handler(Exception, _of_exception)
+    """Answer what the framework itself refuses with a problem, too."""
     app.add_exception_handler(RequestValidationError, _of_validation)
     app.add_exception_handler(HTTPException, _of_framework)
-
-
-async def _of_exception(_: Request, error: Exception) -> Response:
-    return answer_error(error)
 
 
 async def _of_validation(_: Request, error: Exception) -> Response:

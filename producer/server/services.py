@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fetching.policy import FetchPolicy
 from jobstore.dispatch import Doorbell
 from jobstore.store import JobStore
-from producer.client import Producer
+from producer.direct import Direct
+from producer.gateway import Explanation
 
-#: Gives the record of a decision for (model, hardware class, wishes); raises errors that have a `code`.
-Explain = Callable[[str, str, Mapping[str, Any]], Mapping[str, Any]]
+#: Says which backend would run (model, hardware class, wishes); raises errors that have a `code`.
+Explain = Callable[[str, str, Mapping[str, Any]], Explanation]
 #: Gives each model that is found here: `model`, `task`, `classes`, `packages`.
 ListModels = Callable[[], Sequence[Mapping[str, Any]]]
 
@@ -27,7 +29,7 @@ class ServerOptions:
             admin, which is for loopback addresses only.
         hosts: names by which a server without tokens is called; others are refused, so that no web page elsewhere can
             give its own name our address. Empty: any name.
-        roots: folders outside of which no source lies; None: every folder. Uploads are sources of their tenant anyway.
+        fetch: what sources may name; uploads are sources of their tenant anyway.
         max_body_bytes: of a request, but for uploads.
         max_upload_bytes: of one upload request with all its files.
         requests_per_s, burst: of one token, in the long run and at once.
@@ -40,7 +42,7 @@ class ServerOptions:
     data_dir: Path
     needs_token: bool = True
     hosts: frozenset[str] = frozenset()
-    roots: tuple[Path, ...] | None = ()
+    fetch: FetchPolicy = field(default_factory=lambda: FetchPolicy(allowed_roots=()))
     max_body_bytes: int = 4 * 2**20
     max_upload_bytes: int = 512 * 2**20
     requests_per_s: float = 50.0
@@ -53,11 +55,12 @@ class ServerOptions:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything behind the routes."""
+    """Everything behind the routes; `metrics` gives numbers in Prometheus's text form."""
 
-    producer: Producer
+    producer: Direct
     store: JobStore
     doorbell: Doorbell
     options: ServerOptions
     explain: Explain
     list_models: ListModels
+    metrics: Callable[[], bytes]
