@@ -37,7 +37,13 @@ def schedule() -> None:
 
 @schedule.command()
 @click.option(
-    "-f", "--file", "path", required=True, type=click.Path(path_type=Path, dir_okay=False), metavar="JOB.yaml"
+    "-f",
+    "--file",
+    "path",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="JOB.yaml",
+    help="The job file; its `schedule` says when, its `name` which.",
 )
 @_tenant
 @json_option
