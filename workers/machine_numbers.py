@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from inference_engine.gpu_load import gpu_loads
 from jobstore.errors import JobStoreError
+from jobstore.outbox import ENDED_DELIVERIES
 from jobstore.schema import JobState
 from jobstore.store import JobStore
 from workers import metrics
@@ -128,6 +129,7 @@ class MachineNumbers(Collector):
     def _ask_fleet(self) -> list[_Family]:
         try:
             queues, jobs, workers = self.store.queues(), self.store.job_counts(), self.store.workers()
+            told = self.store.outbox.counts()
         except JobStoreError:
             return [_family(metrics.STORE_UP, {(): 0.0})]
         states = Counter((name, worker.state) for worker in workers for name in worker.serves)
@@ -139,6 +141,7 @@ class MachineNumbers(Collector):
             _family(metrics.OLDEST_AGE, {(row.queue, row.hardware): row.oldest_age_s or 0.0 for row in queues}),
             _family(metrics.JOBS, {(state.value,): jobs.get(state, 0) for state in JobState}),
             _family(metrics.WORKERS, {key: float(number) for key, number in states.items()}),
+            _family(metrics.WEBHOOKS, {(state.value,): told.get(state, 0) for state in ENDED_DELIVERIES}),
         ]
 
     def _folder_bytes(self) -> int:
