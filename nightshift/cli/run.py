@@ -89,6 +89,8 @@ def run(
             return tell_interrupted(job_id, is_embedded=settings.is_embedded)
         tell_done(stack.store, status)
         exports = _export(stack, status, output, formats)
+        if request.webhooks:
+            _notify(stack)
         tell_trouble(status)
         if as_json:
             decisions = stack.store.decisions(job_id)
@@ -159,6 +161,14 @@ def _tell_accepted(stack: Stack, job_id: JobId, report: SourceReport) -> None:
     words = [count(images, "image")] if images or not report.videos else []
     words += [f"{count(report.videos, 'video')}{parts}"] if report.videos else []
     say("reading", f"{', '.join(words)}{skipped}     job {short(job_id)}")
+
+
+def _notify(stack: Stack) -> None:
+    """Send what is due now; nobody keeps house after us, and what is not taken waits for who does."""
+    from nightshift.housekeeping import sender
+
+    with sender(stack.settings, stack.store) as sending:
+        sending.send_due()
 
 
 def _export(
