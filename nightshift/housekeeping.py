@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import threading
-
     from jobstore.store import JobStore
     from nightshift.settings import Settings
     from producer.direct import Direct
@@ -23,15 +22,19 @@ _READ_S, _DEADLINE_S = 10.0, 20.0
 
 
 def housekeeping(settings: Settings, broker_url: str) -> Callable[[threading.Event], None]:
-    """Give what keeps house until an event is set, with a store of its own; it may run in a thread."""
+    """Give what keeps house until an event is set, with a store of its own; it may run in a thread.
+
+    Args:
+        broker_url: of the Redis that new jobs are announced to; empty: none runs, and its relay will find them.
+    """
 
     def keep_house(stop: threading.Event) -> None:
-        from jobstore.dispatch import Doorbell
+        from jobstore.dispatch import Doorbell, MuteDoorbell
         from jobstore.store import JobStore
         from producer.direct import Direct
 
         store = JobStore.open(settings.store_url)
-        gateway = Direct(store, Doorbell(broker_url))
+        gateway = Direct(store, Doorbell(broker_url) if broker_url else MuteDoorbell())
         try:
             with housekeeper(settings, store, gateway) as keeper:
                 keeper.run(stop)
@@ -39,6 +42,19 @@ def housekeeping(settings: Settings, broker_url: str) -> Callable[[threading.Eve
             gateway.close()
 
     return keep_house
+
+
+@contextlib.contextmanager
+def house_kept(settings: Settings, broker_url: str) -> Iterator[None]:
+    """Keep house in a thread until the block ends."""
+    stop = threading.Event()
+    thread = threading.Thread(target=housekeeping(settings, broker_url), args=(stop,), name="house", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 @contextlib.contextmanager
