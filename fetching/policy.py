@@ -10,12 +10,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
-
-import httpx
 
 from fetching.addresses import literal, refusal
 from fetching.errors import FetchDenied
+
+if TYPE_CHECKING:
+    import httpx
 
 #: Schemes of HTTP, and those of object storages.
 WEB_SCHEMES = frozenset({"http", "https"})
@@ -83,6 +85,8 @@ class FetchPolicy:
         Raises:
             FetchDenied: naming what is wrong with it.
         """
+        import httpx  # a tenth of a second that a job of local files does not pay
+
         _check_text(uri)
         self._check_scheme(uri)
         authority = re.split(r"[/?#]", uri.partition("://")[2], maxsplit=1)[0]
@@ -120,6 +124,17 @@ class FetchPolicy:
         if "?" in key:
             _check_query(uri, key.partition("?")[2])
         return bucket, key
+
+    def check_remote(self, uri: str) -> None:
+        """Refuse a remote URI that is not read here.
+
+        Raises:
+            FetchDenied: naming what is wrong with it.
+        """
+        if scheme_of(uri) in BUCKET_SCHEMES:
+            self.check_bucket(uri)
+        else:
+            self.check_web(uri)
 
     def check_address(self, host: str, address: str) -> None:
         """Refuse a network address that `host` leads to.
@@ -167,6 +182,17 @@ class FetchPolicy:
         if self.allow_private or "private" not in words:
             return "copy it to where it may be read"
         return "copy it to where it may be read, or let the operator allow private networks"
+
+
+def is_remote(uri: str) -> bool:
+    """Whether the URI names something beyond the file system."""
+    return "://" in uri and scheme_of(uri) != "file"
+
+
+def scheme_of(uri: str) -> str:
+    """The scheme in lower case; of a path, `file`."""
+    scheme, mark, _ = uri.partition("://")
+    return scheme.lower() if mark else "file"
 
 
 def shown(uri: str) -> str:

@@ -22,11 +22,13 @@ from pydantic_settings import (
 )
 
 from nightshift.errors import SettingsInvalid
+from nightshift.fetch_settings import FetchSettings, split_words
 from producer.machine import FILE_NAME, PREFIX, settings_file, store_url, user_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from fetching.policy import FetchPolicy
     from inference_engine.providers import ProviderOptions
     from producer.server.services import ServerOptions
     from workers.config import WorkerConfig
@@ -77,7 +79,7 @@ class WorkerSettings(BaseModel):
     max_deaths: int = Field(
         default=3,
         ge=1,
-        description="Lost workers after which a shard is split, or a model's class refused; a single item has one more.",
+        description="Lost workers after which a shard is split, or its class refused; a single item has one more.",
     )
     item_attempts: int = Field(default=3, ge=1, description="Tries of an item that fails for a reason that may pass.")
     item_timeout_s: float = Field(
@@ -104,7 +106,7 @@ class WorkerSettings(BaseModel):
     @classmethod
     def split_models(cls, value: object) -> object:
         """Take `a,b` from the environment as well as a list from a file."""
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        return split_words(value, ",")
 
 
 class ServerSettings(BaseModel):
@@ -187,6 +189,10 @@ class Settings(BaseSettings):
         default="console", description="console for people, json for collectors."
     )
     worker: WorkerSettings = Field(default=WorkerSettings(), description="What workers are told.")
+    webhooks_allow_private: bool = Field(
+        default=False, description="Whether webhooks are sent to private networks and to this machine; metadata never."
+    )
+    fetch: FetchSettings = Field(default=FetchSettings(), description="Where items are read from.")
     server: ServerSettings = Field(default=ServerSettings(), description="What the HTTP server is told.")
 
     @field_validator("model_dirs", mode="before")
@@ -298,6 +304,11 @@ class Settings(BaseSettings):
         )
 
     @property
+    def fetch_policy(self) -> FetchPolicy:
+        """What is read here, by whoever submits and by the workers."""
+        return self.fetch.policy(self.worker.max_image_bytes)
+
+    @property
     def quiet_log_level(self) -> str:
         """The level for commands that tell how a job goes themselves: the one that was set, else ERROR."""
         return self.log_level if "log_level" in self.model_fields_set else "ERROR"
@@ -320,6 +331,7 @@ class Settings(BaseSettings):
             "allow_local_code_packages": self.allow_local_code_packages,
             "log_level": self.log_level,
             "log_format": self.log_format,
+            "fetch": self.fetch_policy,
             **{name: value for name, value in overrides.items() if value is not None},
         }
         return WorkerConfig(**fields)
@@ -327,7 +339,7 @@ class Settings(BaseSettings):
 
 def known_variables() -> dict[str, str]:
     """Map every variable of the environment to its description, in the order of the fields."""
-    groups: dict[str, type[BaseModel]] = {"worker": WorkerSettings, "server": ServerSettings}
+    groups: dict[str, type[BaseModel]] = {"worker": WorkerSettings, "fetch": FetchSettings, "server": ServerSettings}
     nested = {
         f"{group.upper()}__{name.upper()}": field
         for group, model in groups.items()

@@ -126,8 +126,14 @@ WORKERS = Metric(
     "Worker processes of the fleet, under each class that they serve.",
     ("hardware", "state"),
 )
+WEBHOOKS = Metric(
+    "nightshift_webhook_deliveries_total",
+    "counter",
+    "Messages to webhooks that were delivered or given up.",
+    ("state",),
+)
 #: Of the whole fleet, from SQL; every machine exports the same, so ask for `max by (...)`, never for a sum.
-STORE_METRICS = (STORE_UP, QUEUE_MESSAGES, BACKLOG_ITEMS, BACKLOG_SECONDS, OLDEST_AGE, JOBS, WORKERS)
+STORE_METRICS = (STORE_UP, QUEUE_MESSAGES, BACKLOG_ITEMS, BACKLOG_SECONDS, OLDEST_AGE, JOBS, WORKERS, WEBHOOKS)
 
 METRICS = (*PROCESS_METRICS, *MACHINE_METRICS, *STORE_METRICS)
 
@@ -143,7 +149,7 @@ class ModelLabels:
 
 class _Reader(Protocol):
     def read(self, uri: str) -> bytes: ...
-    def open(self, uri: str) -> BinaryIO: ...
+    def open(self, uri: str, beat: Callable[[], None]) -> BinaryIO: ...
 
 
 def labels_of(model: VisionModel) -> ModelLabels:
@@ -258,6 +264,6 @@ class MeteredReader:
         self.meter.fetched(scheme, len(data))
         return data
 
-    def open(self, uri: str) -> BinaryIO:
+    def open(self, uri: str, beat: Callable[[], None] = lambda: None) -> BinaryIO:
         """A video, as the reader opens it."""
-        return self.reader.open(uri)
+        return self.reader.open(uri, beat)
