@@ -75,6 +75,8 @@ class Fetcher:
         """Give the connections back."""
         if self.web is not None:
             self.web.close()
+        for store in self.stores.values():
+            store.close()
 
     def _copy(self, uri: str, sink: BinaryIO, max_bytes: int, beat: Callable[[], None]) -> None:
         scheme = scheme_of(uri)

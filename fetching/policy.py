@@ -34,6 +34,7 @@ _SECRET_KEYS = frozenset(
 _MAX_CHARS = 8192
 _SHOWN_CHARS = 200
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")  # RFC 3986, section 3.1
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029]")
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*\.?\Z")
 #: Names that mean this machine or its cloud, whatever a resolver says.
@@ -73,7 +74,7 @@ class FetchPolicy:
     max_bytes: int = 256 * 2**20
     max_download_bytes: int = 8 * 2**30
     connect_s: float = 10.0
-    read_s: float = 20.0
+    read_s: float = 10.0
     deadline_s: float = 45.0
     download_deadline_s: float = 3600.0
     max_redirects: int = 5
@@ -186,13 +187,18 @@ class FetchPolicy:
 
 def is_remote(uri: str) -> bool:
     """Whether the URI names something beyond the file system."""
-    return "://" in uri and scheme_of(uri) != "file"
+    return scheme_of(uri) != "file"
+
+
+def has_scheme(uri: str) -> bool:
+    """Whether the text begins with a scheme; a path may hold `://` further on."""
+    return _SCHEME.match(uri) is not None
 
 
 def scheme_of(uri: str) -> str:
     """The scheme in lower case; of a path, `file`."""
-    scheme, mark, _ = uri.partition("://")
-    return scheme.lower() if mark else "file"
+    found = _SCHEME.match(uri)
+    return found[1].lower() if found else "file"
 
 
 def shown(uri: str) -> str:

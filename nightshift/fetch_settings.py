@@ -46,7 +46,7 @@ class FetchSettings(BaseModel):
         default=8 * 2**30, ge=1, description="Bytes above which a remote video or list is not read."
     )
     connect_s: float = Field(default=10.0, gt=0, description="Seconds that a connection may take to come about.")
-    read_s: float = Field(default=20.0, gt=0, description="Seconds of silence after which a connection is given up.")
+    read_s: float = Field(default=10.0, gt=0, description="Seconds of silence after which a connection is given up.")
     deadline_s: float = Field(
         default=45.0, gt=0, description="Seconds that one remote picture may take, with redirects and repeats."
     )

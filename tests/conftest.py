@@ -9,6 +9,8 @@ pytest_plugins = [
     "tests.fixtures.reaching",
     "tests.fixtures.server",
     "tests.fixtures.evil_http",
+    "tests.fixtures.buckets",
+    "tests.fixtures.flawed_s3",
 ]
 
 #: `pytest --hypothesis-profile nightly`: as many sequences as a night has time for.

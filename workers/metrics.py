@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Literal, Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from fetching.policy import scheme_of
 from inference_engine.model import VisionModel
 from inference_engine.negotiation import Decision
 from jobstore.schema import Outcome
@@ -260,8 +261,7 @@ class MeteredReader:
     def read(self, uri: str) -> bytes:
         """All bytes of one item, as the reader gives them."""
         data = self.reader.read(uri)
-        scheme = uri.partition("://")[0].lower() if "://" in uri else "file"
-        self.meter.fetched(scheme, len(data))
+        self.meter.fetched(scheme_of(uri), len(data))
         return data
 
     def open(self, uri: str, beat: Callable[[], None] = lambda: None) -> BinaryIO:

@@ -11,7 +11,7 @@ import os
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from fetching.policy import is_remote
+from fetching.policy import has_scheme, is_remote
 from jobstore.schema import ItemRef
 from producer.errors import SourceEmpty, SourceInvalid, SourceNotFound
 from producer.sources.checking import check_uri, inside
@@ -78,7 +78,7 @@ def _open(source: str, options: SourceOptions, report: SourceReport) -> Iterable
         from producer.sources.remote import open_remote  # boto3 and TLS cost what a local folder need not pay
 
         return open_remote(source, options, report)
-    if "://" in source:
+    if has_scheme(source):
         check_uri(source, options.policy)
         refuse_since(source, options)
         return items_of(source, options, report)

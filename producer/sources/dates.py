@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from producer.errors import SourceInvalid
 
 _TEMPLATE = re.compile(r"\{date(?![a-z0-9_])([^{}]*)\}")
-_PARTS = re.compile(r"(?:(?P<sign>[+-])(?P<count>\d{1,5})(?P<unit>[hdw]))?(?::(?P<format>.+))?", re.DOTALL)
+_PARTS = re.compile(r"(?:(?P<sign>[+-])(?P<count>\d{1,4})(?P<unit>[hdw]))?(?::(?P<format>.+))?", re.DOTALL)
 _DEFAULT = "%Y-%m-%d"
 
 
@@ -36,9 +36,6 @@ def _fill(written: str, inner: str, moment: datetime) -> str:
 
 
 def _moved(moment: datetime, count: int, unit: str) -> datetime:
-    try:
-        if unit == "h":
-            return (moment.astimezone(UTC) + timedelta(hours=count)).astimezone(moment.tzinfo)
-        return moment + timedelta(days=count if unit == "d" else 7 * count)
-    except OverflowError as error:
-        raise SourceInvalid(f"{count}{unit} leads out of the calendar; expected a smaller offset") from error
+    if unit == "h":
+        return (moment.astimezone(UTC) + timedelta(hours=count)).astimezone(moment.tzinfo)
+    return moment + timedelta(days=count if unit == "d" else 7 * count)

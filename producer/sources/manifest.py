@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO, TextIO
 
+from fetching.policy import has_scheme
 from jobstore.schema import ItemRef
 from producer.errors import ManifestInvalid, SourceInvalid, SourceUnreadable
 from producer.sources.checking import check_uri
@@ -93,7 +94,7 @@ def _checked(name: str, line: int, written: str, resolve: Callable[[str], str], 
 
 def _beside(folder: str, written: str) -> str:
     """An item of a manifest on this machine."""
-    return written if "://" in written else to_uri(os.path.normpath(os.path.join(folder, written)))  # noqa: PTH118
+    return written if has_scheme(written) else to_uri(os.path.normpath(os.path.join(folder, written)))  # noqa: PTH118
 
 
 def _lines(path: str, file: TextIO) -> Iterator[str]:

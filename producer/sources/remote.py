@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import posixpath
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from fetching.errors import FetchDenied
 from fetching.fetcher import Fetcher
-from fetching.policy import BUCKET_SCHEMES, is_remote, scheme_of, shown
+from fetching.policy import BUCKET_SCHEMES, has_scheme, is_remote, scheme_of, shown
 from producer.errors import SourceDenied
 from producer.sources.checking import as_source_error, check_uri
 from producer.sources.kinds import SourceOptions, SourceReport, is_taken
@@ -49,15 +50,13 @@ def open_remote(source: str, options: SourceOptions, report: SourceReport) -> It
 
 def _listed(source: str, ending: str, options: SourceOptions, report: SourceReport) -> Iterator[ItemRef]:
     """The items of a remote manifest, which goes to disk first: Parquet begins at its end."""
-    with as_source_error():
-        file = _fetcher(options).download(source)
-    with file:
+    with _fetching(options) as fetcher, fetcher.download(source) as file:
         yield from read_items(shown(source), ending, file, lambda written: _beside(source, written), options, report)
 
 
 def _beside(base: str, written: str) -> str:
     """An item of a remote manifest: an address, or a place beside the manifest, and never a file of a worker's disk."""
-    if "://" in written:
+    if has_scheme(written):
         if not is_remote(written):
             raise SourceDenied(f"{shown(written)} is a local file; a remote list may name remote items only")
         return written
@@ -75,8 +74,8 @@ def _below(source: str, path: str, options: SourceOptions, report: SourceReport)
     fixed = fixed_part(path).strip("/") if has_magic(path) else path.strip("/")
     prefix = f"{fixed}/" if fixed else ""
     pattern = path if has_magic(path) else None
-    with as_source_error():
-        for entry in _fetcher(options).listing(f"{address}/{prefix}"):
+    with _fetching(options) as fetcher:
+        for entry in fetcher.listing(f"{address}/{prefix}"):
             uri, name = f"{address}/{entry.key}", entry.key[len(prefix) :]
             if pattern is not None and not fits(entry.key, pattern):
                 continue
@@ -105,5 +104,13 @@ def _is_readable(uri: str, options: SourceOptions) -> bool:
     return True
 
 
-def _fetcher(options: SourceOptions) -> Fetcher:
-    return options.fetcher or Fetcher(options.policy)
+@contextmanager
+def _fetching(options: SourceOptions) -> Iterator[Fetcher]:
+    """Give the fetcher that was handed in, or one for this source alone; its errors become ours."""
+    fetcher = options.fetcher or Fetcher(options.policy)
+    try:
+        with as_source_error():
+            yield fetcher
+    finally:
+        if fetcher is not options.fetcher:
+            fetcher.close()
