@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -116,11 +117,6 @@ class ServerSettings(BaseModel):
 
     host: str = Field(default="127.0.0.1", description="Address on which `serve` and `up` listen.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port of the same; 0 takes any that is free.")
-    roots: Annotated[tuple[Path, ...] | None, NoDecode] = Field(
-        default=None,
-        description="Folders, separated by `:`, from which jobs that come by HTTP may read; unset: every folder where "
-        "the server listens on a loopback address, else none but uploads.",
-    )
     max_body_bytes: int = Field(default=4 * 2**20, ge=1, description="Bytes of a request, but for uploads.")
     max_upload_bytes: int = Field(default=512 * 2**20, ge=1, description="Bytes of one upload with all its files.")
     requests_per_s: float = Field(default=50.0, gt=0, description="Requests a second that one token may send.")
@@ -128,12 +124,6 @@ class ServerSettings(BaseModel):
     https: bool = Field(
         default=False, description="Whether people reach the server by https, through a proxy; cookies then need it."
     )
-
-    @field_validator("roots", mode="before")
-    @classmethod
-    def split_folders(cls, value: object) -> object:
-        """Take `a:b` from the environment as well as a list from a file."""
-        return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -283,19 +273,17 @@ class Settings(BaseSettings):
 
     def server_options(self, host: str, *, needs_token: bool) -> ServerOptions:
         """Give what a server on this address allows."""
-        from fetching.policy import FetchPolicy
         from nightshift.serving import is_loopback
         from producer.server.services import ServerOptions
 
-        roots = self.server.roots
-        if roots is None and not is_loopback(host):
-            roots = ()
-        named = None if roots is None else tuple(str(folder.expanduser().absolute()) for folder in roots)
+        policy = self.fetch_policy
+        if policy.allowed_roots is None and not is_loopback(host):
+            policy = replace(policy, allowed_roots=())
         return ServerOptions(
             data_dir=self.data_dir / "server",
             needs_token=needs_token,
             hosts=frozenset({"localhost", "127.0.0.1", "::1", host}),
-            fetch=FetchPolicy(allowed_roots=named),
+            fetch=policy,
             max_body_bytes=self.server.max_body_bytes,
             max_upload_bytes=self.server.max_upload_bytes,
             requests_per_s=self.server.requests_per_s,

@@ -154,14 +154,14 @@ def test_an_export_is_fetched_as_an_archive_and_file_by_file(http, services, tmp
 @pytest.mark.parametrize(
     ("source", "code"),
     [
-        ("/etc", "fetch_denied"),
-        ("{photos}/../data", "fetch_denied"),
-        ("{photos}/link.png", "fetch_denied"),
-        ("file:///etc/hostname.png", "fetch_denied"),
-        ("photos", "fetch_denied"),
-        ("~/photos", "fetch_denied"),
-        ("http://127.0.0.1/a.png", "fetch_denied"),
-        ("http://169.254.169.254/a.png", "fetch_denied"),
+        ("/etc", "source_denied"),
+        ("{photos}/../data", "source_denied"),
+        ("{photos}/link.png", "source_denied"),
+        ("file:///etc/hostname.png", "source_denied"),
+        ("photos", "source_denied"),
+        ("~/photos", "source_denied"),
+        ("http://127.0.0.1/a.png", "source_denied"),
+        ("http://169.254.169.254/a.png", "source_denied"),
         ("{photos}/none", "source_not_found"),
     ],
     ids=["outside", "dots", "a link outside", "a file URI", "relative", "a home", "this machine", "metadata", "absent"],
@@ -185,7 +185,7 @@ def test_a_folder_gives_nothing_that_its_links_lead_to(http, tmp_path):
     picture(tmp_path)
     (tmp_path / "photos" / "link.png").symlink_to(secret)
     answer = http.post("/v1/jobs", json={"model": "d", "sources": [str(tmp_path / "photos")], "hardware": ["cpu"]})
-    assert answer.json().get("code") == "fetch_denied" or answer.json()["total"] == 1
+    assert answer.json().get("code") == "source_denied" or answer.json()["total"] == 1
 
 
 @pytest.mark.parametrize("name", ["a.exe", "a", "../../a.sh", "a.png.html"], ids=str)
