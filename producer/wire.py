@@ -14,7 +14,10 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from jobstore.crontimes import CatchUp
 from jobstore.export_requests import ExportState
+from jobstore.schedule_runs import Overlap, ScheduleRun
+from jobstore.schedules import ScheduleState
 from jobstore.schema import ItemRef, JobId, JobSpec, JobState, OutcomeState
 from jobstore.views import JobStatus
 from videos.options import Clip, VideoOptions
@@ -203,6 +206,37 @@ class ExportAnswer:
     dest: str | None
     download: str | None
     written: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleAnswer:
+    """A schedule as it stands; see `jobstore.schedules.Schedule`.
+
+    Attributes:
+        next_at: seconds since the epoch; null: it is paused, or never comes again.
+        in_words: when it is due, for people.
+        runs: the last ones, the newest first.
+    """
+
+    schedule_id: str
+    name: str
+    job: Mapping[str, Any]
+    cron: str
+    timezone: str
+    catch_up: CatchUp
+    overlap: Overlap
+    state: ScheduleState
+    next_at: float | None
+    in_words: str
+    runs: tuple[ScheduleRun, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledRun:
+    """A run that was asked for: its time names it."""
+
+    schedule: str
+    due: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ pytest_plugins = [
     "tests.fixtures.gateways",
     "tests.fixtures.reaching",
     "tests.fixtures.evil_http",
+    "tests.fixtures.buckets",
+    "tests.fixtures.flawed_s3",
 ]
 
 #: `pytest --hypothesis-profile nightly`: as many sequences as a night has time for.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from fetching.policy import FetchPolicy
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
@@ -42,6 +44,7 @@ class WorkerConfig:
         result_cache_bytes: above it, the least recently used results of earlier runs go.
         max_image_bytes: larger files are refused before they are read.
         max_image_pixels: larger pictures are refused before they are decoded.
+        fetch: what items are read from: folders, hosts, buckets.
         metrics_host: address on which the launcher serves numbers and health.
         metrics_port: its port; 0: they are not served.
         log_level: of the standard library's logging.
@@ -79,6 +82,7 @@ class WorkerConfig:
     result_cache_bytes: int = 2 * 2**30
     max_image_bytes: int = 256 * 2**20
     max_image_pixels: int = 50_000_000
+    fetch: FetchPolicy = field(default_factory=FetchPolicy)
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 9464
     log_level: str = "INFO"

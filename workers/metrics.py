@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Literal, Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from fetching.policy import scheme_of
 from inference_engine.model import VisionModel
 from inference_engine.negotiation import Decision
 from jobstore.schema import Outcome
@@ -132,8 +133,14 @@ WORKERS = Metric(
     "Worker processes of the fleet, under each class that they serve.",
     ("hardware", "state"),
 )
+WEBHOOKS = Metric(
+    "nightshift_webhook_deliveries_total",
+    "counter",
+    "Messages to webhooks that were delivered or given up.",
+    ("state",),
+)
 #: Of the whole fleet, from SQL; every machine exports the same, so ask for `max by (...)`, never for a sum.
-STORE_METRICS = (STORE_UP, QUEUE_MESSAGES, BACKLOG_ITEMS, BACKLOG_SECONDS, OLDEST_AGE, JOBS, WORKERS)
+STORE_METRICS = (STORE_UP, QUEUE_MESSAGES, BACKLOG_ITEMS, BACKLOG_SECONDS, OLDEST_AGE, JOBS, WORKERS, WEBHOOKS)
 
 METRICS = (*PROCESS_METRICS, *MACHINE_METRICS, *STORE_METRICS)
 
@@ -149,7 +156,7 @@ class ModelLabels:
 
 class _Reader(Protocol):
     def read(self, uri: str) -> bytes: ...
-    def open(self, uri: str) -> BinaryIO: ...
+    def open(self, uri: str, beat: Callable[[], None]) -> BinaryIO: ...
 
 
 def labels_of(model: VisionModel) -> ModelLabels:
@@ -264,10 +271,9 @@ class MeteredReader:
     def read(self, uri: str) -> bytes:
         """All bytes of one item, as the reader gives them."""
         data = self.reader.read(uri)
-        scheme = uri.partition("://")[0].lower() if "://" in uri else "file"
-        self.meter.fetched(scheme, len(data))
+        self.meter.fetched(scheme_of(uri), len(data))
         return data
 
-    def open(self, uri: str) -> BinaryIO:
+    def open(self, uri: str, beat: Callable[[], None] = lambda: None) -> BinaryIO:
         """A video, as the reader opens it."""
-        return self.reader.open(uri)
+        return self.reader.open(uri, beat)

@@ -12,7 +12,18 @@ from producer.server import problems
 from producer.server.describing import described
 from producer.server.limits import Limits
 from producer.server.rates import Rates
-from producer.server.routes import contents, drafts, exports, fleet, health, jobs, models, session, uploads
+from producer.server.routes import (
+    contents,
+    drafts,
+    exports,
+    fleet,
+    health,
+    jobs,
+    models,
+    schedules,
+    session,
+    uploads,
+)
 
 if TYPE_CHECKING:
     from producer.server.services import Services
@@ -24,6 +35,7 @@ ROUTERS = (
     contents.router,
     exports.router,
     uploads.router,
+    schedules.router,
     models.router,
     fleet.router,
     health.router,

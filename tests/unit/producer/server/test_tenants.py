@@ -41,6 +41,13 @@ ROUTES = {
     ("GET", "/v1/jobs/{job_id}/exports/{export_id}/download"): (HIDDEN, None),
     ("GET", "/v1/jobs/{job_id}/exports/{export_id}/files/{path:path}"): (HIDDEN, None),
     ("POST", "/v1/uploads"): (415, {}),
+    ("PUT", "/v1/schedules/{name}"): (422, {}),
+    ("GET", "/v1/schedules"): (OWN_ONLY, None),
+    ("GET", "/v1/schedules/{name}"): (HIDDEN, None),
+    ("DELETE", "/v1/schedules/{name}"): (HIDDEN, None),
+    ("POST", "/v1/schedules/{name}:run"): (HIDDEN, None),
+    ("POST", "/v1/schedules/{name}:pause"): (HIDDEN, None),
+    ("POST", "/v1/schedules/{name}:resume"): (HIDDEN, None),
     ("GET", "/v1/models"): (OPEN, None),
     ("GET", "/v1/models/{model:path}/explain"): (OPEN, None),
     ("GET", "/v1/workers"): (403, None),
@@ -81,6 +88,7 @@ class Victim:
         known = {
             "{job_id}": self.job_id, "{export_id}": self.export_id, "{path:path}": "manifest.json",
             "{upload}": self.upload, "{model:path}": "digits", "{hardware}": "cpu", "{worker_id}": "w",
+            "{name}": MARK,
         }  # fmt: skip
         for name, value in known.items():
             text = text.replace(name, value)
@@ -93,6 +101,12 @@ def scene(sqlite_store, tmp_path):
     app = create_app(services_on(sqlite_store, tmp_path))
     headers = bearer(sqlite_store, Role.ADMIN, MARK)
     with TestClient(app, headers=headers) as mine:
+        nightly = {
+            "schedule": {"cron": "30 2 * * *"},
+            "source": {"uri": str(tmp_path / "photos")},
+            "model": {"id": MARK},
+        }
+        assert mine.put(f"/v1/schedules/{MARK}", json=nightly).status_code == 201
         upload = mine.post("/v1/uploads", files={"files": (f"{MARK}.png", b"bytes")}).json()["data"][0]["uri"]
         body = {"model": MARK, "name": MARK, "sources": [upload, picture(tmp_path, f"{MARK}.png")], "hardware": ["cpu"]}
         job_id = mine.post("/v1/jobs", json=body).json()["job_id"]
@@ -109,9 +123,8 @@ def scene(sqlite_store, tmp_path):
 
 def ask(client, victim, method, path, headers):
     expected, body = ROUTES[method, path]
-    sent = (
-        None if body is None else {"json": body if "items" not in body else {**body, "items": [{"uri": victim.upload}]}}
-    )
+    filled = {"items": [{"uri": victim.upload}]} if "items" in (body or {}) else {}
+    sent = None if body is None else {"json": {**body, **filled}}
     return expected, client.request(method, victim.fill(path), headers=headers, follow_redirects=False, **(sent or {}))
 
 
@@ -127,9 +140,9 @@ def test_another_tenants_token_finds_nothing(scene, role):
     for method, path in ROUTES:
         expected, answer = ask(client, victim, method, path, headers)
         words = f"{method} {path}: {answer.status_code} {answer.text}"
-        is_refused = role is Role.READER and method == "POST" and path.startswith("/v1") and answer.status_code == 403
+        is_refused = role is Role.READER and method != "GET" and path.startswith("/v1") and answer.status_code == 403
         assert expected == OPEN or is_refused or answer.status_code == expected, words
-        told = answer.text.replace(victim.upload, "")  # what the attacker sent himself
+        told = answer.text.replace(victim.upload, "").replace(f"{MARK!r}", "")  # what the attacker sent himself
         assert MARK not in told, words
         assert answer.status_code == 404 or victim.job_id not in told, words
     after = store.status(victim.job_id)
@@ -192,4 +205,4 @@ def test_another_tenants_upload_is_no_source(scene, tmp_path):
     client, victim, store = scene
     body = {"model": "digits", "sources": [victim.upload], "hardware": ["cpu"]}
     answer = client.post("/v1/jobs", json=body, headers=bearer(store, Role.SUBMITTER, "strangers"))
-    assert (answer.status_code, answer.json()["code"]) == (422, "fetch_denied")
+    assert (answer.status_code, answer.json()["code"]) == (422, "source_denied")
