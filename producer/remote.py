@@ -19,7 +19,7 @@ from producer.errors import JobTimeout, ServerUnavailable
 from producer.gateway import RESULTS_A_PAGE, Explanation
 from producer.sending import Sender, as_here
 from producer.watching import watch
-from producer.wire import Appended, JobBody, Page, PriorityBody, ResumeBody, RetryBody, decode, encode
+from producer.wire import Appended, DraftBody, JobBody, Page, PriorityBody, ResumeBody, RetryBody, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -61,7 +61,7 @@ class Remote:
 
     def submit(self, spec: JobSpec, items: Iterable[ItemRef]) -> JobId:
         """Accept a job; repeated with the spec's client token until somebody answers, it is one job."""
-        body = encode(_body(spec, list(items)))
+        body = encode(JobBody.of(_sendable(spec), items=list(items)))
         headers = {"Idempotency-Key": spec.client_token or ""}
         content = self._caller.ask("POST", "jobs", body=body, headers=headers, is_repeatable=bool(spec.client_token))
         return decode(content, JobStatus).job_id
@@ -69,7 +69,7 @@ class Remote:
     def create_draft(self, spec: JobSpec) -> JobId:
         """Accept a job whose items follow; nothing runs before it is sealed."""
         headers = {"Idempotency-Key": spec.client_token or ""}
-        body = encode(_body(spec, ()))
+        body = encode(DraftBody.of(_sendable(spec)))
         content = self._caller.ask("POST", "drafts", body=body, headers=headers, is_repeatable=bool(spec.client_token))
         return decode(content, JobStatus).job_id
 
@@ -249,12 +249,12 @@ class Remote:
             asked["cursor"] = page.next
 
 
-def _body(spec: JobSpec, items: Sequence[ItemRef]) -> JobBody:
-    """Give the body that asks for a job.
+def _sendable(spec: JobSpec) -> JobSpec:
+    """Give a job as it is.
 
     Raises:
-        InvalidJob: what goes over no wire.
+        InvalidJob: it asks for what goes over no wire.
     """
     if spec.webhooks:
         raise InvalidJob("a server's jobs take no webhook of their own: name it in a schedule, or leave it out")
-    return JobBody.of(spec, items=items)
+    return spec

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -89,19 +89,10 @@ class VideoBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return VideoOptions(**msgspec.structs.asdict(self))
 
 
-class JobBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a job is asked for with; fields as in `jobstore.schema.JobSpec`.
-
-    Attributes:
-        sources: folders, patterns, manifests, pictures and videos as the server and the workers see them.
-        items: single items with their metadata, after those of `sources`.
-        limit: items at most.
-    """
+class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a job is asked for with, but for its items; fields as in `jobstore.schema.JobSpec`."""
 
     model: Text
-    sources: Annotated[tuple[Text, ...], Meta(max_length=10_000)] = ()
-    items: tuple[ItemBody, ...] = ()
-    limit: Positive | None = None
     name: ShortText = ""
     params: dict[str, Any] = {}
     wishes: dict[str, Any] = {}
@@ -118,12 +109,10 @@ class JobBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     use_cache: bool = True
 
     @classmethod
-    def of(
-        cls, spec: JobSpec, *, sources: Sequence[str] = (), items: Sequence[ItemRef] = (), limit: int | None = None
-    ) -> JobBody:
-        """Give the body that asks a server for this job."""
+    def of(cls, spec: JobSpec, **more: Any) -> Self:
+        """Give the body that asks a server for this job; `more` are fields that no spec has."""
         asked = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name not in NOT_ASKED}
-        return decode(encode({**asked, "sources": sources, "items": items, "limit": limit}), cls)
+        return decode(encode({**asked, **more}), cls)
 
     def spec(self, tenant: str, client_token: str | None, hardware: tuple[str, ...]) -> JobSpec:
         """Give the store's word for it; `hardware` is the list with `auto` replaced.
@@ -134,6 +123,20 @@ class JobBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         asked = {field.name: getattr(self, field.name) for field in fields(JobSpec) if field.name not in NOT_ASKED}
         asked |= {"video": self.video and self.video.options(), "hardware": hardware}
         return JobSpec(**asked, tenant=tenant, client_token=client_token)
+
+
+class JobBody(DraftBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a job is asked for with, and what it labels.
+
+    Attributes:
+        sources: folders, patterns, manifests, pictures and videos as the server and the workers see them.
+        items: single items with their metadata, after those of `sources`.
+        limit: items at most.
+    """
+
+    sources: Annotated[tuple[Text, ...], Meta(max_length=10_000)] = ()
+    items: tuple[ItemBody, ...] = ()
+    limit: Positive | None = None
 
 
 class PartBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

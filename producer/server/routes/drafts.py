@@ -12,19 +12,16 @@ from producer.server.errors import FieldProblem, RequestInvalid
 from producer.server.problems import AnsweringRoute
 from producer.server.reading import check_place, is_path
 from producer.server.routes.jobs import JOB, Key
-from producer.wire import Appended, Change, JobBody, PartBody, job_record
+from producer.wire import Appended, Change, DraftBody, PartBody, job_record
 
 router = APIRouter(prefix="/v1", tags=["drafts"], route_class=AnsweringRoute, default_response_class=Response)
 
 
-@router.post("/drafts", status_code=201, responses=gives(JOB, 201), openapi_extra=takes(JobBody))
+@router.post("/drafts", status_code=201, responses=gives(JOB, 201), openapi_extra=takes(DraftBody))
 def create(
-    caller: Submitter, body: Annotated[JobBody, Depends(json_body(JobBody))], idempotency_key: Key = None
+    caller: Submitter, body: Annotated[DraftBody, Depends(json_body(DraftBody))], idempotency_key: Key = None
 ) -> Response:
     """Accept a job without items; nothing of it runs before it is sealed."""
-    if body.sources or body.items or body.limit is not None:
-        words = "a draft begins without items: send them by :append"
-        raise RequestInvalid(words, [FieldProblem("/items", words)])
     if is_path(body.model):
         check_place(caller, body.model)
     try:
