@@ -14,8 +14,8 @@ from producer.server.bodies import components
 KINDS = (
     JobStatus, DecisionRow, WorkerRow, AutoscaleFigures, FailureGroup, ItemRow, QueueRow, ResultRow, Explanation,
     wire.JobBody, wire.DraftBody, wire.PartBody, wire.Appended, wire.ResumeBody, wire.RetryBody, wire.PriorityBody,
-    wire.ExportBody, wire.ExportAnswer, wire.Change, wire.Uploaded, wire.Drained, wire.ScheduleAnswer, wire.ScheduledRun,
-    wire.Stats, wire.Health,
+    wire.ExportBody, wire.ExportAnswer, wire.Change, wire.Uploaded, wire.Drained, wire.ScheduleAnswer,
+    wire.ScheduledRun, wire.Stats, wire.Health,
 )  # fmt: skip
 _NUMBER_OR_NULL = {"anyOf": [{"type": "number"}, {"type": "null"}]}
 _COUNT, _TRUTH = {"type": "integer", "minimum": 0}, {"type": "boolean"}
