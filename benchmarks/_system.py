@@ -10,7 +10,7 @@ from pathlib import Path
 from jobstore.dispatch import Doorbell
 from jobstore.store import JobStore
 from nightshift.embedded import EmbeddedRedis
-from producer.client import Producer
+from producer.direct import Direct
 from workers.config import WorkerConfig
 from workers.launch import Launcher
 
@@ -22,7 +22,7 @@ DIGITS = MODELS / "digits/onnx-fp32"
 class RunningSystem:
     """Who submits and waits, and who works."""
 
-    producer: Producer
+    producer: Direct
     launcher: Launcher
     store: JobStore
     doorbell: Doorbell
@@ -47,6 +47,6 @@ def running_system(folder: Path, relay_interval_s: float = 1.0, model_bytes: int
         launcher.start()
         try:
             doorbell = Doorbell(redis.url)
-            yield RunningSystem(Producer(store, doorbell), launcher, store, doorbell)
+            yield RunningSystem(Direct(store, doorbell), launcher, store, doorbell)
         finally:
             launcher.stop()

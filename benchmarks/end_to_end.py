@@ -25,7 +25,7 @@ import psutil
 from inference_engine.opencv import import_cv2
 from jobstore.schema import ItemRef, JobSpec
 from nightshift.pages import write_pages
-from producer.client import Producer
+from producer.direct import Direct
 
 sys.path.insert(0, str(Path(__file__).parent))
 from _system import running_system
@@ -85,7 +85,7 @@ def _loop(loop: TightLoop, files: Sequence[Path], folder: Path) -> Callable[[], 
     return lambda: loop.run(files, folder / "loop.jsonl")
 
 
-def _job(producer: Producer, reference: str, files: Sequence[Path]) -> Callable[[], None]:
+def _job(producer: Direct, reference: str, files: Sequence[Path]) -> Callable[[], None]:
     # The loop's runtime, so that what is compared is the system and not the backend that it would choose.
     wishes = {"backend": "onnx"}
     spec = JobSpec(model=reference, params={"confidence": 0.4, "iou_threshold": 0.5}, wishes=wishes, use_cache=False)

@@ -23,7 +23,7 @@ from jobstore.queues import queue_name
 from jobstore.schema import RUNNABLE_STATES, ItemRef, JobId, JobSpec
 from jobstore.store import JobStore
 from nightshift.pages import write_pages
-from producer.client import WINDOW
+from producer.direct import WINDOW
 
 sys.path.insert(0, str(Path(__file__).parent))
 from _system import DIGITS, running_system

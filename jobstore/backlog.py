@@ -36,11 +36,11 @@ class _Tried:
     troubles: Mapping[tuple[str, str], str]
 
 
-def list_queues(db: Connection, hardware: str | None) -> list[QueueRow]:
+def list_queues(db: Connection, hardware: str | None, tenant: str | None = None) -> list[QueueRow]:
     """Give what waits and runs in each queue that has anything, and why it waits."""
     speeds, live = _speeds(db), live_workers(db)
     tried = _Tried(_refusals(db), _troubles(db))
-    rows = db.execute(_per_job(hardware)).all()
+    rows = db.execute(_per_job(hardware, tenant)).all()
     return [
         _queue_row(queue, list(of_queue), speeds, tried, live)
         for queue, of_queue in groupby(rows, key=lambda row: str(row.queue))
@@ -69,9 +69,10 @@ def report_speed(db: Connection, queue: str, seconds_per_item: float) -> None:
         db.execute(insert_or_ignore(db, queue_speeds).values(values))
 
 
-def job_counts(db: Connection) -> dict[JobState, int]:
+def job_counts(db: Connection, tenant: str | None = None) -> dict[JobState, int]:
     """Count jobs by state, over the index on it."""
-    rows = db.execute(select(jobs.c.state, func.count()).group_by(jobs.c.state))
+    query = select(jobs.c.state, func.count()).group_by(jobs.c.state)
+    rows = db.execute(query if tenant is None else query.where(jobs.c.tenant == tenant))
     return {JobState(state): number for state, number in rows}
 
 
@@ -83,7 +84,7 @@ def seconds_per_item(queue: str, speeds: Mapping[str, float]) -> float:
     return sum(of_class) / len(of_class) if of_class else UNMEASURED_S
 
 
-def _per_job(hardware: str | None) -> Any:
+def _per_job(hardware: str | None, tenant: str | None = None) -> Any:
     """One row a queue and job that has open shards there; folded into queues by the callers.
 
     The shards are counted before the jobs are looked up: a backlog has many of the former and few of the latter.
@@ -111,7 +112,8 @@ def _per_job(hardware: str | None) -> Any:
     if hardware is not None:
         counted = counted.where(shards.c.hardware == hardware)
     found = counted.subquery("counted")
-    return select(found, jobs.c.state).join(jobs, jobs.c.id == found.c.job_id).order_by(found.c.queue)
+    joined = select(found, jobs.c.state).join(jobs, jobs.c.id == found.c.job_id).order_by(found.c.queue)
+    return joined if tenant is None else joined.where(jobs.c.tenant == tenant)
 
 
 def _queue_row(

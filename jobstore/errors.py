@@ -2,7 +2,11 @@
 
 * JobStoreError
   x JobNotFound            no such job for this tenant: look at `nightshift jobs`
+  x ScheduleNotFound       no such schedule for this tenant: look at `nightshift schedule ls`
+  x ExportNotFound         no such export for this tenant: look at the job
+  x InvalidSchedule        the schedule asks for something that cannot be
   x InvalidJob             the job asks for something that cannot be
+  x InvalidToken           a token's name, tenant or life cannot be
   x ClientTokenReused      another request has this client token: give this one a token of its own
   x LeaseLost              the shard is somebody else's by now: drop the work, it is done again or done already
   x StoreUnavailable       the database does not answer: wait, then the same call again
@@ -28,10 +32,34 @@ class JobNotFound(JobStoreError):
     code = "job_not_found"
 
 
+class ScheduleNotFound(JobStoreError):
+    """No schedule of this tenant has this name."""
+
+    code = "schedule_not_found"
+
+
+class ExportNotFound(JobStoreError):
+    """No export of this tenant has this id."""
+
+    code = "export_not_found"
+
+
+class InvalidSchedule(JobStoreError):
+    """The schedule asks for something that cannot be."""
+
+    code = "invalid_schedule"
+
+
 class InvalidJob(JobStoreError):
     """The job asks for something that cannot be."""
 
     code = "invalid_job"
+
+
+class InvalidToken(JobStoreError):
+    """A token's name, tenant or life cannot be."""
+
+    code = "invalid_token"
 
 
 class ClientTokenReused(JobStoreError):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, tuple_
 
 from jobstore.clock import db_now
 from jobstore.encoding import from_json, storable, to_json
+from jobstore.export_requests import ask_at_end
 from jobstore.ids import new_id
+from jobstore.outbox import tell_of_job
 from jobstore.tables import job_events
 from jobstore.views import JobEvent
 
@@ -21,19 +23,26 @@ if TYPE_CHECKING:
 def add_event(
     db: Connection, job_id: JobId, kind: str, details: Mapping[str, Any], event_id: str | None = None
 ) -> None:
-    """Write one event in the transaction of what it tells about.
+    """Write one event in the transaction of what it tells about, with the webhooks and exports that follow from it.
+
+    Called after the job's row was changed: that is what the webhooks describe.
 
     Args:
         event_id: made by whoever wants to find it again (`details_of`); None: a new one.
     """
     db.execute(insert(job_events).values(created=db_now(), **_row(event_id or new_id(), job_id, kind, details)))
+    tell_of_job(db, job_id, kind)
+    ask_at_end(db, job_id, kind)
 
 
 def add_events(db: Connection, told: Sequence[tuple[JobId, str, Mapping[str, Any]]]) -> None:
-    """Write events of several jobs, `(job, kind, details)`, by one call of the database."""
+    """Write events of several jobs, `(job, kind, details)`, by one call of the database; else as `add_event`."""
     rows = [_row(new_id(), job_id, kind, details) for job_id, kind, details in told]
     if rows:
         db.execute(insert(job_events).values(created=db_now()), rows)
+    for job_id, kind, _ in told:
+        tell_of_job(db, job_id, kind)
+        ask_at_end(db, job_id, kind)
 
 
 def details_of(db: Connection, event_id: str) -> dict[str, Any] | None:
@@ -48,7 +57,11 @@ def _row(event_id: str, job_id: JobId, kind: str, details: Mapping[str, Any]) ->
     return {"id": event_id, "job_id": job_id, "kind": kind, "details": storable(to_json(details))}
 
 
-def events_of(db: Connection, job_id: JobId) -> list[JobEvent]:
-    """List a job's events, oldest first."""
+def events_of(db: Connection, job_id: JobId, after: str | None = None) -> list[JobEvent]:
+    """List a job's events, oldest first; those after the event of this id, or all where there is none of it."""
     query = select(job_events).where(job_events.c.job_id == job_id).order_by(job_events.c.created, job_events.c.id)
-    return [JobEvent(job_id, row.kind, row.created, from_json(row.details)) for row in db.execute(query)]
+    seen = select(job_events.c.created).where(job_events.c.job_id == job_id, job_events.c.id == after)
+    since = None if after is None else db.execute(seen).scalar_one_or_none()
+    if since is not None:
+        query = query.where(tuple_(job_events.c.created, job_events.c.id) > tuple_(since, after))
+    return [JobEvent(job_id, row.kind, row.created, from_json(row.details), row.id) for row in db.execute(query)]

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, func, select, tuple_
+from sqlalchemy import Connection, RowMapping, Select, func, or_, select, tuple_
 
 from jobstore.clock import db_now
 from jobstore.counters import NAMES, counters_of
-from jobstore.encoding import clip_of, from_json
+from jobstore.encoding import clip_of, count_objects, from_json
 from jobstore.errors import JobNotFound
 from jobstore.schema import OPEN_SHARDS, DecisionId, ItemError, JobId, JobState, OutcomeState
 from jobstore.tables import items, jobs, outcomes, shards
-from jobstore.views import FailureGroup, JobStatus, ResultRow
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
+from jobstore.views import FailureGroup, ItemRow, JobStatus, ResultRow
 
 _EXAMPLES = 3
 
@@ -36,17 +35,39 @@ def state(db: Connection, job_id: JobId) -> JobState:
     return JobState(found)
 
 
-def list_jobs(
-    db: Connection, tenant: str | None, states: Collection[JobState], limit: int, since: float | None
-) -> list[JobStatus]:
-    """List jobs, newest first; `since` is the oldest creation time, in seconds since the epoch."""
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs are listed.
+
+    Attributes:
+        tenant: None: everybody's.
+        states: none: all.
+        since: the oldest creation time, seconds since the epoch.
+        text: in the id, the name, the model or the tags, capitals or not; empty: any.
+        before: creation time and id of the last job of the page before.
+    """
+
+    tenant: str | None = None
+    states: Collection[JobState] = ()
+    since: float | None = None
+    text: str = ""
+    before: tuple[float, str] | None = None
+
+
+def list_jobs(db: Connection, wanted: JobFilter, limit: int) -> list[JobStatus]:
+    """List jobs, newest first."""
     query = select(*jobs.c).order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(limit)
-    if tenant is not None:
-        query = query.where(jobs.c.tenant == tenant)
-    if states:
-        query = query.where(jobs.c.state.in_(sorted(states)))
-    if since is not None:
-        query = query.where(jobs.c.created >= since)
+    if wanted.tenant is not None:
+        query = query.where(jobs.c.tenant == wanted.tenant)
+    if wanted.states:
+        query = query.where(jobs.c.state.in_(sorted(wanted.states)))
+    if wanted.since is not None:
+        query = query.where(jobs.c.created >= wanted.since)
+    if wanted.text:
+        searched = (jobs.c.id, jobs.c.name, jobs.c.model, jobs.c.tags)
+        query = query.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in searched)))
+    if wanted.before is not None:
+        query = query.where(tuple_(jobs.c.created, jobs.c.id) < tuple_(*wanted.before))
     return _statuses(db, query)
 
 
@@ -94,6 +115,23 @@ _PLAIN = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class ItemFilter:
+    """Which items are listed.
+
+    Attributes:
+        states: of their outcomes; none, with `is_pending` false: all items.
+        is_pending: those without an outcome, too.
+        causes: codes of their errors; none: any.
+        after: index of the last item of the page before.
+    """
+
+    states: Collection[OutcomeState] = ()
+    is_pending: bool = False
+    causes: Collection[str] = ()
+    after: int = -1
+
+
 def result_page(
     db: Connection, job_id: JobId, states: Collection[OutcomeState], after: tuple[int, int], limit: int
 ) -> list[ResultRow]:
@@ -108,6 +146,44 @@ def result_page(
     if states:
         query = query.where(outcomes.c.state.in_(sorted(states)))
     return [_result(row) for row in db.execute(query).mappings()]
+
+
+def item_page(db: Connection, job_id: JobId, wanted: ItemFilter, limit: int) -> list[ItemRow]:
+    """Give the next `limit` items of the job in their order, each with its outcome."""
+    ended = (outcomes.c.job_id == items.c.job_id) & (outcomes.c.idx == items.c.idx) & (outcomes.c.frame == 0)
+    query = (
+        select(items, *(outcomes.c[name] for name in _OF_OUTCOME))
+        .outerjoin(outcomes, ended)
+        .where(items.c.job_id == job_id, items.c.idx > wanted.after)
+        .order_by(items.c.idx)
+        .limit(limit)
+    )
+    if wanted.states or wanted.is_pending:
+        is_wanted = outcomes.c.state.in_(sorted(wanted.states))
+        query = query.where(or_(is_wanted, outcomes.c.state.is_(None)) if wanted.is_pending else is_wanted)
+    if wanted.causes:
+        query = query.where(outcomes.c.error_code.in_(sorted(wanted.causes)))
+    return [_item(row) for row in db.execute(query).mappings()]
+
+
+_OF_OUTCOME = ("state", "record", "error_code", "error_message", "timings_ms", "decision_id", "tries", "content")
+
+
+def _item(row: RowMapping) -> ItemRow:
+    state, code, decision = row["state"], row["error_code"], row["decision_id"]
+    return ItemRow(
+        idx=row["idx"],
+        uri=row["uri"],
+        metadata=from_json(row["metadata"]),
+        clip=clip_of(row["start_s"], row["end_s"]),
+        state=None if state is None else OutcomeState(state),
+        error=None if code is None else ItemError(code, row["error_message"] or ""),
+        objects=count_objects(from_json(row["record"])),
+        tries=row["tries"] or 0,
+        timings_ms=from_json(row["timings_ms"]),
+        content=row["content"],
+        decision_id=None if decision is None else DecisionId(decision),
+    )
 
 
 def result_count(db: Connection, job_id: JobId, states: Collection[OutcomeState]) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NewType
 
+from jobstore.aftercare import Output, Webhook
 from videos.options import Clip, VideoOptions
 
 JobId = NewType("JobId", str)
@@ -122,6 +123,9 @@ class JobSpec:
         shard_size: items a shard; None: from the number of items.
         client_token: a second submit with the same token (and tenant) returns the first job.
         video: which frames of videos are labelled; None: each one.
+        schedule_id: the schedule that asks; None: a person or program does.
+        webhooks: who is told of what.
+        output: what is exported when it ends; None: nothing is, by itself.
         use_cache: predictions are taken over from earlier runs with the same bytes, package and parameters.
         request_hash: what tells this request from another with the same client token; None: made from these fields, but
             for the times.
@@ -143,6 +147,9 @@ class JobSpec:
     client_token: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     video: VideoOptions | None = None
+    schedule_id: str | None = None
+    webhooks: tuple[Webhook, ...] = ()
+    output: Output | None = None
     use_cache: bool = True
     request_hash: str | None = None
 

@@ -77,6 +77,7 @@ schedules = Table(
     Column("timezone", Text, nullable=False),  # IANA name
     Column("catch_up", Text, nullable=False),  # what happens to missed times: none, last, all
     Column("overlap", Text, nullable=False),  # while the last run still works: skip, queue, allow
+    Column("webhooks", Text),  # JSON: who is told of missed times
     Column("state", Text, nullable=False),  # active, paused
     Column("next_at", Double),  # none: it is paused, or never comes again
     Column("created", Double, nullable=False),
@@ -91,7 +92,7 @@ schedule_runs = Table(
     metadata,
     Column("schedule_id", Text, ForeignKey("schedules.id", ondelete="CASCADE"), nullable=False),
     Column("due", Double, nullable=False),
-    Column("state", Text, nullable=False),  # claimed, submitted, skipped, missed, failed
+    Column("state", Text, nullable=False),  # due, claimed, submitted, skipped, missed, failed
     Column("job_id", Text),
     Column("message", Text),
     Column("owner", Text),  # who submits it

@@ -31,11 +31,16 @@ from jobstore import (
     stragglers,
     submit,
     tenancy,
+    tokens,
 )
 from jobstore.connection import Database
 from jobstore.errors import InvalidJob, LeaseLost
 from jobstore.events import events_of
+from jobstore.export_requests import ExportRequests
 from jobstore.ids import new_id
+from jobstore.outbox import Outbox
+from jobstore.reading import ItemFilter, JobFilter
+from jobstore.schedules import Schedules
 from jobstore.schema import (
     RUNNABLE_STATES,
     DecisionId,
@@ -57,7 +62,8 @@ from jobstore.schema import (
     WorkerId,
     WorkerRow,
 )
-from jobstore.views import AutoscaleFigures, FailureGroup, JobEvent, JobStatus, QueueRow, ResultRow
+from jobstore.tokens import TokenRow, TokenWish
+from jobstore.views import AutoscaleFigures, FailureGroup, ItemRow, JobEvent, JobStatus, QueueRow, ResultRow
 from jobstore.window import release as release_window
 
 if TYPE_CHECKING:
@@ -68,10 +74,17 @@ if TYPE_CHECKING:
 
 
 class JobStore:
-    """All SQL of the system; threads may share it. A lost database is `StoreUnavailable`, from every method."""
+    """All SQL of the system; threads may share it. A lost database is `StoreUnavailable`, from every method.
+
+    Attributes:
+        schedules: jobs that come back by the clock.
+        outbox: webhooks that are to be sent.
+        exports: exports that are to be made.
+    """
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self.schedules, self.outbox, self.exports = Schedules(database), Outbox(database), ExportRequests(database)
 
     @classmethod
     def open(cls, url: str, *, patience_s: float = 15.0) -> JobStore:
@@ -390,7 +403,19 @@ class JobStore:
         since: float | None = None,
     ) -> list[JobStatus]:
         """List jobs, newest first; no states means all, `since` is the oldest creation time."""
-        return self._db.read(lambda db: reading.list_jobs(db, tenant, states, limit, since))
+        return self.find_jobs(JobFilter(tenant, states, since), limit)
+
+    def find_jobs(self, wanted: JobFilter, limit: int = 50) -> list[JobStatus]:
+        """List jobs of a filter, newest first; `wanted.before` gives the page after another."""
+        return self._db.read(lambda db: reading.list_jobs(db, wanted, limit))
+
+    def job_of_token(self, tenant: str, client_token: str) -> JobId | None:
+        """Give the job that a tenant made with this client token."""
+        return self._db.read(lambda db: submit.job_with_token(db, tenant, client_token))
+
+    def items(self, job_id: JobId, wanted: ItemFilter, limit: int = 100) -> list[ItemRow]:
+        """List a job's items with how each ended, in their order; `wanted.after` gives the page after another."""
+        return self._db.read(lambda db: reading.item_page(db, job_id, wanted, limit))
 
     def frames(self, job_id: JobId, idx: int) -> Iterator[ResultRow]:
         """Give what is written of a video's frames, in their order."""
@@ -422,9 +447,9 @@ class JobStore:
         """List a job's backend decisions, oldest first."""
         return self._db.read(lambda db: receipts.decisions_of(db, job_id))
 
-    def events(self, job_id: JobId) -> list[JobEvent]:
-        """List what happened to a job, oldest first."""
-        return self._db.read(lambda db: events_of(db, job_id))
+    def events(self, job_id: JobId, after: str | None = None) -> list[JobEvent]:
+        """List what happened to a job, oldest first; after the event of this id, or all of it."""
+        return self._db.read(lambda db: events_of(db, job_id, after))
 
     # -- fleet -------------------------------------------------------------------------------------------------------
 
@@ -444,17 +469,17 @@ class JobStore:
         """List workers; one that is silent for more than `max_age_s` has the state `lost`."""
         return self._db.read(lambda db: fleet.list_workers(db, max_age_s))
 
-    def queues(self, hardware: str | None = None) -> list[QueueRow]:
-        """Give what waits and runs in each queue, of one hardware class or of all, and why it waits."""
-        return self._db.read(lambda db: backlog.list_queues(db, hardware))
+    def queues(self, hardware: str | None = None, tenant: str | None = None) -> list[QueueRow]:
+        """Give what waits and runs in each queue, and why; of one hardware class or of all, of one tenant or of all."""
+        return self._db.read(lambda db: backlog.list_queues(db, hardware, tenant))
 
     def autoscale(self, hardware: str) -> AutoscaleFigures:
         """Give how much work a hardware class has, and how many workers."""
         return self._db.read(lambda db: backlog.autoscale(db, hardware))
 
-    def job_counts(self) -> dict[JobState, int]:
-        """Count jobs by state; a state that no job has is missing."""
-        return self._db.read(backlog.job_counts)
+    def job_counts(self, tenant: str | None = None) -> dict[JobState, int]:
+        """Count jobs by state, of one tenant or of all; a state that no job has is missing."""
+        return self._db.read(lambda db: backlog.job_counts(db, tenant))
 
     def report_speed(self, queue: str, seconds_per_item: float) -> None:
         """Mix a measurement of one worker process into a queue's seconds an item."""
@@ -471,6 +496,36 @@ class JobStore:
     def quarantined(self, limit: int = 50) -> list[QuarantinedMessage]:
         """List messages that were set aside, the newest first."""
         return self._db.read(lambda db: quarantine.quarantined(db, limit))
+
+    # -- tokens ------------------------------------------------------------------------------------------------------
+
+    def add_token(self, wish: TokenWish) -> tuple[TokenRow, str]:
+        """Make a bearer token and give it, which nobody can do a second time.
+
+        Raises:
+            InvalidToken: a name that cannot be, or that the tenant has already.
+        """
+        token = tokens.mint()
+        return self._db.write(lambda db: tokens.add_token(db, wish, tokens.digest(token))), token
+
+    def token_of(self, token: str) -> TokenRow | None:
+        """Give whom a bearer token stands for, and note its use; None: unknown, expired or revoked."""
+        hashed = tokens.digest(token)
+        found = self._db.read(lambda db: tokens.token_of(db, hashed))
+        if found is None:
+            return None
+        row, is_note_due = found
+        if is_note_due:
+            self._db.write(lambda db: tokens.note_use(db, row.token_id))
+        return row
+
+    def tokens(self, tenant: str | None = None) -> list[TokenRow]:
+        """List tokens, of one tenant or of all, the newest first."""
+        return self._db.read(lambda db: tokens.list_tokens(db, tenant))
+
+    def revoke_token(self, token_id: str) -> bool:
+        """Take a token back at once. False: it was before, or there is none of this id."""
+        return self._db.write(lambda db: tokens.revoke(db, token_id))
 
     # -- relay -------------------------------------------------------------------------------------------------------
 

@@ -133,6 +133,13 @@ def _cut(first: int, end: int, size: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + size, end) - 1
 
 
+def job_with_token(db: Connection, tenant: str, client_token: str) -> JobId | None:
+    """Find the job that an earlier submit made with the same tenant and token."""
+    query = select(jobs.c.id).where(jobs.c.tenant == tenant, jobs.c.client_token == client_token)
+    found = db.execute(query).scalar_one_or_none()
+    return None if found is None else JobId(found)
+
+
 def job_of_token(db: Connection, spec: JobSpec) -> JobId | None:
     """Find the job that an earlier submit made with the same tenant and token.
 
@@ -253,6 +260,9 @@ def job_row(spec: JobSpec) -> dict[str, Any]:
         "expires": spec.expires,
         "use_cache": int(spec.use_cache),
         "video": None if spec.video is None else to_json(spec.video.record()),
+        "schedule_id": spec.schedule_id,
+        "webhooks": to_json_or_none(spec.webhooks or None),
+        "output": to_json_or_none(spec.output),
     }
 
 

@@ -74,6 +74,23 @@ class JobStatus:
         return self.state in SETTLED_STATES
 
     @property
+    def elapsed_s(self) -> float:
+        """Seconds that the job has worked, from its first shard's lease on."""
+        begun = self.started if self.started is not None else self.created
+        return max(0.0, (self.finished if self.finished is not None else self.now) - begun)
+
+    @property
+    def items_per_second(self) -> float | None:
+        """Its mean speed; None: it has not begun."""
+        return self.done / self.elapsed_s if self.started is not None and self.elapsed_s > 0 else None
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds that what is left takes at the mean speed; None: unknown, or the job has ended."""
+        rate = self.items_per_second
+        return self.pending / rate if rate and not self.is_ended else None
+
+    @property
     def is_over_failure_limit(self) -> bool:
         """More items failed than `max_failures` or `max_failure_rate` allows."""
         is_over_number = self.max_failures is not None and self.failed > self.max_failures
@@ -106,6 +123,30 @@ class ResultRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ItemRow:
+    """One item and how it ended; what people look through.
+
+    Attributes:
+        state: None: it has no outcome yet.
+        objects: in its record; 0 for what has no boxes.
+        tries: how often it was run; 0: never.
+        content: sha256 of its bytes, in hexadecimal digits, where it was read.
+    """
+
+    idx: int
+    uri: str
+    metadata: Mapping[str, Any] | None
+    clip: Clip | None
+    state: OutcomeState | None
+    error: ItemError | None
+    objects: int
+    tries: int
+    timings_ms: Mapping[str, float] | None
+    content: str | None
+    decision_id: DecisionId | None
+
+
+@dataclass(frozen=True, slots=True)
 class FailureGroup:
     """Failed items of one cause."""
 
@@ -124,12 +165,14 @@ class JobEvent:
             opening_postponed, opening_lost, straggler_offered, worker_lost, shard_split, completed,
             completed_with_errors, failed, cancelled, expired.
         created: seconds since the epoch by the database's clock.
+        event_id: what `JobStore.events` goes on after.
     """
 
     job_id: JobId
     kind: str
     created: float
     details: Mapping[str, Any]
+    event_id: str = ""
 
 
 class Waiting(StrEnum):

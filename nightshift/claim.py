@@ -5,34 +5,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from nightshift.embedded import ping
+from producer.resident import NOTE_NAME, Resident, find_resident
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-SOCKET_SCHEME = "redis+socket://"
-
-
-@dataclass(frozen=True, slots=True)
-class Resident:
-    """What the process that runs the stack says of itself.
-
-    Attributes:
-        socket_path: where its Redis listens.
-        hardware: the class that its workers serve; None when it runs no workers.
-    """
-
-    pid: int
-    socket_path: str
-    hardware: str | None
-
-    @property
-    def broker_url(self) -> str:
-        """The broker URL for Celery."""
-        return f"{SOCKET_SCHEME}{self.socket_path}"
 
 
 class Claim:
@@ -43,7 +22,7 @@ class Claim:
 
     def __init__(self, data_dir: Path) -> None:
         self._data_dir = data_dir
-        self._note = data_dir / "embedded.json"
+        self._note = data_dir / NOTE_NAME
         self._lock: int | None = None
 
     @property
@@ -74,11 +53,7 @@ class Claim:
 
     def resident(self) -> Resident | None:
         """Give the process that runs the stack, if there is one whose Redis answers."""
-        try:
-            found = Resident(**json.loads(self._note.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return None
-        return found if ping(found.socket_path) else None
+        return find_resident(self._data_dir)
 
     def release(self) -> None:
         """Give the folder up; does nothing where it is not ours."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from nightshift.embedded import EmbeddedRedis, find_redis
 from nightshift.errors import NightshiftError
-from nightshift.settings import DATABASE_NAME
+from producer.machine import DATABASE_NAME
 
 if TYPE_CHECKING:
     from inference_engine.machine import Machine

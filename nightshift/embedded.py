@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from nightshift.errors import RedisFailed, RedisNotFound
+from producer.resident import SOCKET_SCHEME, ask, ping
 
 #: A unix socket's path has 108 bytes on Linux (sun_path in unix(7)), fewer elsewhere.
 MAX_SOCKET_PATH_BYTES = 100
@@ -59,23 +59,6 @@ def find_redis() -> str:
     )
 
 
-def ping(socket_path: str | Path, timeout_s: float = 1.0) -> bool:
-    """Say whether a Redis answers on this unix socket."""
-    return ask(socket_path, "PING", timeout_s).startswith("+PONG")
-
-
-def ask(socket_path: str | Path, command: str, timeout_s: float = 1.0) -> str:
-    """Give the first bytes of Redis's answer to an inline command, or nothing where nobody answers."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(timeout_s)
-        try:
-            connection.connect(str(socket_path))
-            connection.sendall(f"{command}\r\n".encode())
-            return connection.recv(4096).decode(errors="replace")
-        except OSError:
-            return ""
-
-
 def private_folder() -> Path:
     """Make a folder that only this user can enter, with a path that is short enough for a socket."""
     for parent in (None, "/tmp"):  # noqa: S108  (the folder itself is made with mode 0700)
@@ -107,7 +90,7 @@ class EmbeddedRedis:
     @property
     def url(self) -> str:
         """The broker URL for Celery."""
-        return f"redis+socket://{self.socket_path}"
+        return f"{SOCKET_SCHEME}{self.socket_path}"
 
     @property
     def pid(self) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -23,31 +24,18 @@ from pydantic_settings import (
 
 from nightshift.errors import SettingsInvalid
 from nightshift.fetch_settings import FetchSettings, split_words
+from producer.machine import FILE_NAME, PREFIX, settings_file, store_url, user_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from fetching.policy import FetchPolicy
     from inference_engine.providers import ProviderOptions
+    from producer.server.services import ServerOptions
     from workers.config import WorkerConfig
 
-PREFIX = "NIGHTSHIFT_"
-FILE_NAME = "nightshift.toml"
-DATABASE_NAME = "nightshift.db"
 #: Provider -> variable of its key, as the provider's own tools call it.
 API_KEYS = {"roboflow": "ROBOFLOW_API_KEY", "huggingface": "HF_TOKEN"}
-
-
-def user_folder(variable: str, fallback: str) -> Path:
-    """Give nightshift's folder under an XDG base directory (XDG Base Directory Specification 0.8)."""
-    base = os.environ.get(variable, "")
-    return (Path(base) if Path(base).is_absolute() else Path.home() / fallback) / "nightshift"
-
-
-def settings_file() -> Path | None:
-    """Give the settings file that counts: the working folder's, else the user's, else none."""
-    places = (Path.cwd() / FILE_NAME, user_folder("XDG_CONFIG_HOME", ".config") / FILE_NAME)
-    return next((place for place in places if place.is_file()), None)
 
 
 def starter_models() -> Path:
@@ -128,6 +116,22 @@ class WorkerSettings(BaseModel):
         return split_words(value, ",")
 
 
+class ServerSettings(BaseModel):
+    """What the HTTP server is told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field(default="127.0.0.1", description="Address on which `serve` and `up` listen.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port of the same; 0 takes any that is free.")
+    max_body_bytes: int = Field(default=4 * 2**20, ge=1, description="Bytes of a request, but for uploads.")
+    max_upload_bytes: int = Field(default=512 * 2**20, ge=1, description="Bytes of one upload with all its files.")
+    requests_per_s: float = Field(default=50.0, gt=0, description="Requests a second that one token may send.")
+    burst: int = Field(default=200, ge=1, description="Requests that it may send at once.")
+    https: bool = Field(
+        default=False, description="Whether people reach the server by https, through a proxy; cookies then need it."
+    )
+
+
 class Settings(BaseSettings):
     """All settings, frozen. Use `load_settings`, which also refuses unknown variables."""
 
@@ -143,6 +147,11 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         default=None, repr=False, description="SQLAlchemy URL of the job store; unset: SQLite in the data folder."
     )
+    api_url: str | None = Field(
+        default=None,
+        description="Server that `Producer()` in Python asks, such as http://host:8000; unset: the job store itself.",
+    )
+    api_token: str | None = Field(default=None, repr=False, description="The token that the same server is shown.")
     data_dir: Path = Field(
         default_factory=lambda: user_folder("XDG_DATA_HOME", ".local/share"),
         description="Folder of the SQLite database and of the embedded stack's state.",
@@ -176,7 +185,11 @@ class Settings(BaseSettings):
         default="console", description="console for people, json for collectors."
     )
     worker: WorkerSettings = Field(default=WorkerSettings(), description="What workers are told.")
+    webhooks_allow_private: bool = Field(
+        default=False, description="Whether webhooks are sent to private networks and to this machine; metadata never."
+    )
     fetch: FetchSettings = Field(default=FetchSettings(), description="Where items are read from.")
+    server: ServerSettings = Field(default=ServerSettings(), description="What the HTTP server is told.")
 
     @field_validator("model_dirs", mode="before")
     @classmethod
@@ -202,7 +215,7 @@ class Settings(BaseSettings):
                 raise ValueError(str(error)) from error
         return value
 
-    @field_validator("broker_url", "database_url", mode="before")
+    @field_validator("broker_url", "database_url", "api_url", "api_token", mode="before")
     @classmethod
     def drop_empty(cls, value: object) -> object:
         """Take an empty variable as unset, which is what compose files make of a missing one."""
@@ -234,7 +247,7 @@ class Settings(BaseSettings):
     @property
     def store_url(self) -> str:
         """SQLAlchemy URL of the job store, the default filled in."""
-        return self.database_url or f"sqlite:///{self.data_dir / DATABASE_NAME}"
+        return self.database_url or store_url(self.data_dir)
 
     @property
     def all_model_dirs(self) -> tuple[Path, ...]:
@@ -262,6 +275,26 @@ class Settings(BaseSettings):
             api_keys=self.api_keys,
             offline=self.offline,
             max_cache_bytes=self.cache_max_bytes,
+        )
+
+    def server_options(self, host: str, *, needs_token: bool) -> ServerOptions:
+        """Give what a server on this address allows."""
+        from nightshift.serving import is_loopback
+        from producer.server.services import ServerOptions
+
+        policy = self.fetch_policy
+        if policy.allowed_roots is None and not is_loopback(host):
+            policy = replace(policy, allowed_roots=())
+        return ServerOptions(
+            data_dir=self.data_dir / "server",
+            needs_token=needs_token,
+            hosts=frozenset({"localhost", "127.0.0.1", "::1", host}),
+            fetch=policy,
+            max_body_bytes=self.server.max_body_bytes,
+            max_upload_bytes=self.server.max_upload_bytes,
+            requests_per_s=self.server.requests_per_s,
+            burst=self.server.burst,
+            is_https=self.server.https,
         )
 
     @property
@@ -300,7 +333,7 @@ class Settings(BaseSettings):
 
 def known_variables() -> dict[str, str]:
     """Map every variable of the environment to its description, in the order of the fields."""
-    groups: dict[str, type[BaseModel]] = {"worker": WorkerSettings, "fetch": FetchSettings}
+    groups: dict[str, type[BaseModel]] = {"worker": WorkerSettings, "fetch": FetchSettings, "server": ServerSettings}
     nested = {
         f"{group.upper()}__{name.upper()}": field
         for group, model in groups.items()

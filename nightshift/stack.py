@@ -7,20 +7,19 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
-from jobstore.dispatch import Doorbell
+from jobstore.dispatch import Doorbell, MuteDoorbell
 from nightshift.claim import Claim
 from nightshift.embedded import EmbeddedRedis
 from nightshift.errors import StackBusy, WorkersEnded
-from nightshift.settings import DATABASE_NAME
+from producer.machine import DATABASE_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from jobstore.schema import Hint
     from jobstore.store import JobStore
     from nightshift.settings import Settings
-    from producer.client import Producer
+    from producer.direct import Direct
     from workers.launch import Launcher
 
 #: How long another process may take from its lock to its announcement; Redis and a first migration take about 2 s.
@@ -58,13 +57,19 @@ def open_store(settings: Settings) -> JobStore:
 
 @contextlib.contextmanager
 def open_stack(
-    settings: Settings, *, with_workers: bool, hardware: str | None = None, **worker_options: Any
+    settings: Settings,
+    *,
+    with_workers: bool,
+    keeps_house: bool = False,
+    hardware: str | None = None,
+    **worker_options: Any,
 ) -> Iterator[Stack]:
     """Open everything that a job needs, and close what was opened here.
 
     Args:
         settings: decide whether the stack is embedded or the fleet's.
         with_workers: run workers in this machine's processes, unless the stack that is joined has some.
+        keeps_house: submit due schedules, send webhooks and make exports beside the workers.
         hardware: class that they serve; None: the setting.
         worker_options: further fields of `WorkerConfig` that win over the settings.
 
@@ -72,7 +77,7 @@ def open_stack(
         JobStoreError: the configured database or broker cannot be used.
         NightshiftError: the embedded stack cannot be started or joined.
     """
-    stack = Stack(settings, {"hardware": hardware, **worker_options})
+    stack = Stack(settings, {"hardware": hardware, **worker_options}, keeps_house=keeps_house)
     try:
         stack.open(with_workers=with_workers)
         yield stack
@@ -82,7 +87,7 @@ def open_stack(
 
 @contextlib.contextmanager
 def open_client(settings: Settings) -> Iterator[Stack]:
-    """Open store and producer, and the broker if one runs; nothing is started.
+    """Open store and gateway, and the broker if one runs; nothing is started.
 
     Raises:
         JobStoreError: the database cannot be used.
@@ -99,9 +104,9 @@ class Stack:
     """An open stack. `tend` has to be called now and then while waiting for a job."""
 
     store: JobStore
-    producer: Producer
+    gateway: Direct
 
-    def __init__(self, settings: Settings, worker_options: dict[str, Any]) -> None:
+    def __init__(self, settings: Settings, worker_options: dict[str, Any], *, keeps_house: bool = False) -> None:
         self.settings = settings
         self.broker_url = settings.broker_url or ""
         self.redis: EmbeddedRedis | None = None
@@ -109,8 +114,13 @@ class Stack:
         self._doorbell: Doorbell | None = None
         self._claim = Claim(settings.data_dir)
         self._worker_options = worker_options
-        self._with_workers = False
+        self._with_workers, self._keeps_house = False, keeps_house
         self._next_look = time.monotonic() + REPORT_TIMEOUT_S
+
+    @property
+    def doorbell(self) -> Doorbell:
+        """What rings in the broker that was found, and is silent where none runs."""
+        return self._doorbell or MuteDoorbell()
 
     @property
     def is_joined(self) -> bool:
@@ -215,10 +225,13 @@ class Stack:
 
     def _start_workers(self, *, with_workers: bool) -> None:
         if with_workers:
+            from nightshift.housekeeping import housekeeping
             from workers.launch import Launcher
 
             self._next_look = time.monotonic() + REPORT_TIMEOUT_S
-            self.workers = Launcher(self.settings.worker_config(self.broker_url, **self._worker_options))
+            beside = (housekeeping(self.settings, self.broker_url),) if self._keeps_house else ()
+            config = self.settings.worker_config(self.broker_url, **self._worker_options)
+            self.workers = Launcher(config, beside=beside)
             self.workers.start()
 
     def _stop_workers(self, workers: Launcher) -> None:
@@ -233,19 +246,12 @@ class Stack:
                 self.store.worker_stopped(worker.worker_id)
 
     def _connect(self) -> None:
-        from producer.client import Producer
+        from producer.direct import Direct
 
         if self._doorbell is not None:
             self._doorbell.close()
-        self._doorbell = Doorbell(self.broker_url) if self.broker_url else _MuteDoorbell("")
-        self.producer = Producer(self.store, self._doorbell)
-
-
-class _MuteDoorbell(Doorbell):
-    """For a job submitted while no Redis runs: the next stack's relay finds an empty Redis and sends every hint."""
-
-    def ring(self, hints: Sequence[Hint]) -> None:
-        """Send nothing."""
+        self._doorbell = Doorbell(self.broker_url) if self.broker_url else MuteDoorbell()
+        self.gateway = Direct(self.store, self._doorbell)
 
 
 def _short(folder: Path) -> str:

@@ -1,214 +1,165 @@
-"""Submit jobs, follow them, read their results."""
+"""`Producer`: submit jobs and follow them, on this machine, on its fleet, or through a server."""
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Self
+import warnings
+from typing import TYPE_CHECKING, Self, Unpack
 
-from jobstore.dispatch import Doorbell
-from jobstore.errors import BrokerUnavailable
-from jobstore.queues import queue_name
-from jobstore.schema import SETTLED_STATES, DecisionRow, ItemRef, JobId, JobSpec, JobState, OutcomeState
-from jobstore.store import JobStore
-from jobstore.views import FailureGroup, JobStatus, ResultRow
-from producer.drafts import Draft
-from producer.errors import ProducerError
-from producer.exports import EVERYTHING, Dataset, ExportOptions, ExportSummary, find_format, write_exports
-from producer.exports.bucket import is_bucket, upload_exports
+from jobstore.errors import InvalidJob
+from producer.drafting import Draft
+from producer.errors import ExplainUnavailable, NobodyWorksWarning
+from producer.job import Job
+from producer.opening import open_gateway
+from producer.request import JobOptions, items_of, spec_of
+from producer.sources import SourceReport
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Collection, Iterable, Mapping
+    from types import TracebackType
+    from typing import Any
 
-#: Seconds between two looks at a job whose end may have been announced to nobody.
-_LOOK_S = 1.0
-#: Hints that a queue holds in Redis at most; the same figure as a worker machine's default.
-WINDOW = 32
-
-
-class JobTimeout(ProducerError):
-    """The job has not ended in time; it goes on, and a later wait may see its end."""
-
-    code = "job_timeout"
-    retryable = True
+    from jobstore.schema import ItemRef, JobSpec, JobState, WorkerRow
+    from jobstore.views import QueueRow
+    from producer.gateway import Explanation, Gateway
+    from producer.sending import Files
+    from producer.sources import Source
 
 
 class Producer:
-    """Everything that a submitter does; needs no model runtime."""
+    """Everything that a submitter does; needs no model runtime. Threads may share it.
 
-    def __init__(self, store: JobStore, doorbell: Doorbell, window: int = WINDOW) -> None:
-        self._store, self._doorbell, self._window = store, doorbell, window
+    Args:
+        url: of a server, such as `http://host:8000`; None: the server, fleet or data folder that this machine's
+            settings name (docs/python.md).
+        token: the server's; None: that of the settings.
+        files: what becomes of files of this machine where a server is asked: `send`, `refuse`, or `shared`, which
+            leaves their paths as they are.
+
+    Raises:
+        SettingInvalid, SchemaOutdated, StoreUnavailable.
+    """
+
+    def __init__(self, url: str | None = None, *, token: str | None = None, files: Files = "send") -> None:
+        self.gateway = open_gateway(url, token, files=files)
 
     @classmethod
-    def connect(cls, database_url: str, broker_url: str) -> Self:
-        """A producer for a fleet's database and Redis; nothing is connected until it is used."""
-        return cls(JobStore.open(database_url), Doorbell(broker_url))
+    def over(cls, gateway: Gateway) -> Self:
+        """Give a producer over a gateway that is open."""
+        made = cls.__new__(cls)
+        made.gateway = gateway
+        return made
 
-    def submit(self, spec: JobSpec, items: Iterable[ItemRef]) -> JobId:
-        """Accept a job: once this returns an id, the job is safe, whatever happens to Redis.
+    def submit(
+        self,
+        model: str | os.PathLike[str],
+        sources: Source | ItemRef | Iterable[Source | ItemRef],
+        **options: Unpack[JobOptions],
+    ) -> Job:
+        """Hand over a job: once this returns, the work is safe.
 
         Args:
-            items: for example `producer.sources.expand(...)`; a generator of a million is fine.
+            model: a model id, or the path of a package folder or weights file.
+            sources: paths, patterns, manifests and URIs, one or many, or an iterator of `ItemRef`.
+            options: see `producer.request.JobOptions`.
 
         Raises:
-            InvalidJob: no items, or a field that cannot be.
-            SourceInvalid: from `items`; nothing is accepted then.
-            StoreUnavailable: nothing was accepted, unless a second submit with the same `client_token` says so.
+            InvalidJob, SourceInvalid: nothing was accepted.
+            UploadRefused: a file would have to be sent to the server.
+            StoreUnavailable, ServerUnavailable: nothing was accepted, unless another submit with the same
+                `idempotency_key` says so; what can be tried again was.
         """
-        job_id = self._store.add_job(spec, items, lambda hardware: queue_name(hardware, spec.model))
-        queue = queue_name(spec.hardware[0], spec.model)
-        if spec.priority > 0:
-            self._store.recall_outranked()
-        self._ring(job_id, queue)
-        return job_id
+        return self.accept(self.spec(model, options), items_of(sources, options, SourceReport()))
 
-    def find(self, text: str) -> JobId:
-        """A job's full id, from a unique part of it."""
-        return self._store.find_job(text)
+    def draft(self, model: str | os.PathLike[str], **options: Unpack[JobOptions]) -> Draft:
+        """Begin a job whose items come part by part: `with producer.draft(...) as draft: draft.add([...])`.
 
-    def status(self, job_id: JobId) -> JobStatus:
-        """The job's state and counters now."""
-        return self._store.status(job_id)
+        Raises:
+            InvalidJob: nothing was accepted.
+        """
+        job = Job(self.gateway.create_draft(self.spec(model, options)), self.gateway)
+        return Draft(job, options)
+
+    def accept(self, spec: JobSpec, items: Iterable[ItemRef]) -> Job:
+        """Hand over a job that is ready; what `submit` does after its checks."""
+        job = Job(self.gateway.submit(spec, self.gateway.carry(items)), self.gateway)
+        self._warn_of_silence(job)
+        return job
+
+    def spec(self, model: str | os.PathLike[str], options: JobOptions) -> JobSpec:
+        """Give the job that is asked for, checked as far as it can be here.
+
+        Raises:
+            InvalidJob.
+        """
+        spec = spec_of(model, options)
+        if (task := options.get("task")) is not None:
+            self._check_task(spec, task)
+        return spec
+
+    def job(self, text: str) -> Job:
+        """Give a job by its id, or by at least four characters of its beginning or end."""
+        return Job(self.gateway.find(text), self.gateway)
 
     def jobs(
-        self, *, states: Collection[JobState] = (), limit: int = 50, since: float | None = None
-    ) -> list[JobStatus]:
-        """Jobs, the newest first."""
-        return self._store.jobs(states=states, limit=limit, since=since)
-
-    def watch(self, job_id: JobId, interval_s: float = 0.2) -> Iterator[JobStatus]:
-        """The job's status again and again; the last one has ended, or needs attention."""
-        while True:
-            status = self._store.status(job_id)
-            yield status
-            if status.is_settled:
-                return
-            time.sleep(interval_s)
-
-    def wait(self, job_id: JobId, timeout_s: float | None = None) -> JobStatus:
-        """Wait until the job has ended, or needs attention.
-
-        Raises:
-            JobTimeout: it has not in time; it goes on.
-        """
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        with self._doorbell.listening(job_id) as wait_for_news:
-            wait_for_news(0.0)  # listens from here on: an end between the look and the wait is not missed
-            while self._store.state(job_id) not in SETTLED_STATES:
-                left = _LOOK_S if deadline is None else min(_LOOK_S, deadline - time.monotonic())
-                if left <= 0:
-                    status = self._store.status(job_id)
-                    raise JobTimeout(f"job {job_id} is {status.state}, {status.pending} of {status.total} items left")
-                wait_for_news(left)
-        return self._store.status(job_id)
-
-    def results(self, job_id: JobId, *, states: Collection[OutcomeState] = ()) -> Iterator[ResultRow]:
-        """Outcomes in the order of the items; also while the job runs."""
-        return self._store.results(job_id, states=states)
-
-    def failures(self, job_id: JobId) -> list[FailureGroup]:
-        """Failed items, grouped by cause."""
-        return self._store.failures(job_id)
-
-    def decisions(self, job_id: JobId) -> list[DecisionRow]:
-        """Why which backend ran, one row a worker process."""
-        return self._store.decisions(job_id)
-
-    def pause(self, job_id: JobId) -> bool:
-        """Stop the job until it is resumed. False: it does not run."""
-        return self._store.pause(job_id)
-
-    def resume(self, job_id: JobId, max_failures: int | None = None, max_failure_rate: float | None = None) -> bool:
-        """Go on with a job that was paused or needs attention; what failed before it needed any is forgiven.
+        self, *, states: Collection[JobState | str] = (), limit: int = 50, since: float | None = None
+    ) -> list[Job]:
+        """List jobs, the newest first.
 
         Args:
-            max_failures, max_failure_rate: new limits; None leaves the old ones.
+            states: only those; empty: all.
+            since: the oldest creation time, seconds since the epoch.
         """
-        is_changed = self._store.resume(job_id, max_failures, max_failure_rate)
-        self._ring(job_id)
-        return is_changed
+        from jobstore.schema import JobState
 
-    def retry(
-        self,
-        job_id: JobId,
-        *,
-        states: Collection[OutcomeState] = (OutcomeState.FAILED,),
-        codes: Collection[str] = (),
-        batch_size: int | None = None,
-        hardware: Sequence[str] = (),
-    ) -> int:
-        """Run what failed, or was skipped, again in the same job; give the number of items.
+        wanted = [JobState(state) for state in states]
+        return [Job(row.job_id, self.gateway) for row in self.gateway.jobs(states=wanted, limit=limit, since=since)]
 
-        Args:
-            states: failed, skipped or both.
-            codes: only what has one of these error codes; empty: any.
-            batch_size: images a run from now on; None: as before.
-            hardware: classes that may run the job from now on, best first; empty: as before.
+    def explain(
+        self, model: str | os.PathLike[str], hardware: str = "auto", wishes: Mapping[str, Any] | None = None
+    ) -> Explanation:
+        """Say which backend would run a model, here or on the server, and why not the others.
 
         Raises:
-            InvalidJob: nothing was changed.
+            ExplainUnavailable: the engine is not installed here.
         """
-        items = self._store.retry(job_id, states=states, codes=codes, batch_size=batch_size, hardware=hardware)
-        self._ring(job_id)
-        return items
+        from producer.request import model_reference
 
-    def draft(self, spec: JobSpec) -> Draft:
-        """Begin a job whose items come part by part; nothing of it runs before it is sealed.
+        return self.gateway.explain(model_reference(model), hardware, wishes or {})
 
-        Raises:
-            InvalidJob: a field that cannot be.
-            ClientTokenReused: the spec's client token belongs to another request.
-        """
-        return Draft(self._store.create_draft(spec), self._store, self._ring)
+    def queues(self, hardware: str | None = None) -> list[QueueRow]:
+        """Give what waits and runs in each queue, and why it waits."""
+        return self.gateway.queues(hardware)
 
-    def reprioritise(self, job_id: JobId, priority: int) -> bool:
-        """Give the job another priority, higher first, also over what waits in Redis. False: it has ended."""
-        is_changed = self._store.reprioritise(job_id, priority)
-        self._ring(job_id)
-        return is_changed
-
-    def cancel(self, job_id: JobId) -> bool:
-        """End the job; what has no outcome yet is skipped. False: it had ended before."""
-        is_ended = self._store.cancel(job_id)
-        self._doorbell.announce_end(job_id)
-        return is_ended
-
-    def export(
-        self, job_id: JobId, formats: Sequence[str], dest: Path | str, options: ExportOptions = EVERYTHING
-    ) -> list[ExportSummary]:
-        """Write the results below a folder or `s3://bucket/prefix`: a file or folder a format, `manifest.json` last.
-
-        Raises:
-            FormatUnknown, FormatUnsuitable, ExportOptionInvalid: before anything is written.
-            ExportFailed: the disk or the bucket refuses; no half-written file is visible.
-        """
-        dataset = self._dataset(job_id, options)
-        if is_bucket(dest):
-            return upload_exports(dataset, formats, str(dest))
-        return write_exports(dataset, formats, Path(dest))
-
-    def fitting(self, job_id: JobId, formats: Sequence[str]) -> tuple[str, ...]:
-        """Those of the formats that have a place for what the job's model found.
-
-        Raises:
-            FormatUnknown.
-        """
-        record = self._dataset(job_id, EVERYTHING).first_record()
-        return tuple(name for name in formats if record is None or find_format(name).fits(record))
-
-    def _dataset(self, job_id: JobId, options: ExportOptions) -> Dataset:
-        decisions = {str(row.decision_id): row for row in self._store.decisions(job_id)}
-        return Dataset(self._store.status(job_id), decisions, lambda: self._store.results(job_id), options)
+    def workers(self) -> list[WorkerRow]:
+        """List workers; one that is silent has the state `lost`."""
+        return self.gateway.workers()
 
     def close(self) -> None:
         """Give the connections back."""
-        self._doorbell.close()
-        self._store.close()
+        self.gateway.close()
 
-    def _ring(self, job_id: JobId, queue: str | None = None) -> None:
-        """Send what is due; what Redis does not take now, the relay sends."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _check_task(self, spec: JobSpec, task: str) -> None:
+        """Refuse a model of another task where somebody can tell."""
         try:
-            self._doorbell.ring(self._store.release(self._window, queue))
-        except BrokerUnavailable as error:
-            logger.warning("job %s is safe; its hints go out when Redis is back: %s", job_id, error)
+            found = self.gateway.explain(spec.model, spec.hardware[0], spec.wishes).task
+        except ExplainUnavailable as error:
+            raise InvalidJob(f"task {task!r} cannot be checked: {error}; or leave `task` out") from error
+        if found is not None and found != task and not found.endswith(f"-{task}"):
+            raise InvalidJob(f"model {spec.model} does {found}, and the job asks for {task}: take another model")
+
+    def _warn_of_silence(self, job: Job) -> None:
+        """Say on a machine without a fleet that nobody will begin with the job by himself."""
+        if self.gateway.is_silent():
+            warnings.warn(
+                f"job {job.id} is kept, but nothing works on this machine: `nightshift up` in a terminal begins it, "
+                "or name a server (NIGHTSHIFT_API_URL) or a fleet (NIGHTSHIFT_BROKER_URL, NIGHTSHIFT_DATABASE_URL)",
+                NobodyWorksWarning,
+                stacklevel=3,
+            )

@@ -9,6 +9,19 @@
     x SourceDenied        this installation does not read that path, host or bucket, or the URI holds credentials
     o SourceUnavailable   a remote list or listing does not come now
     x ManifestInvalid     one line of a manifest is wrong; the message names file and line
+  x JobFileInvalid        a job file cannot be read as one; the message names file and line
+  x WebhookSecretMissing  the secret that signs a webhook is not set where it is sent, or is none
+  x JobEnding             waiting for a job is over
+    x JobTimeout          it has not ended in time: it goes on, wait again
+    x JobFailed           it did not end well, or stopped: its causes are in `failures`
+  x SettingInvalid        nightshift.toml cannot be read, or a setting in it is of the wrong kind
+  x ServerRefused         the server does not take the request: its code and words
+    x TokenRefused        the token is missing, unknown, or may not do this
+  x ServerUnavailable     the server does not answer: the same call again
+  x UploadRefused         a file of this machine would have to be sent to the server, and must not be
+  x FilterInvalid         a `where` expression cannot be read
+  x RecordUnsuitable      a record has no boxes, or nothing that supervision has a type for
+  x ExplainUnavailable    nothing here can explain a model
   x FormatUnknown         no exporter has this name
   x FormatUnsuitable      the format has no place for what the job's records hold
   x ExportOptionInvalid   an option of the export cannot be: a class that the model has not, an address that is none
@@ -25,7 +38,12 @@ o: the same call may work later.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobstore.views import FailureGroup, JobStatus
 
 
 class ProducerError(Exception):
@@ -87,6 +105,100 @@ class ManifestInvalid(SourceInvalid):
         super().__init__(f"{path}, line {line}: {problem}")
         self.path = path
         self.line = line
+
+
+class JobFileInvalid(ProducerError):
+    """A job file cannot be read as one."""
+
+    code = "job_file_invalid"
+
+
+class WebhookSecretMissing(ProducerError):
+    """The secret that signs a webhook is not set where it is sent, or is none."""
+
+    code = "webhook_secret_missing"
+
+
+class JobEnding(ProducerError):
+    """Waiting for a job is over, and the job did not end well.
+
+    Attributes:
+        status: the job at this moment.
+        failures: failed items by cause.
+    """
+
+    code = "job_ending"
+
+    def __init__(self, message: str, status: JobStatus, failures: Sequence[FailureGroup] = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.failures = tuple(failures)
+
+
+class JobTimeout(JobEnding):
+    """The job has not ended in time; it goes on, and a later wait may see its end."""
+
+    code = "job_timeout"
+    retryable = True
+
+
+class JobFailed(JobEnding):
+    """The job failed, was cancelled, expired, needs attention, or ended over its failure limit."""
+
+    code = "job_failed"
+
+
+class SettingInvalid(ProducerError):
+    """A setting of this machine that a producer needs cannot be."""
+
+    code = "setting_invalid"
+
+
+class ServerRefused(ProducerError):
+    """The server does not take the request."""
+
+    code = "server_refused"
+
+
+class TokenRefused(ServerRefused):
+    """The token is missing, unknown, or may not do this."""
+
+    code = "token_refused"
+
+
+class ServerUnavailable(ProducerError):
+    """The server does not answer."""
+
+    code = "server_unavailable"
+    retryable = True
+
+
+class UploadRefused(ProducerError):
+    """A file of this machine would have to be sent to the server, and must not be."""
+
+    code = "upload_refused"
+
+
+class FilterInvalid(ProducerError):
+    """A `where` expression cannot be read."""
+
+    code = "filter_invalid"
+
+
+class RecordUnsuitable(ProducerError):
+    """The record has no boxes, or nothing that supervision has a type for."""
+
+    code = "record_unsuitable"
+
+
+class ExplainUnavailable(ProducerError):
+    """Nothing here can explain a model."""
+
+    code = "explain_unavailable"
+
+
+class NobodyWorksWarning(UserWarning):
+    """A job was accepted on a machine on which nothing works on jobs."""
 
 
 class FormatUnknown(ProducerError):

@@ -6,6 +6,8 @@ pytest_plugins = [
     "tests.fixtures.databases",
     "tests.fixtures.broker",
     "tests.fixtures.fleet",
+    "tests.fixtures.server",
+    "tests.fixtures.gateways",
     "tests.fixtures.reaching",
     "tests.fixtures.evil_http",
     "tests.fixtures.buckets",

@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from inference_engine.gpu_load import gpu_loads
 from jobstore.errors import JobStoreError
+from jobstore.outbox import ENDED_DELIVERIES
 from jobstore.schema import JobState
 from jobstore.store import JobStore
 from workers import metrics
@@ -96,12 +97,42 @@ class Cached(Generic[Value]):
             return self._value
 
 
+class FleetNumbers(Collector):
+    """What SQL says of the whole fleet; any machine and any server gives it."""
+
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+        self._fleet = Cached(self._ask, FLEET_S)
+
+    def collect(self) -> Iterator[Any]:
+        """Give every metric family."""
+        yield from self._fleet()
+
+    def _ask(self) -> list[_Family]:
+        try:
+            queues, jobs, workers = self._store.queues(), self._store.job_counts(), self._store.workers()
+            told = self._store.outbox.counts()
+        except JobStoreError:
+            return [_family(metrics.STORE_UP, {(): 0.0})]
+        states = Counter((name, worker.state) for worker in workers for name in worker.serves)
+        return [
+            _family(metrics.STORE_UP, {(): 1.0}),
+            _family(metrics.QUEUE_MESSAGES, {(row.queue, row.hardware): row.queued for row in queues}),
+            _family(metrics.BACKLOG_ITEMS, {(row.queue, row.hardware): row.backlog_items for row in queues}),
+            _family(metrics.BACKLOG_SECONDS, {(row.queue, row.hardware): row.backlog_seconds for row in queues}),
+            _family(metrics.OLDEST_AGE, {(row.queue, row.hardware): row.oldest_age_s or 0.0 for row in queues}),
+            _family(metrics.JOBS, {(state.value,): jobs.get(state, 0) for state in JobState}),
+            _family(metrics.WORKERS, {key: float(number) for key, number in states.items()}),
+            _family(metrics.WEBHOOKS, {(state.value,): told.get(state, 0) for state in ENDED_DELIVERIES}),
+        ]
+
+
 class MachineNumbers(Collector):
     """Everything that a scrape of this machine gives."""
 
     def __init__(self, files: ProcessFiles, store: JobStore, cache_dir: Path | None, launcher: Launched) -> None:
         self.files, self.store, self._cache_dir, self._launcher = files, store, cache_dir, launcher
-        self._fleet = Cached(self._ask_fleet, FLEET_S)
+        self._fleet = FleetNumbers(store)
         self._cache_bytes = Cached(self._folder_bytes, FOLDER_S)
 
     def collect(self) -> Iterator[Any]:
@@ -111,7 +142,7 @@ class MachineNumbers(Collector):
             family.documentation = known.get(family.name, family.documentation)
             yield family
         yield from self._machine()
-        yield from self._fleet()
+        yield from self._fleet.collect()
 
     def _machine(self) -> Iterator[_Family]:
         yield _family(metrics.BUILD_INFO, {(version("nightshift"),): 1.0})
@@ -124,22 +155,6 @@ class MachineNumbers(Collector):
         loads = gpu_loads()
         yield _family(metrics.DEVICE_MEMORY, {(str(load.index),): float(load.memory_used_bytes) for load in loads})
         yield _family(metrics.DEVICE_BUSY, {(str(load.index),): load.utilization for load in loads})
-
-    def _ask_fleet(self) -> list[_Family]:
-        try:
-            queues, jobs, workers = self.store.queues(), self.store.job_counts(), self.store.workers()
-        except JobStoreError:
-            return [_family(metrics.STORE_UP, {(): 0.0})]
-        states = Counter((name, worker.state) for worker in workers for name in worker.serves)
-        return [
-            _family(metrics.STORE_UP, {(): 1.0}),
-            _family(metrics.QUEUE_MESSAGES, {(row.queue, row.hardware): row.queued for row in queues}),
-            _family(metrics.BACKLOG_ITEMS, {(row.queue, row.hardware): row.backlog_items for row in queues}),
-            _family(metrics.BACKLOG_SECONDS, {(row.queue, row.hardware): row.backlog_seconds for row in queues}),
-            _family(metrics.OLDEST_AGE, {(row.queue, row.hardware): row.oldest_age_s or 0.0 for row in queues}),
-            _family(metrics.JOBS, {(state.value,): jobs.get(state, 0) for state in JobState}),
-            _family(metrics.WORKERS, {key: float(number) for key, number in states.items()}),
-        ]
 
     def _folder_bytes(self) -> int:
         assert self._cache_dir is not None  # noqa: S101 (asked for only where there is one)

@@ -133,8 +133,14 @@ WORKERS = Metric(
     "Worker processes of the fleet, under each class that they serve.",
     ("hardware", "state"),
 )
+WEBHOOKS = Metric(
+    "nightshift_webhook_deliveries_total",
+    "counter",
+    "Messages to webhooks that were delivered or given up.",
+    ("state",),
+)
 #: Of the whole fleet, from SQL; every machine exports the same, so ask for `max by (...)`, never for a sum.
-STORE_METRICS = (STORE_UP, QUEUE_MESSAGES, BACKLOG_ITEMS, BACKLOG_SECONDS, OLDEST_AGE, JOBS, WORKERS)
+STORE_METRICS = (STORE_UP, QUEUE_MESSAGES, BACKLOG_ITEMS, BACKLOG_SECONDS, OLDEST_AGE, JOBS, WORKERS, WEBHOOKS)
 
 METRICS = (*PROCESS_METRICS, *MACHINE_METRICS, *STORE_METRICS)
 

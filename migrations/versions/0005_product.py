@@ -114,6 +114,7 @@ def _create_schedules() -> None:
     op.create_table(
         "schedules",
         *_needed("id", "tenant", "name", "job", "cron", "timezone", "catch_up", "overlap", "state"),
+        _text("webhooks"),
         _time("next_at"),
         _time("created", is_needed=True),
         _time("updated", is_needed=True),

@@ -46,8 +46,18 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "compile": ("compile", "Build a model for this machine's GPU."),
         "cache": ("cache", "List, verify or remove fetched packages; show or remove results of earlier runs."),
     },
+    "Nightly": {
+        "schedule": (
+            "schedule",
+            "Let jobs come back by the clock: apply a job file, list, show, run, pause, resume, rm.",
+        ),
+        "notify": ("notify", "Try a receiver of webhooks, and list what was sent."),
+        "schema": ("schema", "Print the JSON Schema of a file, for editors."),
+    },
     "Fleet": {
-        "up": ("fleet", "Run workers here until Ctrl-C, with Redis if no broker is configured."),
+        "up": ("fleet", "Run workers and the pages here until Ctrl-C, with Redis if no broker is configured."),
+        "serve": ("serve", "Serve HTTP and pages until Ctrl-C; jobs are done by workers elsewhere."),
+        "token": ("serve", "Make, list and take back the tokens that HTTP requests carry."),
         "worker": ("fleet", "Start workers for a fleet, list them, ask how they are, send one home."),
         "workers": ("fleet", "List worker processes of the last day, as they report themselves."),
         "queues": ("fleet", "Show what waits and what runs, queue by queue, and why."),

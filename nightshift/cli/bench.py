@@ -9,9 +9,9 @@ import click
 
 from nightshift.cli.errors import NO_BACKEND
 from nightshift.cli.output import duration, json_option, print_json, print_rows, say
-from nightshift.cli.request import model_reference
 from nightshift.cli.trust import trust_options, trust_settings
 from nightshift.settings import load_settings
+from producer.request import model_reference
 
 if TYPE_CHECKING:
     from inference_engine.negotiation import Candidate, Decision

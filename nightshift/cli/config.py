@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from nightshift.cli.output import json_option, plain, print_json, print_rows
-from nightshift.settings import FILE_NAME, known_variables, load_settings, settings_file
+from nightshift.settings import known_variables, load_settings
+from producer.machine import FILE_NAME, settings_file
 
 
 @click.command()
@@ -17,7 +18,7 @@ def config(as_json: bool) -> None:
     """Show every setting, its value and what it means. Passwords in URLs are not shown."""
     values = load_settings().model_dump()
     flat: dict[str, Any] = {f"NIGHTSHIFT_{name.upper()}": value for name, value in values.items()}
-    for group in ("worker", "fetch"):
+    for group in ("worker", "fetch", "server"):
         flat |= {f"NIGHTSHIFT_{group.upper()}__{name.upper()}": value for name, value in values[group].items()}
     shown = {name: hide_password(flat[name]) for name in known_variables()}
     if as_json:

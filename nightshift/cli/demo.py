@@ -11,7 +11,7 @@ import click
 from nightshift.cli.follow import follow, tell_done, tell_trouble
 from nightshift.cli.output import json_option, print_json, say
 from nightshift.cli.request import hardware_here
-from nightshift.cli.summary import elapsed_s, exit_status, record, tell_exports
+from nightshift.cli.summary import exit_status, record, tell_exports
 from nightshift.settings import Settings, load_settings
 from workers.logs import configure_logging
 
@@ -67,6 +67,7 @@ def _label(
 ) -> tuple[JobStatus, DecisionRow | None, Judgement | None]:
     from jobstore.schema import JobSpec
     from nightshift.stack import open_stack
+    from producer.exporting import export_job
     from producer.sources import expand
 
     hardware = hardware_here("auto")
@@ -75,12 +76,12 @@ def _label(
         spec = JobSpec(
             model="digits", name="demo", params={"confidence": _CONFIDENCE}, wishes=wishes, hardware=(hardware,)
         )
-        status = follow(stack, stack.producer.submit(spec, expand([output / "pages"])))
+        status = follow(stack, stack.gateway.submit(spec, expand([output / "pages"])))
         tell_done(stack.store, status)
         decisions = stack.store.decisions(status.job_id)
         if not decisions:
             return status, None, None
-        tell_exports(stack.producer.export(status.job_id, ["coco", "jsonl", "previews"], output))
+        tell_exports(export_job(stack.gateway, status.job_id, ["coco", "jsonl", "previews"], output))
         return status, decisions[0], judge(status, stack.store.results(status.job_id))
 
 
@@ -93,7 +94,7 @@ def _print_table(status: JobStatus, decision: DecisionRow, judged: Judgement) ->
             f"{candidate['package_id']:20}{candidate['backend']:9}{candidate['quantization']:11}"
             f"{candidate['verdict']:10}{reasons}"
         )
-    seconds = elapsed_s(status)
+    seconds = status.elapsed_s
     click.echo(
         f"\n{'pages':>8}{'digits found':>14}{'failed':>8}{'seconds':>9}{'images/s':>10}{'mAP50':>8}{'mAP50-95':>10}\n"
         f"{status.total:>8}{status.objects:>14,}{status.failed:>8}{seconds:>9.1f}{status.done / seconds:>10.1f}"

@@ -8,9 +8,10 @@ import click
 
 from nightshift.cli.errors import NO_BACKEND
 from nightshift.cli.output import json_option, print_json, print_rows
-from nightshift.cli.request import decide_here, model_reference
 from nightshift.cli.trust import trust_options, trust_settings
+from nightshift.explaining import decide_here
 from nightshift.settings import load_settings
+from producer.request import model_reference
 
 
 @click.command()

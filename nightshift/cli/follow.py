@@ -9,7 +9,9 @@ from jobstore.waiting import words_of_trouble
 from nightshift.cli.errors import INTERRUPTED, print_error
 from nightshift.cli.output import say
 from nightshift.cli.progress import View, open_view
-from nightshift.cli.summary import canary_line, done_line, ending_lines, failure_lines, model_line, short
+from nightshift.cli.summary import canary_line, done_line, failure_lines, model_line
+from producer.ending import ending_lines, short
+from producer.watching import watch
 
 if TYPE_CHECKING:
     from jobstore.schema import JobId
@@ -25,7 +27,7 @@ def follow(stack: Stack, job_id: JobId) -> JobStatus:
     """Show a job's progress until it ends or needs attention, and give its last status."""
     with open_view() as view:
         is_told, state, waits_told = False, None, 0
-        for status in stack.producer.watch(job_id):
+        for status in watch(stack.gateway, job_id):
             if not is_told:
                 waits_told = _tell_waits(stack.store, view, status, waits_told)
                 is_told = _tell_decision(stack.store, view, status)

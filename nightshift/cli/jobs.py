@@ -7,10 +7,11 @@ import time
 import click
 
 from nightshift.cli.output import age, count, duration, json_option, moment, print_json, print_rows
-from nightshift.cli.summary import canary_line, done_line, failure_lines, model_line, record, short
+from nightshift.cli.summary import canary_line, done_line, failure_lines, model_line, record
 from nightshift.cli.times import span
 from nightshift.settings import load_settings
 from nightshift.stack import open_store
+from producer.ending import short
 
 
 @click.command()

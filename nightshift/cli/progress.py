@@ -6,21 +6,18 @@ import contextlib
 import os
 import sys
 import time
-from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jobstore.schema import JobState
 from nightshift.cli.output import clock, say
-from nightshift.cli.summary import short
+from producer.ending import short
+from producer.progress import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jobstore.views import JobStatus
 
-#: Seconds of the past that the shown rate is taken over.
-WINDOW_S = 15.0
 #: Seconds between two plain lines.
 PLAIN_INTERVAL_S = 5.0
 
@@ -35,32 +32,6 @@ class View(Protocol):
     def say(self, label: str, text: str) -> None:
         """Print a line that stays, without spoiling the bar."""
         ...
-
-
-@dataclass(slots=True)
-class Pace:
-    """How fast a job goes, over the last seconds; times are the database's."""
-
-    samples: deque[tuple[float, int]] = field(default_factory=deque)
-
-    def add(self, now: float, done: int) -> None:
-        """Note how many items are done by now."""
-        self.samples.append((now, done))
-        while len(self.samples) > 2 and now - self.samples[1][0] > WINDOW_S:
-            self.samples.popleft()
-
-    @property
-    def items_per_second(self) -> float:
-        """Items a second; 0 while nothing can be said. Counted from the moment before the first item was done."""
-        if len(self.samples) < 2:
-            return 0.0
-        still = [sample for sample in self.samples if sample[1] == self.samples[0][1]]
-        (then, before), (now, done) = still[-1], self.samples[-1]
-        return (done - before) / (now - then) if now > then else 0.0
-
-    def eta_s(self, pending: int) -> float | None:
-        """Seconds until nothing is pending; None while nothing can be said."""
-        return pending / self.items_per_second if self.items_per_second else None
 
 
 def words(status: JobStatus, pace: Pace) -> str:

@@ -13,6 +13,7 @@ from nightshift.cli.request import words
 from nightshift.cli.summary import tell_exports
 from nightshift.settings import load_settings
 from nightshift.stack import open_client, open_store
+from producer.exporting import export_job
 
 
 @click.command()
@@ -62,7 +63,7 @@ def export(job: str, formats: tuple[str, ...], output: Path | str, as_json: bool
     """
     wanted = export_options(options)
     with open_client(load_settings()) as stack:
-        exports = stack.producer.export(stack.store.find_job(job), formats, absolute(output), wanted)
+        exports = export_job(stack.gateway, stack.gateway.find(job), formats, absolute(output), wanted)
     if as_json:
         print_json(exports)
     else:

@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from nightshift.cli.output import count, json_option, print_json
-from nightshift.cli.summary import record, short
+from nightshift.cli.summary import record
 from nightshift.cli.watch import wait_for
 from nightshift.settings import load_settings
 from nightshift.stack import open_client
+from producer.ending import short
 
 
 @click.command()
@@ -29,9 +30,9 @@ def retry(job: str, wait: bool, as_json: bool, **asked: Any) -> int:
     """Run what failed, or was skipped, again in the same job. What is labelled stays as it is."""
     settings = load_settings()
     with open_client(settings) as stack:
-        job_id = stack.producer.find(job)
-        items = stack.producer.retry(job_id, **_wanted(asked))
-        status = stack.producer.status(job_id)
+        job_id = stack.gateway.find(job)
+        items = stack.gateway.retry(job_id, **_wanted(asked))
+        status = stack.gateway.status(job_id)
     if wait and items:
         return wait_for(job_id, settings, as_json=as_json)
     if as_json:

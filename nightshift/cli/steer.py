@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 import click
 
 from nightshift.cli.output import json_option, print_json
-from nightshift.cli.summary import record, short
+from nightshift.cli.summary import record
 from nightshift.settings import load_settings
 from nightshift.stack import open_client
+from producer.ending import short
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobstore.schema import JobId
     from jobstore.views import JobStatus
-    from producer.client import Producer
+    from producer.direct import Direct
 
 
 @click.command()
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @json_option
 def pause(job: str, as_json: bool) -> None:
     """Stop a job until it is resumed. What its workers have in flight is written, the rest is given back."""
-    _steer(job, lambda producer, job_id: producer.pause(job_id), "paused", as_json=as_json)
+    _steer(job, lambda gateway, job_id: gateway.pause(job_id), "paused", as_json=as_json)
 
 
 @click.command()
@@ -40,9 +41,9 @@ def resume(
     if ignore_failures and (max_failures is not None or max_failure_rate is not None):
         raise click.UsageError("--ignore-failures needs no other limit")
 
-    def change(producer: Producer, job_id: JobId) -> bool:
-        limits = (producer.status(job_id).total, 1.0) if ignore_failures else (max_failures, max_failure_rate)
-        return producer.resume(job_id, *limits)
+    def change(gateway: Direct, job_id: JobId) -> bool:
+        limits = (gateway.status(job_id).total, 1.0) if ignore_failures else (max_failures, max_failure_rate)
+        return gateway.resume(job_id, *limits)
 
     _steer(job, change, "resumed", as_json=as_json)
 
@@ -53,15 +54,15 @@ def resume(
 @json_option
 def priority(job: str, priority: int, as_json: bool) -> None:
     """Give a job another priority; higher goes first. 0 is the usual; for a lower one: `priority JOB -- -1`."""
-    _steer(job, lambda producer, job_id: producer.reprioritise(job_id, priority), f"now {priority}", as_json=as_json)
+    _steer(job, lambda gateway, job_id: gateway.reprioritise(job_id, priority), f"now {priority}", as_json=as_json)
 
 
-def _steer(job: str, change: Callable[[Producer, JobId], bool], word: str, *, as_json: bool) -> None:
+def _steer(job: str, change: Callable[[Direct, JobId], bool], word: str, *, as_json: bool) -> None:
     """Change a job and say what it is like afterwards."""
     with open_client(load_settings()) as stack:
-        job_id = stack.producer.find(job)
-        is_changed = change(stack.producer, job_id)
-        status = stack.producer.status(job_id)
+        job_id = stack.gateway.find(job)
+        is_changed = change(stack.gateway, job_id)
+        status = stack.gateway.status(job_id)
     if as_json:
         print_json({**record(status, ()), "is_changed": is_changed})
     else:

@@ -12,17 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from jobstore.schema import DecisionRow, JobId
+    from jobstore.schema import DecisionRow
     from jobstore.views import FailureGroup, JobEvent, JobStatus
     from producer.exports import ExportSummary
-
-#: Hexadecimal digits of a job's id that people see; the store finds a job by its tail.
-SHORT_ID = 6
-
-
-def short(job_id: JobId) -> str:
-    """Give the tail of an id, which tells jobs apart that were born in one minute."""
-    return job_id[-SHORT_ID:]
 
 
 def exit_status(status: JobStatus) -> int:
@@ -59,15 +51,9 @@ def canary_line(events: Sequence[JobEvent]) -> str | None:
     return ", ".join(parts)
 
 
-def elapsed_s(status: JobStatus) -> float:
-    """Give the seconds that a job has worked, from its first shard's lease on."""
-    begun = status.started if status.started is not None else status.created
-    return max(0.0, (status.finished if status.finished is not None else status.now) - begun)
-
-
 def done_line(status: JobStatus) -> str:
     """Give the whole job in one line."""
-    labelled, seconds = status.ok + status.cached, elapsed_s(status)
+    labelled, seconds = status.ok + status.cached, status.elapsed_s
     number, unit = (status.frames, "frames") if status.frames else (status.done, "img")
     rate = f" ({number / seconds:.1f} {unit}/s)" if seconds > 0 and number else ""
     words = [f"{labelled:,} of {status.total:,} labelled in {duration(seconds)}{rate}", count(status.objects, "object")]
@@ -91,38 +77,17 @@ def failure_lines(groups: Sequence[FailureGroup]) -> list[str]:
     return lines
 
 
-def ending_lines(status: JobStatus) -> tuple[str, str, str] | None:
-    """Give `error:`, `cause:` and `hint:` of a job that did not end well, else None."""
-    job, message = short(status.job_id), status.message or ""
-    if status.state is JobState.FAILED:
-        return f"the job failed: {status.reason}", message, f"nightshift explain {status.model}"
-    if status.state is JobState.CANCELLED:
-        return "the job was cancelled", message, f"nightshift retry {job} --skipped     does the rest"
-    if status.state is JobState.EXPIRED:
-        return "the job's time was over", message, f"nightshift retry {job} --skipped     does the rest"
-    if status.state is JobState.NEEDS_ATTENTION:
-        return f"the job needs attention: {status.reason}", message, f"nightshift resume {job}     goes on"
-    if status.is_over_failure_limit:
-        found = f"{status.failed:,} of {status.total:,} failed, which is {status.failed / status.total:.1%}"
-        found += f"; the limit is {status.max_failure_rate:.1%}"
-        found += "" if status.max_failures is None else f", and {count(status.max_failures, 'image')}"
-        return "the job ended over its failure limit", found, f"nightshift retry {job}     runs what failed again"
-    return None
-
-
 def record(status: JobStatus, failures: Sequence[FailureGroup], **more: Any) -> dict[str, Any]:
     """Give a job as `--json` prints it."""
     from nightshift.cli.output import plain
 
-    seconds = elapsed_s(status)
-    rate = status.done / seconds if seconds > 0 and status.started is not None else None
     fields: dict[str, Any] = {
         **plain(status),
         "done": status.done,
         "pending": status.pending,
-        "elapsed_seconds": seconds,
-        "items_per_second": rate,
-        "eta_seconds": status.pending / rate if rate and not status.is_ended else None,
+        "elapsed_seconds": status.elapsed_s,
+        "items_per_second": status.items_per_second,
+        "eta_seconds": status.eta_s,
         "is_over_failure_limit": status.is_over_failure_limit,
         "failures": plain(failures),
     }

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from jobstore.schema import JobState, OutcomeState
+from producer.watching import watch
 from tests.fixtures.fleet import DIGITS
 
 pytestmark = pytest.mark.acceptance
@@ -75,7 +76,7 @@ def test_bombs_fail_with_a_code_and_cost_the_worker_no_memory(fleet, photos) -> 
 
     job_id = fleet.submit(files)
     peak = before
-    for _ in fleet.producer.watch(job_id, interval_s=0.01):
+    for _ in watch(fleet.producer, job_id, interval_s=0.01):
         peak = max(peak, psutil.Process(launcher.pids[0]).memory_info().rss)
 
     status = fleet.store.status(job_id)

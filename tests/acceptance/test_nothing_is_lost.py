@@ -15,6 +15,7 @@ import pytest
 from jobstore.errors import StoreUnavailable
 from jobstore.schema import JobState
 from jobstore.store import JobStore
+from producer.exporting import export_job
 from tests.fixtures.fleet import Fleet, kill_9, wait_until
 
 pytestmark = pytest.mark.acceptance
@@ -31,7 +32,7 @@ def stop_outside_a_transaction(fleet: Fleet, pid: int) -> None:
 
 
 def assert_export_is_complete(fleet: Fleet, job_id: str, count: int) -> None:
-    fleet.producer.export(job_id, ["jsonl", "coco"], fleet.folder / "out")
+    export_job(fleet.producer, job_id, ["jsonl", "coco"], fleet.folder / "out")
     lines = [json.loads(line) for line in (fleet.folder / "out/results.jsonl").read_text().splitlines()]
     names = [
         image["file_name"] for image in json.loads((fleet.folder / "out/coco/annotations.json").read_text())["images"]

@@ -14,6 +14,7 @@ import pytest
 
 from jobstore.errors import StoreUnavailable
 from jobstore.schema import ItemRef, JobId
+from producer.exporting import export_job
 from tests.faults.fault import OPEN
 from tests.faults.system import LEASE_S, ROOT, System, environment_of, running
 from tests.fixtures.databases import PostgresServer
@@ -41,7 +42,7 @@ def kill_at_writes(system: System, job_id: JobId) -> None:
 def kill_exports(system: System, job_id: JobId) -> None:
     """An export that dies at a system call leaves nothing or all of it; the next one gives the bytes of any other."""
     whole = system.folder / "whole"
-    system.producer.export(job_id, ["jsonl"], whole)
+    export_job(system.producer, job_id, ["jsonl"], whole)
     expected = (whole / "results.jsonl").read_bytes()
     for call, number in EXPORT_CALLS:
         folder = system.folder / f"export_{call}_{number}"
@@ -51,7 +52,7 @@ def kill_exports(system: System, job_id: JobId) -> None:
         assert done.returncode == -SIGKILL, f"the export was to die at {call} #{number}: status {done.returncode}"
         written = folder / "results.jsonl"
         assert not written.exists() or written.read_bytes() == expected, f"half an export after {call} #{number}"
-        system.producer.export(job_id, ["jsonl"], folder)
+        export_job(system.producer, job_id, ["jsonl"], folder)
         assert written.read_bytes() == expected, f"another export after {call} #{number}"
 
 
@@ -95,10 +96,10 @@ def main(database_url: str, job_id: str, folder: str) -> None:
     """Export a job, as the command does."""
     from jobstore.dispatch import Doorbell
     from jobstore.store import JobStore
-    from producer.client import Producer
+    from producer.direct import Direct
 
-    producer = Producer(JobStore.open(database_url), Doorbell("redis://127.0.0.1:1/0"))
-    producer.export(JobId(job_id), ["jsonl"], Path(folder))
+    producer = Direct(JobStore.open(database_url), Doorbell("redis://127.0.0.1:1/0"))
+    export_job(producer, JobId(job_id), ["jsonl"], Path(folder))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import msgspec
 from jobstore.dispatch import Doorbell
 from jobstore.schema import ItemRef, JobId, JobSpec
 from jobstore.store import JobStore
-from producer.client import Producer
+from producer.direct import Direct
 from tests.faults.system import ROOT, System, environment_of
 from tests.fixtures.fleet import wait_until
 
@@ -85,7 +85,7 @@ def _start(told: Submission, environment: Mapping[str, str]) -> subprocess.Popen
 def main() -> None:
     """Submit what standard input says, and print the job's id."""
     told = msgspec.json.decode(sys.stdin.buffer.read(), type=Submission)
-    producer = Producer(JobStore.open(told.database_url), Doorbell(told.broker_url))
+    producer = Direct(JobStore.open(told.database_url), Doorbell(told.broker_url))
     with open(told.mark, "w", encoding="ascii"):  # noqa: PTH123
         job_id = producer.submit(told.spec, told.items)
     sys.stdout.write(job_id)

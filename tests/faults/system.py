@@ -23,7 +23,8 @@ from jobstore.errors import StoreUnavailable
 from jobstore.schema import ItemRef, JobId, JobSpec, JobState, OutcomeState
 from jobstore.store import JobStore
 from jobstore.views import JobStatus, ResultRow
-from producer.client import Producer
+from producer.direct import Direct
+from producer.exporting import export_job
 from tests.faults.model import expected_record, write_model, write_pictures
 from tests.faults.proxy import FaultProxy
 from tests.fixtures.databases import PostgresServer
@@ -97,7 +98,7 @@ class System:
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
-        self.producer = Producer(self.store, Doorbell(self.redis.url))
+        self.producer = Direct(self.store, Doorbell(self.redis.url))
         self.model = write_model(self.folder / "model")
 
     @property
@@ -333,7 +334,7 @@ def _is_right(index: int, record: dict[str, object]) -> bool:
 
 def _exported(system: System, job_id: JobId) -> Counter[str]:
     folder = system.folder / "out"
-    system.producer.export(job_id, ["jsonl"], folder)
+    export_job(system.producer, job_id, ["jsonl"], folder)
     lines = (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()
     return Counter(str(msgspec.json.decode(line)["uri"]) for line in lines)
 

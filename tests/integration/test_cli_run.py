@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from nightshift.claim import Claim
-from nightshift.embedded import ping
+from producer.resident import ping
 from tests.fixtures.cli import DEADLINE_S, nightshift, start
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from nightshift.embedded import MAX_SOCKET_PATH_BYTES, EmbeddedRedis, ask, find_redis, ping
+from nightshift.embedded import MAX_SOCKET_PATH_BYTES, EmbeddedRedis, find_redis
 from nightshift.errors import RedisFailed, RedisNotFound
+from producer.resident import ask, ping
 
 
 def wait_until(condition, deadline_s: float = 10.0) -> bool:

@@ -8,7 +8,7 @@ import redis
 from jobstore.dispatch import Doorbell
 from jobstore.errors import BrokerUnavailable
 from jobstore.schema import Renewal
-from nightshift.embedded import ask
+from producer.resident import ask
 from tests.fixtures.jobs import OVER_S, add, lease_next, queue_of
 from workers.leases import LeaseBook
 from workers.relay import Relay

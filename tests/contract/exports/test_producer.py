@@ -6,8 +6,9 @@ import pytest
 
 from jobstore.dispatch import Doorbell
 from jobstore.schema import Outcome, OutcomeState
-from producer.client import Producer
+from producer.direct import Direct
 from producer.errors import FormatUnsuitable
+from producer.exporting import export_job, fitting_formats
 from producer.exports import ExportOptions
 from producer.exports.records import Kind
 from tests.contract.exports.predictions import MAKERS
@@ -18,7 +19,7 @@ NO_REDIS = "redis://127.0.0.1:1/0"
 
 @pytest.fixture
 def producer(store):
-    return Producer(store, Doorbell(NO_REDIS))
+    return Direct(store, Doorbell(NO_REDIS))
 
 
 def label(store, kind):
@@ -34,7 +35,7 @@ def label(store, kind):
 def test_a_job_that_still_runs_is_exported_as_far_as_it_is(store, producer, tmp_path):
     job_id = label(store, Kind.BOXES)
 
-    coco, jsonl = producer.export(job_id, ["coco", "jsonl"], tmp_path)
+    coco, jsonl = export_job(producer, job_id, ["coco", "jsonl"], tmp_path)
 
     assert (coco.items, coco.objects, jsonl.items) == (3, 6, 4)
     counts = json.loads((tmp_path / "manifest.json").read_text())["counts"]
@@ -45,7 +46,7 @@ def test_options_reach_every_format(store, producer, tmp_path):
     job_id = label(store, Kind.BOXES)
 
     options = ExportOptions(min_confidence=0.8, states=(OutcomeState.OK,))
-    coco, jsonl = producer.export(job_id, ["coco", "jsonl"], tmp_path, options)
+    coco, jsonl = export_job(producer, job_id, ["coco", "jsonl"], tmp_path, options)
 
     assert (coco.objects, jsonl.items, jsonl.objects) == (3, 3, 3)
 
@@ -53,16 +54,16 @@ def test_options_reach_every_format(store, producer, tmp_path):
 def test_formats_that_fit_are_known_before_anything_is_written(store, producer, tmp_path):
     job_id = label(store, Kind.CLASSES)
 
-    assert producer.fitting(job_id, ["coco", "jsonl", "csv"]) == ("jsonl", "csv")
+    assert fitting_formats(producer, job_id, ["coco", "jsonl", "csv"]) == ("jsonl", "csv")
     with pytest.raises(FormatUnsuitable, match="hold classes"):
-        producer.export(job_id, ["jsonl", "coco"], tmp_path / "out")
+        export_job(producer, job_id, ["jsonl", "coco"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_bucket_is_a_destination_like_a_folder(store, producer, bucket):
     job_id = label(store, Kind.BOXES)
 
-    (summary,) = producer.export(job_id, ["coco"], "s3://labels/night")
+    (summary,) = export_job(producer, job_id, ["coco"], "s3://labels/night")
 
     assert summary.url == "s3://labels/night/coco/annotations.json"
     assert {item.key for item in bucket.objects.all()} == {

@@ -60,7 +60,7 @@ def test_a_store_in_the_data_folder_is_made_when_it_is_first_opened(settings):
 
 def test_a_client_of_nothing_that_runs_has_a_store_and_no_broker(settings):
     with open_client(settings) as stack:
-        assert stack.producer.jobs() == []
+        assert stack.gateway.jobs() == []
         assert not stack.is_joined
 
 

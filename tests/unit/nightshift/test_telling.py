@@ -8,8 +8,10 @@ from click.testing import CliRunner
 from jobstore.schema import JobId, JobState
 from jobstore.views import FailureGroup, JobEvent, JobStatus
 from nightshift.cli.output import clock, count, duration, plain, print_rows
-from nightshift.cli.progress import WINDOW_S, Pace, words
-from nightshift.cli.summary import canary_line, done_line, ending_lines, exit_status, failure_lines, record, short
+from nightshift.cli.progress import words
+from nightshift.cli.summary import canary_line, done_line, exit_status, failure_lines, record
+from producer.ending import ending_lines, short
+from producer.progress import WINDOW_S, Pace
 
 
 def a_status(**changes) -> JobStatus:

@@ -1,0 +1,54 @@
+"""Who is told of a job, and what is written when it ends. Pure data, as in `jobstore.schema`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class WebhookEvent(StrEnum):
+    """What a webhook tells of; its `type` in the message."""
+
+    STARTED = "job.started"  # a worker took its first shard
+    FINISHED = "job.finished"  # it ended in any other way than `job.failed`
+    FAILED = "job.failed"  # it could not go on
+    OVER_FAILURE_RATE = "job.over_failure_rate"  # more items failed than its limits allow: it ended so, or was stopped
+    NEEDS_ATTENTION = "job.needs_attention"  # it stopped itself and waits for somebody's decision
+    MISSED = "schedule.missed"  # a time of a schedule passed without a job
+    TEST = "test"  # somebody tries the receiver
+
+
+#: What is told where nobody says of what.
+USUAL_EVENTS = (WebhookEvent.FINISHED, WebhookEvent.FAILED, WebhookEvent.NEEDS_ATTENTION, WebhookEvent.MISSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """One receiver.
+
+    Attributes:
+        url: where the message is sent by POST.
+        secret_env: variable of the sender's environment that holds the signing secret; None: not signed.
+        on: events that are told.
+    """
+
+    url: str
+    secret_env: str | None = None
+    on: tuple[WebhookEvent, ...] = USUAL_EVENTS
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What is exported when a job ends.
+
+    Attributes:
+        dest: an absolute folder, or `s3://bucket/prefix`.
+        formats: names of export formats; empty: those of the usual ones that fit.
+        options: fields of the exporter's options that differ from the defaults.
+    """
+
+    dest: str
+    formats: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)

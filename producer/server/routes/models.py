@@ -1,0 +1,37 @@
+"""Models: those that the server finds, and which backend would run one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Response
+
+from producer.gateway import Explanation
+from producer.server.auth import Reader
+from producer.server.bodies import answer, gives, listed
+from producer.server.paging import refused, storable_text
+from producer.server.problems import AnsweringRoute
+from producer.server.reading import is_path
+from producer.wire import Page
+
+router = APIRouter(prefix="/v1", tags=["models"], route_class=AnsweringRoute, default_response_class=Response)
+
+_MODEL: dict[str, Any] = {"type": "object"}
+
+
+@router.get("/models", responses=gives(listed(_MODEL)))
+def list_models(caller: Reader) -> Response:
+    """List the models of the server's folders, with their packages."""
+    return answer(Page(caller.services.list_models()))
+
+
+@router.get("/models/{model:path}/explain", responses=gives(Explanation))
+def explain(
+    caller: Reader,
+    model: Annotated[str, Path(min_length=1, max_length=256)],
+    hardware: Annotated[str, Query(min_length=1, max_length=64, pattern=r"^[a-z0-9-]+$")] = "auto",
+) -> Response:
+    """Say which backend would run a model on the server's machine, and why not the others."""
+    if is_path(storable_text("model", model)):
+        raise refused("model", "expected a model's id; paths of the server are not looked into")
+    return answer(caller.services.explain(model, hardware, {}))
