@@ -207,7 +207,7 @@ def test_an_uploads_name_is_no_path(http, services):
     [
         (b"{", {"Content-Type": "application/json"}, 400),
         (b'{"model": "m", "params": {"a": ' + b"[" * 100_000, {"Content-Type": "application/json"}, 400),
-        (b'{"model": "m", "modle": "m"}', {"Content-Type": "application/json"}, 422),
+        (b'{"model": "m", "mode": "m"}', {"Content-Type": "application/json"}, 422),
         (b'{"model": ""}', {"Content-Type": "application/json"}, 422),
         (b"{}", {"Content-Type": "text/plain"}, 415),
         (b" " * 2_000, {"Content-Type": "application/json"}, 413),
