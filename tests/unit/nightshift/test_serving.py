@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
 import sys
 
 import pytest
@@ -16,6 +18,8 @@ from nightshift.errors import AddressTaken
 from nightshift.serving import bind, is_loopback
 from nightshift.settings import load_settings
 from tests.fixtures.cli import DEADLINE_S
+
+EVERYWHERE = "0.0.0.0"  # noqa: S104 (never listened on here)
 
 
 @pytest.fixture
@@ -33,7 +37,7 @@ def run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("host", "expected"),
-    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), (EVERYWHERE, False), ("::", False),
      ("192.168.1.4", False), ("example.org", False), ("localhost.example.org", False)],
     ids=str,
 )  # fmt: skip
@@ -41,7 +45,7 @@ def test_only_loopback_addresses_are_this_machines_alone(host, expected):
     assert is_loopback(host) is expected
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7"], ids=str)
+@pytest.mark.parametrize("host", [EVERYWHERE, "::", "10.0.0.7"], ids=str)
 @pytest.mark.parametrize("command", ["serve", "up"])
 def test_no_auth_is_refused_where_other_machines_reach_the_server(run, command, host):
     run(command, "--no-auth", "--host", host, code=2)
@@ -60,7 +64,7 @@ def test_an_address_is_told_as_people_type_it():
 
 @pytest.mark.parametrize(
     ("host", "roots", "expected"),
-    [("127.0.0.1", "", None), ("0.0.0.0", "", ()), ("0.0.0.0", "/photos", ("/photos",)),
+    [("127.0.0.1", "", None), (EVERYWHERE, "", ()), (EVERYWHERE, "/photos", ("/photos",)),
      ("127.0.0.1", "/photos", ("/photos",))],
     ids=["this machine", "others", "others, with roots", "this machine, with roots"],
 )  # fmt: skip
@@ -90,9 +94,6 @@ def test_a_revoked_token_stays_in_the_list_and_is_revoked_once(run):
 
 
 def test_help_and_a_list_of_jobs_load_no_server(tmp_path):
-    import os
-    import subprocess
-
     script = (
         "import sys; from nightshift.cli import cli; cli(sys.argv[1:], standalone_mode=False);"
         "found = {'fastapi', 'uvicorn', 'starlette', 'jinja2', 'torch'} & set(sys.modules); assert not found, found"

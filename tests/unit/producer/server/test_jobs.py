@@ -14,7 +14,9 @@ from jobstore.export_requests import ExportState
 from jobstore.schema import JobSpec
 from jobstore.tokens import Role
 from producer.server.app import create_app
+from producer.server.errors import ServerError
 from producer.server.limits import MAX_HEADER_BYTES
+from producer.server.problems import STATUS_OF_CODE
 from producer.server.rates import Rates
 from producer.wire import DERIVED, NOT_ASKED, JobBody
 from tests.fixtures.jobs import failed, ok, run_to_end, take, write
@@ -303,3 +305,8 @@ def test_the_same_answers_come_from_postgresql(store, tmp_path):
         assert http.get("/v1/jobs", params={"q": "a\0b"}).status_code == 422
         assert http.post(f"/v1/jobs/{job_id}:cancel").json()["is_changed"]
         assert events_of(http.get(f"/v1/jobs/{job_id}/events").text)[-1] == ("end", {"state": "cancelled"})
+
+
+@pytest.mark.parametrize("kind", ServerError.__subclasses__(), ids=lambda kind: kind.__name__)
+def test_every_refusal_of_the_server_has_a_status(kind):
+    assert 400 <= STATUS_OF_CODE[kind.code] < 600
