@@ -96,6 +96,12 @@ class WorkerSettings(BaseModel):
         default=3600.0, ge=0, description="Seconds that a job waits for a model whose provider is away."
     )
     drain_s: float = Field(default=25.0, ge=0, description="Seconds that SIGTERM leaves to finish or give back shards.")
+    draft_expires_s: float = Field(
+        default=86_400.0, gt=0, description="Seconds after its last part that a draft which nobody seals is given up."
+    )
+    result_cache_bytes: int = Field(
+        default=2 * 2**30, ge=0, description="Bytes of results kept for later runs; the least recently used go first."
+    )
     max_image_bytes: int = Field(default=256 * 2**20, ge=1, description="Bytes above which a file is not read.")
     max_image_pixels: int = Field(default=50_000_000, ge=1, description="Pixels above which a picture is not decoded.")
     metrics_host: str = Field(

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 #: Fields of a job's spec that no body says: the token and the header `Idempotency-Key` give the first two, and who is
 #: told and where files go is for the server's operator.
-NOT_ASKED = frozenset({"tenant", "client_token", "webhooks", "output", "schedule_id"})
+NOT_ASKED = frozenset({"request_hash", "tenant", "client_token", "webhooks", "output", "schedule_id"})
 #: What an answer about a job has beside the fields of `JobStatus`: name -> its property.
 DERIVED = {
     "done": "done",
@@ -115,6 +115,7 @@ class JobBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     shard_size: Positive | None = None
     tags: dict[str, str] = {}
     video: VideoBody | None = None
+    use_cache: bool = True
 
     @classmethod
     def of(
@@ -133,6 +134,13 @@ class JobBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         asked = {field.name: getattr(self, field.name) for field in fields(JobSpec) if field.name not in NOT_ASKED}
         asked |= {"video": self.video and self.video.options(), "hardware": hardware}
         return JobSpec(**asked, tenant=tenant, client_token=client_token)
+
+
+class PartBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """More items of a draft; a part with a token that came before adds nothing."""
+
+    items: Annotated[tuple[ItemBody, ...], Meta(min_length=1, max_length=100_000)]
+    part_token: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class ResumeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -262,11 +270,24 @@ class Page(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class Appended:
+    """How many items a part brought."""
+
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
-    """What became of an act; `is_changed` is false where the job was in no state for it."""
+    """What became of an act.
+
+    Attributes:
+        is_changed: false where the job was in no state for it.
+        items: of a retry, how many run again.
+    """
 
     job: Mapping[str, Any]
     is_changed: bool
+    items: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from workers.metrics import Meter, MeteredReader
 from workers.models import ModelPool
 from workers.opening import Opener
 from workers.placement import Slot
+from workers.results import ResultBook
 from workers.shards import Runtime
 from workers.turns import Turns
 
@@ -71,6 +72,7 @@ def build_runtime(config: WorkerConfig, slot: Slot) -> Runtime:
         item_attempts=config.item_attempts,
         max_deaths=config.max_deaths,
         open_retry_s=config.open_retry_s,
+        results=ResultBook(store, meter),
         meter=meter,
     )
 

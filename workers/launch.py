@@ -229,7 +229,13 @@ class Launcher:
 
         store, doorbell = JobStore.open(self.config.database_url), Doorbell(self.config.broker_url)
         relay = Relay(
-            store, doorbell, self.config.window, self.config.resend_after_s, max_deaths=self.config.max_deaths
+            store,
+            doorbell,
+            self.config.window,
+            self.config.resend_after_s,
+            max_deaths=self.config.max_deaths,
+            draft_expires_s=self.config.draft_expires_s,
+            result_cache_bytes=self.config.result_cache_bytes,
         )
         relay.run(self._stopping, self.config.relay_interval_s)
         doorbell.close()

@@ -74,6 +74,12 @@ DECISIONS = Metric(
     ("backend", "verdict", "reason"),
 )
 FETCH_BYTES = Metric("nightshift_fetch_bytes_total", "counter", "Bytes of items that were read.", ("scheme",))
+LOOKUPS = Metric(
+    "nightshift_result_cache_requests_total",
+    "counter",
+    "Items that were looked up among results: hit, miss, or shared with one that was in work.",
+    ("outcome",),
+)
 RETRIES = Metric(
     "nightshift_retries_total",
     "counter",
@@ -93,7 +99,7 @@ HEARTBEAT = Metric(
 #: Counted by worker processes, added up by their launcher.
 PROCESS_METRICS = (
     ITEMS, BATCHES, BATCH_ITEMS, FORWARD_SECONDS, STAGE_SECONDS, MODEL_LOADS, MODEL_LOAD_SECONDS, MODELS_LOADED,
-    DECISIONS, FETCH_BYTES, RETRIES, QUARANTINED, HEARTBEAT,
+    DECISIONS, FETCH_BYTES, LOOKUPS, RETRIES, QUARANTINED, HEARTBEAT,
 )  # fmt: skip
 
 BUILD_INFO = Metric("nightshift_build_info", "gauge", "1, with the version that runs.", ("version",))
@@ -231,6 +237,10 @@ class Meter:
     def fetched(self, scheme: str, size_bytes: int) -> None:
         """An item's bytes were read."""
         self._made[FETCH_BYTES.name].labels(scheme=scheme).inc(size_bytes)
+
+    def looked_up(self, outcome: str, items: int) -> None:
+        """So many items were looked up among results: `hit`, `miss`, `shared`."""
+        self._made[LOOKUPS.name].labels(outcome=outcome).inc(items)
 
     def retried(self, reason: str, times: int = 1) -> None:
         """Work begins again: `item`, `lease_lost`, `released`."""

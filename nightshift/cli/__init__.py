@@ -23,6 +23,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "jobs": ("jobs", "List jobs, the newest first."),
         "pause": ("steer", "Stop a job until it is resumed."),
         "resume": ("steer", "Go on with a job that was paused or needs attention."),
+        "retry": ("retry", "Run what failed, or was skipped, again in the same job."),
         "priority": ("steer", "Give a job another priority; higher goes first."),
         "cancel": ("jobs", "End a job; what was labelled stays, what was not is skipped."),
     },
@@ -37,7 +38,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "models": ("models", "List the models that are found here, with their packages."),
         "explain": ("explain", "Say which backend would run a model here, and why not the others."),
         "compile": ("compile", "Build a model for this machine's GPU."),
-        "cache": ("cache", "List, verify or remove packages that were fetched."),
+        "cache": ("cache", "List, verify or remove fetched packages; show or remove results of earlier runs."),
     },
     "Nightly": {
         "schedule": (

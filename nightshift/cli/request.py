@@ -140,6 +140,9 @@ _OPTIONS = (
     click.option("--name", default="", help="Name shown to people."),
     click.option("--tag", "tags", multiple=True, callback=_tags, metavar="KEY=VALUE", help="Kept with the job."),
     click.option("--priority", type=int, default=0, help="Higher goes first."),
+    click.option(
+        "--no-cache", is_flag=True, help="Run every picture, also those whose results are known from earlier runs."
+    ),
     click.option("--shard-size", type=click.IntRange(min=1), help="Pictures a shard; by default from their number."),
 )
 
@@ -187,7 +190,8 @@ def request_of(options: Mapping[str, Any]) -> JobRequest:
         exclude=options["exclude"],
         since=options["since"],
         moment=datetime.now().astimezone(),
-        rest={name: options[name] for name in rest} | {"canary_items": options["canary"]},
+        rest={name: options[name] for name in rest}
+        | {"canary_items": options["canary"], "use_cache": not options["no_cache"]},
     )
 
 

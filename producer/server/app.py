@@ -12,7 +12,18 @@ from producer.server import problems
 from producer.server.describing import described
 from producer.server.limits import Limits
 from producer.server.rates import Rates
-from producer.server.routes import contents, exports, fleet, health, jobs, models, schedules, session, uploads
+from producer.server.routes import (
+    contents,
+    drafts,
+    exports,
+    fleet,
+    health,
+    jobs,
+    models,
+    schedules,
+    session,
+    uploads,
+)
 
 if TYPE_CHECKING:
     from producer.server.services import Services
@@ -20,6 +31,7 @@ if TYPE_CHECKING:
 #: Every router, in the order of the documentation.
 ROUTERS = (
     jobs.router,
+    drafts.router,
     contents.router,
     exports.router,
     uploads.router,
