@@ -36,6 +36,27 @@ def test_the_same_key_gives_the_same_job_again(http, tmp_path):
     assert first.headers["location"] == f"/v1/jobs/{first.json()['job_id']}"
 
 
+@pytest.mark.parametrize(
+    "change", [{"params": {"confidence": 0.5}}, {"limit": 1}, {"items": [{"uri": "{b}"}]}], ids=str
+)
+def test_the_same_key_with_another_request_is_a_conflict(http, tmp_path, change):
+    body = {"model": "digits", "sources": [picture(tmp_path)], "hardware": ["cpu"]}
+    http.post("/v1/jobs", json=body, headers={"Idempotency-Key": "night-7"})
+    other = json.loads(json.dumps({**body, **change}).replace("{b}", picture(tmp_path, "b.png")))
+    answer = http.post("/v1/jobs", json=other, headers={"Idempotency-Key": "night-7"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "client_token_reused")
+    assert len(http.get("/v1/jobs").json()["data"]) == 1
+
+
+def test_the_same_key_with_another_deadline_is_the_same_request(http, tmp_path):
+    body = {"model": "digits", "sources": [picture(tmp_path)], "hardware": ["cpu"]}
+    answers = [
+        http.post("/v1/jobs", json={**body, "deadline": moment}, headers={"Idempotency-Key": "night-7"})
+        for moment in (2e9, 2e9 + 60)
+    ]
+    assert [answer.status_code for answer in answers] == [201, 200]
+
+
 def test_items_keep_their_metadata_and_come_after_the_sources(http, tmp_path):
     named = {"uri": picture(tmp_path, "b.png"), "metadata": {"camera": 7}}
     job_id = submitted(http, tmp_path, items=[named])
