@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
+from jobstore.errors import InvalidJob
 from producer.server.auth import Submitter
 from producer.server.bodies import answer, gives, json_body, takes
 from producer.server.errors import FieldProblem, RequestInvalid
@@ -23,8 +24,7 @@ def create(
 ) -> Response:
     """Accept a job without items; nothing of it runs before it is sealed."""
     if body.sources or body.items or body.limit is not None:
-        words = "a draft begins without items: send them by :append"
-        raise RequestInvalid(words, [FieldProblem("/items", words)])
+        raise InvalidJob("a draft begins without items: send them by :append")
     if is_path(body.model):
         check_place(caller, body.model)
     try:
