@@ -7,6 +7,7 @@ so that fields can be added; what a server does not know it refuses, so that no 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Generic, Literal, Self, TypeVar
@@ -114,6 +115,11 @@ class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         asked = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name not in NOT_ASKED}
         return decode(encode({**asked, **more}), cls)
 
+    def request_hash(self) -> str:
+        """Give what tells this request from another with the same key: all of it but its times, sources included."""
+        asked = msgspec.structs.replace(self, deadline=None, expires=None)
+        return hashlib.sha256(msgspec.json.encode(asked, order="deterministic")).hexdigest()
+
     def spec(self, tenant: str, client_token: str | None, hardware: tuple[str, ...]) -> JobSpec:
         """Give the store's word for it; `hardware` is the list with `auto` replaced.
 
@@ -122,6 +128,7 @@ class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """
         asked = {field.name: getattr(self, field.name) for field in fields(JobSpec) if field.name not in NOT_ASKED}
         asked |= {"video": self.video and self.video.options(), "hardware": hardware}
+        asked |= {"request_hash": self.request_hash()}
         return JobSpec(**asked, tenant=tenant, client_token=client_token)
 
 

@@ -14,7 +14,9 @@ from jobstore.export_requests import ExportState
 from jobstore.schema import JobSpec
 from jobstore.tokens import Role
 from producer.server.app import create_app
+from producer.server.errors import ServerError
 from producer.server.limits import MAX_HEADER_BYTES
+from producer.server.problems import STATUS_OF_CODE
 from producer.server.rates import Rates
 from producer.wire import DERIVED, NOT_ASKED, JobBody
 from tests.fixtures.jobs import failed, ok, run_to_end, take, write
@@ -32,6 +34,27 @@ def test_the_same_key_gives_the_same_job_again(http, tmp_path):
     assert (first.status_code, second.status_code) == (201, 200)
     assert first.json()["job_id"] == second.json()["job_id"]
     assert first.headers["location"] == f"/v1/jobs/{first.json()['job_id']}"
+
+
+@pytest.mark.parametrize(
+    "change", [{"params": {"confidence": 0.5}}, {"limit": 1}, {"items": [{"uri": "{b}"}]}], ids=str
+)
+def test_the_same_key_with_another_request_is_a_conflict(http, tmp_path, change):
+    body = {"model": "digits", "sources": [picture(tmp_path)], "hardware": ["cpu"]}
+    http.post("/v1/jobs", json=body, headers={"Idempotency-Key": "night-7"})
+    other = json.loads(json.dumps({**body, **change}).replace("{b}", picture(tmp_path, "b.png")))
+    answer = http.post("/v1/jobs", json=other, headers={"Idempotency-Key": "night-7"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "client_token_reused")
+    assert len(http.get("/v1/jobs").json()["data"]) == 1
+
+
+def test_the_same_key_with_another_deadline_is_the_same_request(http, tmp_path):
+    body = {"model": "digits", "sources": [picture(tmp_path)], "hardware": ["cpu"]}
+    answers = [
+        http.post("/v1/jobs", json={**body, "deadline": moment}, headers={"Idempotency-Key": "night-7"})
+        for moment in (2e9, 2e9 + 60)
+    ]
+    assert [answer.status_code for answer in answers] == [201, 200]
 
 
 def test_items_keep_their_metadata_and_come_after_the_sources(http, tmp_path):
@@ -207,7 +230,7 @@ def test_an_uploads_name_is_no_path(http, services):
     [
         (b"{", {"Content-Type": "application/json"}, 400),
         (b'{"model": "m", "params": {"a": ' + b"[" * 100_000, {"Content-Type": "application/json"}, 400),
-        (b'{"model": "m", "modle": "m"}', {"Content-Type": "application/json"}, 422),
+        (b'{"model": "m", "mode": "m"}', {"Content-Type": "application/json"}, 422),
         (b'{"model": ""}', {"Content-Type": "application/json"}, 422),
         (b"{}", {"Content-Type": "text/plain"}, 415),
         (b" " * 2_000, {"Content-Type": "application/json"}, 413),
@@ -303,3 +326,8 @@ def test_the_same_answers_come_from_postgresql(store, tmp_path):
         assert http.get("/v1/jobs", params={"q": "a\0b"}).status_code == 422
         assert http.post(f"/v1/jobs/{job_id}:cancel").json()["is_changed"]
         assert events_of(http.get(f"/v1/jobs/{job_id}/events").text)[-1] == ("end", {"state": "cancelled"})
+
+
+@pytest.mark.parametrize("kind", ServerError.__subclasses__(), ids=lambda kind: kind.__name__)
+def test_every_refusal_of_the_server_has_a_status(kind):
+    assert 400 <= STATUS_OF_CODE[kind.code] < 600
