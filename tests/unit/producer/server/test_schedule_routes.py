@@ -9,8 +9,6 @@ from jobstore.tokens import Role
 from producer.server.services import Services
 from tests.fixtures.server import bearer
 
-pytest_plugins = ["tests.fixtures.server"]
-
 
 def job(tmp_path: Path, **fields: object) -> dict[str, object]:
     cron = {"cron": "30 2 * * *", "timezone": "Europe/Berlin"}
