@@ -51,7 +51,7 @@ def test_a_reader_changes_nothing(http: TestClient, services: Services, tmp_path
         pytest.param({"source": "photos"}, "no absolute path", id="relative"),
         pytest.param({"model": "/etc/model.onnx"}, "", id="model outside"),
         pytest.param({"output": {"uri": "/srv"}}, "expected s3://bucket/prefix", id="output outside"),
-        pytest.param({"modle": 1}, "did you mean 'model'", id="key"),
+        pytest.param({"modelx": 1}, "did you mean 'model'", id="key"),
         pytest.param({"schedule": {"cron": "99 * * * *"}}, "cannot be read", id="cron"),
     ],
 )
