@@ -184,7 +184,9 @@ def test_on_is_a_key_like_any_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "suffix", "words"),
     [
-        pytest.param(BASE + "modelx: x\n", ".yaml", "job, line 3: unknown key 'modelx'; did you mean 'model'?", id="key"),
+        pytest.param(
+            BASE + "modelx: x\n", ".yaml", "job, line 3: unknown key 'modelx'; did you mean 'model'?", id="key"
+        ),
         pytest.param(
             BASE + "limits:\n  timeoutt: 5h\n", ".yaml",
             "job, line 4: unknown key 'limits.timeoutt'; did you mean 'timeout'?", id="key of a section",
