@@ -184,14 +184,16 @@ def test_on_is_a_key_like_any_other(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "suffix", "words"),
     [
-        pytest.param(BASE + "modle: x\n", ".yaml", "job, line 3: unknown key 'modle'; did you mean 'model'?", id="key"),
         pytest.param(
-            BASE + "limits:\n  timeot: 5h\n", ".yaml",
-            "job, line 4: unknown key 'limits.timeot'; did you mean 'timeout'?", id="key of a section",
+            BASE + "modelx: x\n", ".yaml", "job, line 3: unknown key 'modelx'; did you mean 'model'?", id="key"
         ),
         pytest.param(
-            'source = "/a"\nmodel = "m"\n[limits]\ntimeot = "5h"\n', ".toml",
-            "job, line 4: unknown key 'limits.timeot'; did you mean 'timeout'?", id="key in TOML",
+            BASE + "limits:\n  timeoutt: 5h\n", ".yaml",
+            "job, line 4: unknown key 'limits.timeoutt'; did you mean 'timeout'?", id="key of a section",
+        ),
+        pytest.param(
+            'source = "/a"\nmodel = "m"\n[limits]\ntimeoutt = "5h"\n', ".toml",
+            "job, line 4: unknown key 'limits.timeoutt'; did you mean 'timeout'?", id="key in TOML",
         ),
         pytest.param(
             '{"source": "/a",\n "model": {"id": "m",\n  "classes": ["a",\n 3]}}', ".json",
@@ -222,7 +224,7 @@ def test_an_error_names_the_line_and_what_was_found(tmp_path: Path, text: str, s
 
 
 def test_every_error_is_told_at_once(tmp_path: Path) -> None:
-    assert len(refused(tmp_path, BASE + "modle: x\nhardwere: cpu\n").splitlines()) == 2
+    assert len(refused(tmp_path, BASE + "modelx: x\nhardwere: cpu\n").splitlines()) == 2
 
 
 @pytest.mark.parametrize(
@@ -255,4 +257,4 @@ def test_the_schema_takes_what_the_model_takes(tmp_path: Path) -> None:
     ):
         jsonschema.validate(job, schema)
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({"source": "/a", "model": "m", "modle": 1}, schema)
+        jsonschema.validate({"source": "/a", "model": "m", "modelx": 1}, schema)

@@ -47,7 +47,7 @@ ROUTES = {
     ("POST", "/v1/drafts"): (201, {"model": "digits", "hardware": ["cpu"]}),
     ("POST", "/v1/jobs/{job_id}:append"): (HIDDEN, {"items": [{"uri": "{upload}"}], "part_token": "1"}),
     ("POST", "/v1/jobs/{job_id}:seal"): (HIDDEN, None),
-    ("PUT", "/v1/schedules/{name}"): (422, {}),
+    ("PUT", "/v1/schedules/{name}"): (422, {"schedule": {"cron": "0 2 * * *"}, "source": "/etc", "model": "digits"}),
     ("GET", "/v1/schedules"): (OWN_ONLY, None),
     ("GET", "/v1/schedules/{name}"): (HIDDEN, None),
     ("DELETE", "/v1/schedules/{name}"): (HIDDEN, None),
@@ -116,6 +116,8 @@ def scene(sqlite_store, tmp_path):
         upload = mine.post("/v1/uploads", files={"files": (f"{MARK}.png", b"bytes")}).json()["data"][0]["uri"]
         body = {"model": MARK, "name": MARK, "sources": [upload, picture(tmp_path, f"{MARK}.png")], "hardware": ["cpu"]}
         job_id = mine.post("/v1/jobs", json=body).json()["job_id"]
+        nightly = {"schedule": {"cron": "0 2 * * *"}, "source": upload, "model": "digits", "tags": {"mark": MARK}}
+        assert mine.put("/v1/schedules/yard", json=nightly).status_code == 201
     dest = tmp_path / "data" / "exports" / MARK / "one"
     dest.mkdir(parents=True)
     (dest / "manifest.json").write_text(MARK)

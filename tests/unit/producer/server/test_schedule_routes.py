@@ -9,8 +9,6 @@ from jobstore.tokens import Role
 from producer.server.services import Services
 from tests.fixtures.server import bearer
 
-pytest_plugins = ["tests.fixtures.server"]
-
 
 def job(tmp_path: Path, **fields: object) -> dict[str, object]:
     cron = {"cron": "30 2 * * *", "timezone": "Europe/Berlin"}
@@ -53,7 +51,7 @@ def test_a_reader_changes_nothing(http: TestClient, services: Services, tmp_path
         pytest.param({"source": "photos"}, "no absolute path", id="relative"),
         pytest.param({"model": "/etc/model.onnx"}, "", id="model outside"),
         pytest.param({"output": {"uri": "/srv"}}, "expected s3://bucket/prefix", id="output outside"),
-        pytest.param({"modle": 1}, "did you mean 'model'", id="key"),
+        pytest.param({"modelx": 1}, "did you mean 'model'", id="key"),
         pytest.param({"schedule": {"cron": "99 * * * *"}}, "cannot be read", id="cron"),
     ],
 )
