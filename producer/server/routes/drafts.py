@@ -6,7 +6,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
-from jobstore.errors import InvalidJob
 from producer.server.auth import Submitter
 from producer.server.bodies import answer, gives, json_body, takes
 from producer.server.errors import FieldProblem, RequestInvalid
