@@ -184,7 +184,7 @@ class Launcher:
 
     def _spawn(self, child: _Child, now: float) -> None:
         child.lifeline, writing = Lifeline.make(now)
-        orders = msgspec.json.encode(Orders(self.config, child.slot, child.name, writing))
+        orders = msgspec.json.encode(Orders(self.config, child.slot, child.name, os.getpid(), writing))
         # Celery says its farewell on standard output, where a job's results may be on their way.
         process = subprocess.Popen(
             [sys.executable, "-m", "workers.process"],

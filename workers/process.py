@@ -25,12 +25,14 @@ class Orders:
     """What a launcher tells a process: the machine's configuration and this process's slot.
 
     Attributes:
+        launcher: the launcher's process id.
         lifeline: descriptor by which the launcher hears that it runs; None: nobody listens.
     """
 
     config: WorkerConfig
     slot: Slot
     name: str
+    launcher: int
     lifeline: int | None = None
 
 
@@ -67,7 +69,8 @@ def environment(slot: Slot) -> dict[str, str]:
 def main() -> int:
     """Work until told to stop; 0 after a clean drain."""
     orders = msgspec.json.decode(sys.stdin.buffer.read(), type=Orders)
-    die_with_parent()
+    if not dies_with(orders.launcher):
+        return 0
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, orders.slot.cores)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
@@ -150,14 +153,14 @@ def _consume(app: Any, orders: Orders, queue: str) -> int:
     return int(worker.exitcode or 0)
 
 
-def die_with_parent() -> None:
-    """Ask Linux for SIGTERM when the launcher dies, however it dies; elsewhere nothing happens."""
-    if sys.platform != "linux":
-        return
-    import ctypes
+def dies_with(launcher: int) -> bool:
+    """Ask Linux for SIGTERM when the launcher dies, however it dies. False: it has died before we could ask."""
+    if sys.platform == "linux":
+        import ctypes
 
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    return os.getppid() == launcher
 
 
 if __name__ == "__main__":
