@@ -23,6 +23,11 @@
   x ExportOptionInvalid   an option of the export cannot be: a class that the model has not, an address that is none
   x MissingExtra          the format needs a package that is not installed
   x ExportFailed          the export could not be written; nothing of it is visible
+  x JudgingFailed         what a job gave cannot be judged: the message says what to give instead
+    x ExtraMissing        a library of an extra is not installed; the message has the command
+    x TruthInvalid        the labelled data are damaged, or do not fit the job's pictures and classes
+    x NotComparable       two jobs have no pictures in common, or records of tasks that cannot be compared
+    x CapsuleInvalid      a run capsule is damaged, or of another version
 """
 
 from __future__ import annotations
@@ -194,3 +199,33 @@ class ExportFailed(ProducerError):
 
     code = "export_failed"
     retryable = True
+
+
+class JudgingFailed(ProducerError):
+    """What a job gave cannot be judged."""
+
+    code = "judging_failed"
+
+
+class ExtraMissing(JudgingFailed):
+    """A library that is only in an extra is not installed."""
+
+    code = "extra_missing"
+
+
+class TruthInvalid(JudgingFailed):
+    """The labelled data are damaged, or do not fit the job's pictures and classes."""
+
+    code = "truth_invalid"
+
+
+class NotComparable(JudgingFailed):
+    """Two jobs have no pictures in common, or records of tasks that cannot be compared."""
+
+    code = "not_comparable"
+
+
+class CapsuleInvalid(JudgingFailed):
+    """A run capsule is damaged, or of a version that is not read here."""
+
+    code = "capsule_invalid"

@@ -32,6 +32,12 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
             "Print a job's results, one JSON object a line.",
         ),
         "export": ("results", "Write a job's results as datasets, to a folder or a bucket."),
+        "eval": ("evaluate", "Judge a job by labelled data: mAP, class by class."),
+        "compare": ("compare", "Say what two jobs over the same pictures found differently."),
+        "gates": ("gates", "Hold a job against the last good runs of the same thing."),
+        "review": ("review", "Rank the pictures that the model is least sure of, for people to look at."),
+        "capsule": ("capsule", "Write what went into a job and what came out, to run it again."),
+        "replay": ("capsule", "Run a capsule's inputs again, and say whether the results are the same."),
     },
     "Models": {
         "models": ("models", "List the models that are found here, with their packages."),

@@ -45,7 +45,7 @@ def demo(pages: int, output: Path, backend: str | None, quantization: str | None
     say("pages", f"{pages} of held-out handwritten digits, with their truth, in {output / 'pages'}")
     truth = make_pages(output / "pages", pages)
     wishes = {name: value for name, value in (("backend", backend), ("quantization", quantization)) if value}
-    status, decision, judged = _label(settings, output, wishes, lambda rows: judge(truth, rows))
+    status, decision, judged = _label(settings, output, wishes, lambda status, rows: judge(status, truth, rows))
     tell_trouble(status)
     if decision is None or judged is None:
         return exit_status(status)
@@ -82,7 +82,7 @@ def _label(
         if not decisions:
             return status, None, None
         tell_exports(export_job(stack.gateway, status.job_id, ["coco", "jsonl", "previews"], output))
-        return status, decisions[0], judge(stack.store.results(status.job_id))
+        return status, decisions[0], judge(status, stack.store.results(status.job_id))
 
 
 def _print_table(status: JobStatus, decision: DecisionRow, judged: Judgement) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from producer.errors import ExportFailed, ExportOptionInvalid
+from producer.exports.atomic import files_below
 from producer.exports.manifest import MANIFEST
 from producer.exports.writing import write_exports
 
@@ -108,8 +109,8 @@ def _upload(place: _Place, folder: Path) -> None:
     place.remove(MANIFEST)
     with ThreadPoolExecutor(_THREADS) as pool:
         under_way = set()
-        for path in folder.rglob("*"):
-            if path.is_file() and path != folder / MANIFEST:
+        for path in files_below(folder):
+            if path != folder / MANIFEST:
                 under_way.add(pool.submit(place.put, folder, path))
             if len(under_way) >= 4 * _THREADS:
                 done, under_way = wait(under_way, return_when=FIRST_COMPLETED)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from producer.exports.atomic import files_below
 
 if TYPE_CHECKING:
     from producer.exports.dataset import Dataset
@@ -37,7 +38,7 @@ class ExportSummary:
         """Each file once, those of folders in the order of their names."""
         for path in self.files:
             if path.is_dir():
-                yield from _below(path)
+                yield from files_below(path)
             else:
                 yield path
 
@@ -63,10 +64,3 @@ def contents(folder: Path, path: Path, main: str) -> tuple[Path, ...]:
     """What `folder` holds, as it will be called below `path`; the file `main` comes first."""
     names = sorted((each.name for each in folder.iterdir()), key=lambda name: (name != main, name))
     return tuple(path / name for name in names)
-
-
-def _below(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            yield Path(parent, name)

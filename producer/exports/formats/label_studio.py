@@ -49,7 +49,7 @@ def export(dataset: Dataset, dest: Path) -> ExportSummary:
         with (folder / _MAIN).open("wb") as file:
             file.write(b"[\n")
             for picture in dataset.pictures():
-                task = _task(picture, items, version, dataset.survey.root.folder)
+                task = task_of(picture, items, version, dataset.survey.root.folder)
                 file.write((b",\n" if items else b"") + encode(task))
                 items, objects = items + 1, objects + count_objects(picture.record)
             file.write(b"\n]\n")
@@ -62,7 +62,14 @@ def _short(digest: str | None) -> str:
     return (digest or "").removeprefix("sha256:")[:_DIGEST_DIGITS]
 
 
-def _task(picture: Picture, index: int, version: str, root: str) -> dict[str, Any]:
+def task_of(picture: Picture, index: int, version: str, root: str) -> dict[str, Any]:
+    """One picture as a task with one prediction.
+
+    Args:
+        index: the task's, from 0.
+        version: the model's, as people see it.
+        root: the common folder of the pictures.
+    """
     width, height = picture.wh
     uri = picture.row.uri
     is_remote = "://" in uri and not uri.startswith("file://") and not picture.row.frame

@@ -1,0 +1,26 @@
+"""What an item's bytes are, whatever its name: their sha256."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from producer.exports.pictures import PictureFailed, local_path
+
+if TYPE_CHECKING:
+    from jobstore.views import ResultRow
+
+
+def content_of(row: ResultRow) -> str | None:
+    """The hash that the worker took, as hexadecimal digits; None where it took none."""
+    found: str | None = getattr(row, "content", None)  # outcomes of older stores have no such field
+    return found
+
+
+def hash_file(uri: str) -> str | None:
+    """The hash of a local file as it is now; None for other URIs and for files that cannot be read."""
+    try:
+        with local_path(uri).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (PictureFailed, OSError):
+        return None
