@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+#: Stands where nothing can be said.
+DASH = "-"
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 #: Hexadecimal digits of a job's id that people see; the store finds a job by its tail.
 _SHORT_ID = 6
+
+#: How a code is coloured; what is not named is neither good nor bad.
+_TONES = {
+    "good": {"completed", "done", "ok", "cached", "chosen", "active", "submitted", "runs"},
+    "busy": {"canary", "running", "pending", "window_full", "taken_soon", "busy"},
+    "warn": {
+        "completed_with_errors", "needs_attention", "draining", "no_worker", "broker", "model_away", "missed",
+    },
+    "bad": {"failed", "expired", "lost", "rejected", "does not run"},
+}  # fmt: skip
 
 
 def count(number: int) -> str:
@@ -48,7 +60,7 @@ def span(low_s: float, high_s: float) -> str:
 def rate(items_per_second: float | None, unit: str = "img") -> str:
     """Give `38.2 img/s`, a dash while it is unknown."""
     if not items_per_second:
-        return "–"
+        return DASH
     return f"{items_per_second:.0f} {unit}/s" if items_per_second >= 100 else f"{items_per_second:.1f} {unit}/s"
 
 
@@ -87,6 +99,11 @@ def state(code: str) -> str:
     return code.replace("_", " ")
 
 
+def tone(code: str) -> str:
+    """Give the class of style of a state or verdict."""
+    return next((name for name, codes in _TONES.items() if code in codes), "idle")
+
+
 def file_name(uri: str) -> str:
     """Give the last part of a path or address."""
     return uri.rstrip("/").rpartition("/")[2] or uri
@@ -94,5 +111,5 @@ def file_name(uri: str) -> str:
 
 FILTERS = {
     function.__name__: function
-    for function in (count, plural, percent, duration, rate, ago, moment, iso, size, short, state, file_name)
+    for function in (count, plural, percent, duration, rate, ago, moment, iso, size, short, state, tone, file_name)
 }

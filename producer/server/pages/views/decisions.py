@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from producer.server.pages.words import DASH
+
 if TYPE_CHECKING:
     from jobstore.schema import DecisionRow
 
@@ -91,8 +93,8 @@ def _choice(candidate: Mapping[str, Any]) -> Choice:
     measurement = candidate.get("measurement") or {}
     return Choice(
         package=str(candidate.get("package_id", "")),
-        backend=str(candidate.get("backend") or "–"),
-        device=str(candidate.get("device") or "–"),
+        backend=str(candidate.get("backend") or DASH),
+        device=str(candidate.get("device") or DASH),
         precision=str(candidate.get("quantization", "")),
         verdict=verdict,
         reasons=found or (nothing,),

@@ -76,9 +76,7 @@ def gallery_of(read: ReadRows, after: Place, wanted: Filter) -> Gallery:
 
 def figure_of(row: ResultRow, overlay: Overlay) -> Figure:
     """Give a picture with what is drawn over it."""
-    return Figure(
-        row.idx, row.frame, row.uri, row.timestamp_s, row.state == "cached", is_local(row.uri), overlay
-    )
+    return Figure(row.idx, row.frame, row.uri, row.timestamp_s, row.state == "cached", is_local(row.uri), overlay)
 
 
 def _overlay(row: ResultRow, wanted: Filter, pixels: int) -> tuple[Overlay, int]:

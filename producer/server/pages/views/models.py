@@ -52,9 +52,7 @@ def model_lines(
     )
 
 
-def _verdict(
-    model: str, hardware: str, explain: Callable[[str, str], Sequence[Mapping[str, Any]]]
-) -> Verdict:
+def _verdict(model: str, hardware: str, explain: Callable[[str, str], Sequence[Mapping[str, Any]]]) -> Verdict:
     try:
         choices = choices_of(explain(model, hardware))
     except Exception as error:

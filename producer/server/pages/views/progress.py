@@ -14,18 +14,6 @@ if TYPE_CHECKING:
 
 #: How far an estimate is widened beyond what now and the mean say, as a share.
 _DOUBT = 0.1
-_TONES = {
-    JobState.DRAFT: "idle",
-    JobState.CANARY: "busy",
-    JobState.RUNNING: "busy",
-    JobState.COMPLETED: "good",
-    JobState.COMPLETED_WITH_ERRORS: "warn",
-    JobState.FAILED: "bad",
-    JobState.CANCELLED: "idle",
-    JobState.PAUSED: "idle",
-    JobState.NEEDS_ATTENTION: "warn",
-    JobState.EXPIRED: "bad",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +38,6 @@ class Progress:
     """
 
     job: JobStatus
-    tone: str
     parts: tuple[Part, ...]
     percent: str
     now: str
@@ -73,7 +60,6 @@ def progress_of(job: JobStatus, pace: Pace | None = None) -> Progress:
     span = eta_span(job.pending, current, job.items_per_second) if not job.is_settled else None
     return Progress(
         job=job,
-        tone=_TONES[job.state],
         parts=parts_of(job),
         percent=words.percent(job.done, job.total),
         now=words.rate(current),

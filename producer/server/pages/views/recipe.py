@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from jobstore.views import JobStatus
 
 #: Parameter -> option of `nightshift submit`.
-_PARAMS = {"confidence": "--conf", "iou_threshold": "--iou", "classes": "--classes", "max_detections": "--max-detections"}
+_PARAMS = {
+    "confidence": "--conf",
+    "iou_threshold": "--iou",
+    "classes": "--classes",
+    "max_detections": "--max-detections",
+}
 #: Wish -> option.
 _WISHES = {
     "backend": "--backend",
