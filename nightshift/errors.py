@@ -5,6 +5,8 @@
   x RedisNotFound       no Redis can be started here: install one, or name a broker
   x RedisFailed         the Redis that was started ended or did not answer: what it said is in the message
   x StackBusy           another process holds the data folder and cannot be joined: end it, or use another folder
+  x AddressTaken        another program listens on the server's port: end it, or give another port
+  x ServerMissing       FastAPI and uvicorn are not installed: install the extra `server`
   x WorkersEnded        the worker processes ended and do not come back: their log says why
 """
 
@@ -56,3 +58,15 @@ class WorkersEnded(NightshiftError):
 
     code = "workers_ended"
     retryable = True
+
+
+class AddressTaken(NightshiftError):
+    """The server's address cannot be listened on."""
+
+    code = "address_taken"
+
+
+class ServerMissing(NightshiftError):
+    """What serves HTTP is not installed."""
+
+    code = "server_missing"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from inference_engine.providers import ProviderOptions
+    from producer.server.services import ServerOptions
     from workers.config import WorkerConfig
 
 #: Provider -> variable of its key, as the provider's own tools call it.
@@ -106,6 +107,33 @@ class WorkerSettings(BaseModel):
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+class ServerSettings(BaseModel):
+    """What the HTTP server is told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field(default="127.0.0.1", description="Address on which `serve` and `up` listen.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port of the same; 0 takes any that is free.")
+    roots: Annotated[tuple[Path, ...] | None, NoDecode] = Field(
+        default=None,
+        description="Folders, separated by `:`, from which jobs that come by HTTP may read; unset: every folder where "
+        "the server listens on a loopback address, else none but uploads.",
+    )
+    max_body_bytes: int = Field(default=4 * 2**20, ge=1, description="Bytes of a request, but for uploads.")
+    max_upload_bytes: int = Field(default=512 * 2**20, ge=1, description="Bytes of one upload with all its files.")
+    requests_per_s: float = Field(default=50.0, gt=0, description="Requests a second that one token may send.")
+    burst: int = Field(default=200, ge=1, description="Requests that it may send at once.")
+    https: bool = Field(
+        default=False, description="Whether people reach the server by https, through a proxy; cookies then need it."
+    )
+
+    @field_validator("roots", mode="before")
+    @classmethod
+    def split_folders(cls, value: object) -> object:
+        """Take `a:b` from the environment as well as a list from a file."""
+        return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
+
+
 class Settings(BaseSettings):
     """All settings, frozen. Use `load_settings`, which also refuses unknown variables."""
 
@@ -159,6 +187,7 @@ class Settings(BaseSettings):
         default="console", description="console for people, json for collectors."
     )
     worker: WorkerSettings = Field(default=WorkerSettings(), description="What workers are told.")
+    server: ServerSettings = Field(default=ServerSettings(), description="What the HTTP server is told.")
 
     @field_validator("model_dirs", mode="before")
     @classmethod
@@ -246,6 +275,28 @@ class Settings(BaseSettings):
             max_cache_bytes=self.cache_max_bytes,
         )
 
+    def server_options(self, host: str, *, needs_token: bool) -> ServerOptions:
+        """Give what a server on this address allows."""
+        from fetching.policy import FetchPolicy
+        from nightshift.serving import is_loopback
+        from producer.server.services import ServerOptions
+
+        roots = self.server.roots
+        if roots is None and not is_loopback(host):
+            roots = ()
+        named = None if roots is None else tuple(str(folder.expanduser().absolute()) for folder in roots)
+        return ServerOptions(
+            data_dir=self.data_dir / "server",
+            needs_token=needs_token,
+            hosts=frozenset({"localhost", "127.0.0.1", "::1", host}),
+            fetch=FetchPolicy(allowed_roots=named),
+            max_body_bytes=self.server.max_body_bytes,
+            max_upload_bytes=self.server.max_upload_bytes,
+            requests_per_s=self.server.requests_per_s,
+            burst=self.server.burst,
+            is_https=self.server.https,
+        )
+
     @property
     def quiet_log_level(self) -> str:
         """The level for commands that tell how a job goes themselves: the one that was set, else ERROR."""
@@ -276,8 +327,13 @@ class Settings(BaseSettings):
 
 def known_variables() -> dict[str, str]:
     """Map every variable of the environment to its description, in the order of the fields."""
-    nested = {f"WORKER__{name.upper()}": field for name, field in WorkerSettings.model_fields.items()}
-    plain = {name.upper(): field for name, field in Settings.model_fields.items() if name != "worker"}
+    groups: dict[str, type[BaseModel]] = {"worker": WorkerSettings, "server": ServerSettings}
+    nested = {
+        f"{group.upper()}__{name.upper()}": field
+        for group, model in groups.items()
+        for name, field in model.model_fields.items()
+    }
+    plain = {name.upper(): field for name, field in Settings.model_fields.items() if name not in groups}
     return {f"{PREFIX}{name}": field.description or "" for name, field in {**plain, **nested}.items()}
 
 

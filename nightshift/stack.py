@@ -112,6 +112,11 @@ class Stack:
         self._next_look = time.monotonic() + REPORT_TIMEOUT_S
 
     @property
+    def doorbell(self) -> Doorbell:
+        """What rings in the broker that was found, and is silent where none runs."""
+        return self._doorbell or MuteDoorbell()
+
+    @property
     def is_joined(self) -> bool:
         """Whether another process on this machine runs Redis for us."""
         return self.settings.is_embedded and self.redis is None and bool(self.broker_url)

@@ -148,10 +148,14 @@ class PriorityBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class RetryBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which items run again, and how; nothing said: all that failed, as before."""
 
-    states: tuple[Literal[OutcomeState.FAILED, OutcomeState.SKIPPED], ...] = (OutcomeState.FAILED,)
+    states: tuple[Literal["failed", "skipped"], ...] = ("failed",)
     causes: tuple[ShortText, ...] = ()
     batch_size: Positive | None = None
     hardware: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(max_length=32)] = ()
+
+    def outcomes(self) -> tuple[OutcomeState, ...]:
+        """Give the states as the store calls them."""
+        return tuple(OutcomeState(state) for state in self.states)
 
 
 class ExportBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

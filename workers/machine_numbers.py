@@ -96,38 +96,20 @@ class Cached(Generic[Value]):
             return self._value
 
 
-class MachineNumbers(Collector):
-    """Everything that a scrape of this machine gives."""
+class FleetNumbers(Collector):
+    """What SQL says of the whole fleet; any machine and any server gives it."""
 
-    def __init__(self, files: ProcessFiles, store: JobStore, cache_dir: Path | None, launcher: Launched) -> None:
-        self.files, self.store, self._cache_dir, self._launcher = files, store, cache_dir, launcher
-        self._fleet = Cached(self._ask_fleet, FLEET_S)
-        self._cache_bytes = Cached(self._folder_bytes, FOLDER_S)
+    def __init__(self, store: JobStore) -> None:
+        self._store = store
+        self._fleet = Cached(self._ask, FLEET_S)
 
     def collect(self) -> Iterator[Any]:
         """Give every metric family."""
-        known = {metric.name.removesuffix("_total"): metric.help for metric in metrics.PROCESS_METRICS}
-        for family in self.files.collect():
-            family.documentation = known.get(family.name, family.documentation)
-            yield family
-        yield from self._machine()
         yield from self._fleet()
 
-    def _machine(self) -> Iterator[_Family]:
-        yield _family(metrics.BUILD_INFO, {(version("nightshift"),): 1.0})
-        yield _family(metrics.PROCESSES, {(): float(self._launcher.alive)})
-        yield _family(metrics.RESTARTS, {(): float(self._launcher.restarts)})
-        if self._cache_dir is not None:
-            yield _family(metrics.CACHE_BYTES, {(): float(self._cache_bytes())})
-            place = next(folder for folder in (self._cache_dir, *self._cache_dir.parents) if folder.exists())
-            yield _family(metrics.DISK_FREE, {(): float(shutil.disk_usage(place).free)})
-        loads = gpu_loads()
-        yield _family(metrics.DEVICE_MEMORY, {(str(load.index),): float(load.memory_used_bytes) for load in loads})
-        yield _family(metrics.DEVICE_BUSY, {(str(load.index),): load.utilization for load in loads})
-
-    def _ask_fleet(self) -> list[_Family]:
+    def _ask(self) -> list[_Family]:
         try:
-            queues, jobs, workers = self.store.queues(), self.store.job_counts(), self.store.workers()
+            queues, jobs, workers = self._store.queues(), self._store.job_counts(), self._store.workers()
         except JobStoreError:
             return [_family(metrics.STORE_UP, {(): 0.0})]
         states = Counter((name, worker.state) for worker in workers for name in worker.serves)
@@ -140,6 +122,36 @@ class MachineNumbers(Collector):
             _family(metrics.JOBS, {(state.value,): jobs.get(state, 0) for state in JobState}),
             _family(metrics.WORKERS, {key: float(number) for key, number in states.items()}),
         ]
+
+
+class MachineNumbers(Collector):
+    """Everything that a scrape of this machine gives."""
+
+    def __init__(self, files: ProcessFiles, store: JobStore, cache_dir: Path | None, launcher: Launched) -> None:
+        self.files, self.store, self._cache_dir, self._launcher = files, store, cache_dir, launcher
+        self._fleet = FleetNumbers(store)
+        self._cache_bytes = Cached(self._folder_bytes, FOLDER_S)
+
+    def collect(self) -> Iterator[Any]:
+        """Give every metric family."""
+        known = {metric.name.removesuffix("_total"): metric.help for metric in metrics.PROCESS_METRICS}
+        for family in self.files.collect():
+            family.documentation = known.get(family.name, family.documentation)
+            yield family
+        yield from self._machine()
+        yield from self._fleet.collect()
+
+    def _machine(self) -> Iterator[_Family]:
+        yield _family(metrics.BUILD_INFO, {(version("nightshift"),): 1.0})
+        yield _family(metrics.PROCESSES, {(): float(self._launcher.alive)})
+        yield _family(metrics.RESTARTS, {(): float(self._launcher.restarts)})
+        if self._cache_dir is not None:
+            yield _family(metrics.CACHE_BYTES, {(): float(self._cache_bytes())})
+            place = next(folder for folder in (self._cache_dir, *self._cache_dir.parents) if folder.exists())
+            yield _family(metrics.DISK_FREE, {(): float(shutil.disk_usage(place).free)})
+        loads = gpu_loads()
+        yield _family(metrics.DEVICE_MEMORY, {(str(load.index),): float(load.memory_used_bytes) for load in loads})
+        yield _family(metrics.DEVICE_BUSY, {(str(load.index),): load.utilization for load in loads})
 
     def _folder_bytes(self) -> int:
         assert self._cache_dir is not None  # noqa: S101 (asked for only where there is one)

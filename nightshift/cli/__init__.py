@@ -46,7 +46,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "cache": ("cache", "List, verify or remove packages that were fetched."),
     },
     "Fleet": {
-        "up": ("fleet", "Run workers here until Ctrl-C, with Redis if no broker is configured."),
+        "up": ("fleet", "Run workers and the pages here until Ctrl-C, with Redis if no broker is configured."),
+        "serve": ("serve", "Serve HTTP and pages until Ctrl-C; jobs are done by workers elsewhere."),
+        "token": ("serve", "Make, list and take back the tokens that HTTP requests carry."),
         "worker": ("fleet", "Start workers for a fleet, list them, ask how they are, send one home."),
         "workers": ("fleet", "List worker processes of the last day, as they report themselves."),
         "queues": ("fleet", "Show what waits and what runs, queue by queue, and why."),

@@ -17,8 +17,9 @@ from producer.machine import FILE_NAME, settings_file
 def config(as_json: bool) -> None:
     """Show every setting, its value and what it means. Passwords in URLs are not shown."""
     values = load_settings().model_dump()
-    flat: dict[str, Any] = {f"NIGHTSHIFT_{name.upper()}": value for name, value in values.items() if name != "worker"}
-    flat |= {f"NIGHTSHIFT_WORKER__{name.upper()}": value for name, value in values["worker"].items()}
+    flat: dict[str, Any] = {f"NIGHTSHIFT_{name.upper()}": value for name, value in values.items()}
+    for group in ("worker", "server"):
+        flat |= {f"NIGHTSHIFT_{group.upper()}__{name.upper()}": value for name, value in values[group].items()}
     shown = {name: hide_password(flat[name]) for name in known_variables()}
     if as_json:
         print_json({"file": settings_file(), "settings": shown})

@@ -10,7 +10,9 @@ import click
 
 from nightshift.cli.errors import ERROR, UNREACHABLE
 from nightshift.cli.output import duration, json_option, moment, print_json, print_rows, say
+from nightshift.cli.pages import pages_of
 from nightshift.cli.request import hardware_here
+from nightshift.cli.serve import auth_option, check_open, host_option, port_option, warn
 from nightshift.cli.trust import trust_options, trust_settings
 from nightshift.settings import load_settings
 from nightshift.stack import open_stack, open_store
@@ -41,17 +43,23 @@ _concurrency = click.option(
 @_processes
 @_concurrency
 @trust_options
+@host_option
+@port_option
+@auth_option
 @json_option
-def up(
+def up(  # noqa: PLR0913 (click passes each option)
     *,
     hardware: str | None,
     cpu_processes: int | None,
     concurrency: int | None,
     trust: tuple[str, ...] | bool | None,
     allow_code: bool,
+    host: str | None,
+    port: int | None,
+    no_auth: bool,
     as_json: bool,
 ) -> None:
-    """Run workers here until Ctrl-C, with Redis if no broker is configured."""
+    """Run workers and the pages here until Ctrl-C, with Redis if no broker is configured."""
     from workers.signals import obey
 
     asked = threading.Event()
@@ -59,11 +67,20 @@ def up(
     settings = load_settings(**trust_settings(trust, allow_code))
     served = hardware_here(hardware or settings.worker.hardware)
     options = {"cpu_processes": cpu_processes, "concurrency": concurrency}
-    with open_stack(settings, with_workers=True, hardware=hardware, **options) as stack:
+    where = host or settings.server.host
+    check_open(where, no_auth=no_auth)
+    with (
+        open_stack(settings, with_workers=True, hardware=hardware, **options) as stack,
+        pages_of(stack, where, port, no_auth=no_auth) as pages,
+    ):
         if as_json:
-            print_json({"broker_url": stack.broker_url, "data_dir": stack.settings.data_dir})
+            shown = {"url": pages.url, "token": pages.token}
+            print_json({"broker_url": stack.broker_url, "data_dir": stack.settings.data_dir, **shown})
         else:
             say("up", stack.describe(served))
+            say("pages", pages.words)
+            say("", f"token {pages.token}     until this ends" if pages.token else "")
+            warn(no_auth=no_auth)
             say("", "nightshift submit ./photos -m digits     in another terminal hands over work; Ctrl-C ends")
         while not asked.wait(TEND_INTERVAL_S):
             stack.tend()

@@ -12,11 +12,10 @@ import click
 from nightshift.cli.bench import bench
 from nightshift.cli.errors import ERROR
 from nightshift.cli.output import json_option, plain, print_json, print_rows
+from nightshift.model_list import describe, names
 from nightshift.settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from inference_engine.packages import ModelPackage
 
 _DEST = click.option(
@@ -34,7 +33,7 @@ def models(context: click.Context, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     folders = load_settings().all_model_dirs
-    found = [_describe(name, folders) for name in _names(folders)]
+    found = [describe(name, folders) for name in names(folders)]
     if as_json:
         for model in found:
             print_json(model)
@@ -102,7 +101,7 @@ def verify(model: str | None, as_json: bool) -> int:
     from inference_engine.packages import read_package
 
     is_well, rows = True, []
-    for name in [model] if model else _names(load_settings().all_model_dirs):
+    for name in [model] if model else names(load_settings().all_model_dirs):
         for folder in _package_folders(name):
             try:
                 report = hash_report(folder)
@@ -239,24 +238,3 @@ def _details(package: ModelPackage) -> dict[str, Any]:
 
 
 models.add_command(bench)
-
-
-def _names(folders: Sequence[Path]) -> list[str]:
-    from inference_engine.providers.local import list_models
-
-    return list_models([folder for folder in folders if folder.is_dir()])
-
-
-def _describe(name: str, folders: Sequence[Path]) -> dict[str, Any]:
-    """Give a model's packages; a broken one is named with what is wrong."""
-    from inference_engine.errors import PackageInvalid
-    from inference_engine.finding import local_package
-    from inference_engine.providers.local import find_model
-
-    try:
-        model = find_model(name, folders)
-    except PackageInvalid as error:
-        return {"model": name, "task": "broken", "classes": (), "packages": (str(error),)}
-    first = local_package(model.packages[0])
-    packages = (*(package.package_id for package in model.packages), *(f"{broken} (broken)" for broken in model.broken))
-    return {"model": name, "task": first.task, "classes": first.class_names, "packages": packages}

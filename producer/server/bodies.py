@@ -36,7 +36,7 @@ def json_body(kind: type[T], *, is_optional: bool = False) -> Callable[[Request]
         if media != JSON:
             raise MediaUnsupported(f"the body's content type is {media[:80]!r}; expected {JSON}")
         try:
-            body = decode(content, kind)
+            body = _decoded(content, kind)
             encode(body)  # numbers beyond 64 bits and half surrogate pairs have no place in a database
         except msgspec.ValidationError as error:
             words, _, place = str(error).partition(" - at `")
@@ -49,6 +49,24 @@ def json_body(kind: type[T], *, is_optional: bool = False) -> Callable[[Request]
     return read
 
 
+def _decoded(content: bytes, kind: type[T]) -> T:
+    """Read a body strictly; but 3.0 is a whole number to JSON Schema, and so to those who write what we describe."""
+    try:
+        return decode(content, kind)
+    except msgspec.ValidationError as error:
+        if "got `float`" not in str(error):
+            raise
+        return msgspec.convert(_whole(decode(content, object)), kind)
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _whole(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Give a value as JSON; nobody on the way keeps it."""
     return Response(encode(value), status, {"Cache-Control": "no-store", **(headers or {})}, JSON)
@@ -59,9 +77,12 @@ def takes(kind: type, *, is_optional: bool = False) -> dict[str, Any]:
     return {"requestBody": {"required": not is_optional, "content": {JSON: {"schema": _schema(kind)}}}}
 
 
-def gives(kind: Any = None, status: int = 200, media: str = JSON, *, more: Sequence[int] = ()) -> dict[int | str, Any]:
+def gives(
+    kind: Any = None, status: int = 200, media: str | None = JSON, *, more: Sequence[int] = ()
+) -> dict[int | str, Any]:
     """Describe a route's answers: the good one (`more` statuses have the same body), and every problem."""
-    good = {"content": {media: {} if kind is None else {"schema": _schema(kind)}}}
+    schema = {} if kind is None else {"schema": _schema(kind)}
+    good = {} if media is None else {"content": {media: schema}}
     found: dict[int | str, Any] = {each: {"description": "Well", **good} for each in (status, *more)}
     problems = {"content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}}}
     return found | {each: {"description": "A problem", **problems} for each in PROBLEM_STATUSES}

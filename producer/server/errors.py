@@ -7,6 +7,7 @@
   x BodyInvalid         the body is no JSON, or no form
   x MediaUnsupported    the body's content type is another than the declared one
   x RequestInvalid      a field, parameter or header is not as declared
+  x CursorInvalid       a cursor is none of ours
   x BodyTooLarge        the body has more bytes than are taken
   x BodyTooSlow         the body did not arrive in time
   x TooManyRequests     the token asks more often than it may
@@ -74,6 +75,12 @@ class RequestInvalid(ServerError):
     def __init__(self, message: str, problems: Sequence[FieldProblem] = ()) -> None:
         super().__init__(message)
         self.problems = tuple(problems)
+
+
+class CursorInvalid(ServerError):
+    """A cursor is none of ours."""
+
+    code = "cursor_invalid"
 
 
 class BodyTooLarge(ServerError):

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import Query
 
 from jobstore.encoding import is_storable
-from producer.server.errors import FieldProblem, RequestInvalid
+from producer.server.errors import CursorInvalid, FieldProblem, RequestInvalid
 from producer.wire import encode
 
 T = TypeVar("T")
@@ -27,12 +27,12 @@ def place_of(cursor: str, kind: type[T]) -> T:
     """Give the place of a cursor.
 
     Raises:
-        RequestInvalid: it is none of ours.
+        CursorInvalid: it is none of ours.
     """
     try:
         place = msgspec.json.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=kind)
     except ValueError as error:  # no base64, no JSON, or JSON of another kind
-        raise refused("cursor", "expected `next` of the page before, unchanged") from error
+        raise CursorInvalid("this is no cursor: expected `next` of the page before, unchanged") from error
     return place
 
 

@@ -43,6 +43,7 @@ STATUS_OF_CODE = {
     "body_too_large": 413,
     "media_unsupported": 415,
     "request_invalid": 422,
+    "cursor_invalid": 422,
     "invalid_job": 422,
     "source_invalid": 422,
     "source_not_found": 422,
@@ -119,9 +120,11 @@ class AnsweringRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Wrap the framework's handler."""
         handle = super().get_route_handler()
+        known = frozenset(str(each.alias) for each in self.dependant.query_params)
 
         async def answer(request: Request) -> Response:
             try:
+                _check_parameters(request, known)
                 return await handle(request)
             except (HTTPException, RequestValidationError):
                 raise
@@ -129,6 +132,14 @@ class AnsweringRoute(APIRoute):
                 return answer_error(error)
 
         return answer
+
+
+def _check_parameters(request: Request, known: frozenset[str]) -> None:
+    """Refuse parameters that the route does not have: a filter with a slip of the pen would list everything."""
+    if unknown := sorted(set(request.query_params) - known):
+        words = f"no such parameter; expected {', '.join(sorted(known)) or 'none'}"
+        problems = [FieldProblem(f"query/{name}", words) for name in unknown]
+        raise RequestInvalid(f"the request is not as declared: {unknown[0]!r}: {words}", problems)
 
 
 def install(app: FastAPI) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 
 from jobstore.errors import JobStoreError
@@ -14,16 +16,18 @@ from producer.wire import Health
 
 router = APIRouter(tags=["health"], route_class=AnsweringRoute, default_response_class=Response)
 
+#: Needs no token: probes have none.
+OPEN: dict[str, Any] = {"security": []}
 _METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@router.get("/healthz", responses=gives(Health))
+@router.get("/healthz", responses=gives(Health), openapi_extra=OPEN)
 async def healthz() -> Response:
     """Say that the process answers."""
     return answer(Health("ok"))
 
 
-@router.get("/readyz", responses=gives(Health))
+@router.get("/readyz", responses=gives(Health), openapi_extra=OPEN)
 def readyz(request: Request) -> Response:
     """Say whether database, schema and broker are as they have to be."""
     services: Services = request.app.state.services

@@ -117,7 +117,7 @@ def retry(
         caller,
         job_id,
         lambda found: bool(
-            again(found, states=body.states, codes=body.causes, batch_size=body.batch_size, hardware=body.hardware)
+            again(found, states=body.outcomes(), codes=body.causes, batch_size=body.batch_size, hardware=body.hardware)
         ),
     )
 

@@ -25,8 +25,8 @@ _BODY: dict[str, Any] = {"type": "object", "required": ["token"], "properties": 
 @router.post(
     "/login",
     status_code=303,
-    responses=gives(None, 303),
-    openapi_extra={"requestBody": {"required": True, "content": {FORM: {"schema": _BODY}}}},
+    responses=gives(media=None, status=303),
+    openapi_extra={"security": [], "requestBody": {"required": True, "content": {FORM: {"schema": _BODY}}}},
 )
 async def login(request: Request) -> Response:
     """Take a token from a form, keep it in a cookie and lead to the pages."""
@@ -42,7 +42,7 @@ async def login(request: Request) -> Response:
     return answer
 
 
-@router.post("/logout", status_code=303, responses=gives(None, 303))
+@router.post("/logout", status_code=303, responses=gives(media=None, status=303))
 async def logout(request: Request) -> Response:
     """Forget the cookie; the token itself stays valid until it is revoked."""
     await identify(request)
