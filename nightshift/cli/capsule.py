@@ -12,9 +12,10 @@ from nightshift.cli.errors import ERROR
 from nightshift.cli.follow import follow, tell_done, tell_trouble
 from nightshift.cli.output import count, json_option, plain, print_json, say
 from nightshift.cli.request import classes_here
-from nightshift.cli.summary import exit_status, record, short, shown_path
+from nightshift.cli.summary import exit_status, record, shown_path
 from nightshift.settings import Settings, load_settings
 from nightshift.stack import open_store
+from producer.ending import short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -114,7 +115,7 @@ def _open(settings: Settings, capsule: Capsule) -> Iterator[tuple[Stack, tuple[s
 def _run(stack: Stack, spec: JobSpec, inputs: Sequence[CapsuleInput]) -> JobStatus:
     from nightshift.replay import items_of
 
-    job_id = stack.producer.submit(spec, items_of(inputs))
+    job_id = stack.gateway.submit(spec, items_of(inputs))
     say("replay", f"{count(len(inputs), 'input')}     job {short(job_id)}")
     status = follow(stack, job_id)
     tell_done(stack.store, status)

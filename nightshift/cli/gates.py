@@ -9,9 +9,9 @@ import click
 
 from nightshift.cli.errors import ERROR
 from nightshift.cli.output import json_option, print_json, print_rows, say
-from nightshift.cli.summary import short
 from nightshift.settings import load_settings
 from nightshift.stack import open_store
+from producer.ending import short
 
 if TYPE_CHECKING:
     from jobstore.store import JobStore
