@@ -6,6 +6,7 @@ pytest_plugins = [
     "tests.fixtures.databases",
     "tests.fixtures.broker",
     "tests.fixtures.fleet",
+    "tests.fixtures.browsing",
     "tests.fixtures.reaching",
     "tests.fixtures.server",
     "tests.fixtures.evil_http",

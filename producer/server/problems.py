@@ -37,6 +37,7 @@ STATUS_OF_CODE = {
     "client_token_reused": 409,
     "export_not_ready": 409,
     "export_not_found": 404,
+    "schedule_not_found": 404,
     "fetch_denied": 422,
     "explain_unavailable": 503,
     "missing_extra": 503,

@@ -107,7 +107,7 @@ class PageRoute(APIRoute):
 def _answer(request: Request, error: Exception) -> Response:
     status = STATUS_OF_CODE.get(getattr(error, "code", ""))
     if status is None:
-        found = json.loads(answer_error(error).body)
+        found = json.loads(bytes(answer_error(error).body))
         return _error_page(HTTPStatus(found["status"]), found["detail"])
     if status == HTTPStatus.UNAUTHORIZED and request.method == "GET":
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from producer.ending import short
+
 #: Stands where nothing can be said.
 DASH = "-"
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
-#: Hexadecimal digits of a job's id that people see; the store finds a job by its tail.
-_SHORT_ID = 6
 
 #: How a code is coloured; what is not named is neither good nor bad.
 _TONES = {
@@ -87,11 +87,6 @@ def size(size_bytes: float) -> str:
             break
         size_bytes /= 1024
     return f"{size_bytes:.0f} {unit}" if unit == "B" or size_bytes >= 100 else f"{size_bytes:.1f} {unit}"
-
-
-def short(job_id: str) -> str:
-    """Give the tail of an id, which tells jobs apart that were born in one minute."""
-    return job_id[-_SHORT_ID:]
 
 
 def state(code: str) -> str:

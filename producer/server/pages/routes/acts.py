@@ -16,7 +16,7 @@ from producer.server.auth import Submitter
 from producer.server.pages.rendering import PageRoute
 from producer.server.reading import exports_of
 
-router = APIRouter(route_class=PageRoute)
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 _SEE_OTHER = 303
 

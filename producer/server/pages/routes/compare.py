@@ -12,7 +12,7 @@ from producer.server.auth import Caller, Reader
 from producer.server.pages.rendering import PageRoute, page
 from producer.server.pages.views.compare import compared
 
-router = APIRouter(route_class=PageRoute)
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 #: Items of each job that are compared while somebody waits for the page: about two seconds.
 MOST_ITEMS = 10_000
@@ -42,8 +42,8 @@ def show_comparison(
             found = compared(*compare(one, other, pairs, worst=_WORST))
         except NotComparable as error:
             problem = str(error)
-    shown = {"a": one.status.job_id, "b": other.status.job_id, "found": found, "problem": problem}
-    return page(caller, "compare.html", jobs=jobs, **shown)
+    ids = one.status.job_id, other.status.job_id
+    return page(caller, "compare.html", jobs=jobs, a=ids[0], b=ids[1], found=found, problem=problem)
 
 
 def _job(caller: Caller, text: str) -> Job:

@@ -17,7 +17,7 @@ from producer.server.pages.thumbnails import Subject, tag_of, thumbnail
 from producer.server.pages.views.gallery import figure_of
 from producer.server.pages.views.overlay import Filter, Overlay, overlay_of
 
-router = APIRouter(route_class=PageRoute)
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 Index = Annotated[int, Path(ge=0, le=2**31 - 1)]
 Frame = Annotated[int, Query(ge=0, le=2**31 - 1)]
@@ -63,7 +63,7 @@ def show_item(
 
 
 @router.get("/jobs/{job_id}/items/{idx}/picture")
-def show_picture(
+def show_picture(  # noqa: PLR0913 (the fields of its address)
     request: Request,
     caller: Reader,
     job_id: str,

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 from jobstore.reading import ItemFilter
 from jobstore.schema import JobId
 from jobstore.tokens import Role
+from producer.ending import ending_lines
 from producer.exports.registry import every_format
 from producer.server.auth import Caller, Reader
 from producer.server.pages.rendering import PageRoute, page
@@ -19,7 +20,7 @@ from producer.server.pages.views.progress import progress_of
 from producer.server.pages.views.recipe import command_of
 from producer.server.pages.views.stages import slowness_of, store_ms_of
 
-router = APIRouter(route_class=PageRoute)
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 _EVENTS, _EXPORTS = 40, 20
 #: What a form did, by the word in the address it leads back to.
@@ -66,7 +67,6 @@ def show_job(  # noqa: PLR0913 (the fields of its forms)
         formats=[each.name for each in every_format()],
         events=store.glances.events(found, _EVENTS),
         said=DONE.get(did, ""),
-        may_act=caller.role.covers(Role.SUBMITTER),
     )
 
 
@@ -85,6 +85,7 @@ def _live(caller: Caller, job_id: JobId) -> dict[str, Any]:
     mine = [worker for worker in store.workers() if worker.worker_id in workers]
     return {
         "progress": progress_of(job, pace),
+        "ending": ending_lines(job),
         "pace": pace,
         "slowness": slowness_of(store.glances.stage_times(job_id, job.total), store_ms_of(mine, job.model)),
         "failures": store.failures(job_id) if job.failed else [],

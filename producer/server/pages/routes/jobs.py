@@ -14,7 +14,7 @@ from producer.server.auth import Reader
 from producer.server.pages.rendering import PageRoute, page
 from producer.server.pages.views.progress import progress_of
 
-router = APIRouter(route_class=PageRoute)
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 _JOBS = 30
 #: Chips of the list -> the states that they stand for.

@@ -14,7 +14,7 @@ from producer.server.auth import Operator, Reader
 from producer.server.errors import NotFound
 from producer.server.pages.rendering import PageRoute, page
 
-router = APIRouter(route_class=PageRoute)
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 @router.get("/fleet")

@@ -8,7 +8,7 @@ from producer.server.auth import Reader
 from producer.server.pages.rendering import PageRoute, page
 from producer.server.pages.views.models import model_lines
 
-router = APIRouter(route_class=PageRoute)
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 #: The class that every machine has.
 _ALWAYS = "cpu"

@@ -14,7 +14,7 @@ from jobstore.tokens import Role
 from producer.server.auth import Reader, Submitter
 from producer.server.pages.rendering import PageRoute, page
 
-router = APIRouter(route_class=PageRoute)
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 _RUNS = 5
 

@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from producer.server.errors import NotFound
 from producer.server.pages.rendering import ASSETS, PageRoute, asset_bytes, page
 
-router = APIRouter(route_class=PageRoute)
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 #: An address of a file changes with its content.
 _FOREVER = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}

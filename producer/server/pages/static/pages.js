@@ -31,13 +31,12 @@ function follow(part) {
 }
 
 // Screen readers hear of each tenth of the way and of each new state, not of every item.
-let told = "";
+const coarse = (words) => words.replace(/(\d)(?=\s?%)/, "0");
+let told = coarse(document.querySelector("[data-say]")?.dataset.say ?? "");
 function tell(words) {
-  const coarse = words?.replace(/(\d)(?=\s?%)/, "0");
-  if (words && coarse !== told) {
-    if (told) document.getElementById("say").textContent = words;
-    told = coarse;
-  }
+  if (!words || coarse(words) === told) return;
+  document.getElementById("say").textContent = words;
+  told = coarse(words);
 }
 
 function filter(form) {
@@ -63,7 +62,7 @@ function recount(words) {
     counts.set(found.dataset.class, (counts.get(found.dataset.class) ?? 0) + 1);
   }
   const listed = [...counts].sort(([one], [other]) => (one < other ? -1 : 1));
-  words.textContent = listed.map(([name, count]) => `${count} ${name}`).join(", ") || "nothing found";
+  words.textContent = listed.map(([name, count]) => `${count} × ${name}`).join(", ") || "nothing found";
 }
 
 function offerCopy(command) {

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from drawing.colours import Colour
 
 #: Text of labels, as a share of the picture's longer side, and the width of its letters, as a share of its height.
-_TEXT_SHARE, _LETTER_SHARE = 1 / 34, 0.6
+_TEXT_SHARE, _LETTER_SHARE = 1 / 38, 0.6
 #: Masks are traced on every n-th pixel, so that the longer side has about so many.
 _TRACED_SIDE = 640
 _MOST_WORDS = 8
@@ -146,7 +146,7 @@ def _overlay(record: Mapping[str, Any], wanted: Filter, width: int, height: int,
     readable = record if with_masks else {key: value for key, value in record.items() if key != "masks"}
     found = sorted(enumerate(instances(readable)), key=lambda numbered: numbered[1].confidence or 0.0)
     shapes = tuple(
-        _shape(instance, _skeleton(record, index), text_px, is_hidden=wanted.hides(instance))
+        _shape(instance, _skeleton(record, index), (text_px, width), is_hidden=wanted.hides(instance))
         for index, instance in found
     )
     kinds = kinds_of(record)
@@ -162,8 +162,9 @@ def _overlay(record: Mapping[str, Any], wanted: Filter, width: int, height: int,
 
 
 def _shape(
-    instance: Instance, edges: tuple[float, tuple[tuple[int, int], ...]], text_px: float, *, is_hidden: bool
+    instance: Instance, edges: tuple[float, tuple[tuple[int, int], ...]], sizes: tuple[float, int], *, is_hidden: bool
 ) -> Shape:
+    """One object; `sizes` are the height of text and the width of the picture."""
     colour = class_colour(instance.class_id)
     left, top, right, bottom = instance.xyxy
     if instance.xywhr is not None:
@@ -180,20 +181,22 @@ def _shape(
         area=_area(instance.mask) if instance.mask is not None else "",
         lines=lines,
         points=sure,
-        label=_label(instance, left, top, text_px),
+        label=_label(instance, *sizes),
         is_hidden=is_hidden,
     )
 
 
-def _label(instance: Instance, left: float, top: float, text_px: float) -> Label:
-    """A plate above the box, or inside it where the picture ends."""
+def _label(instance: Instance, text_px: float, picture_px: int) -> Label:
+    """A plate above the box, or inside it where the picture ends above; it ends where the picture does."""
+    left, top, _, _ = instance.xyxy
     parts = [instance.text or instance.class_name]
     parts += [] if instance.confidence is None else [f"{instance.confidence:.2f}"]
     parts += [] if instance.track_id is None else [f"#{instance.track_id}"]
     text, height = " ".join(parts), text_px * 1.3
     y = top - height if top >= height else top
     width = len(text) * text_px * _LETTER_SHARE + text_px * 0.5
-    return Label(text, round(left, 1), round(y, 1), round(width, 1), round(height, 1))
+    x = max(0.0, min(left, picture_px - width))
+    return Label(text, round(x, 1), round(y, 1), round(width, 1), round(height, 1))
 
 
 def _skeleton(record: Mapping[str, Any], index: int) -> tuple[float, tuple[tuple[int, int], ...]]:
