@@ -88,7 +88,7 @@ def _loop(loop: TightLoop, files: Sequence[Path], folder: Path) -> Callable[[], 
 def _job(producer: Direct, reference: str, files: Sequence[Path]) -> Callable[[], None]:
     # The loop's runtime, so that what is compared is the system and not the backend that it would choose.
     wishes = {"backend": "onnx"}
-    spec = JobSpec(model=reference, params={"confidence": 0.4, "iou_threshold": 0.5}, wishes=wishes)
+    spec = JobSpec(model=reference, params={"confidence": 0.4, "iou_threshold": 0.5}, wishes=wishes, use_cache=False)
 
     def run() -> None:
         status = producer.wait(producer.submit(spec, (ItemRef(str(path)) for path in files)), timeout_s=600)

@@ -47,7 +47,7 @@ class Bench:
         """Put a job into SQL; no worker hears of it before `ring`."""
         refs = (ItemRef(str(self.files[index % len(self.files)])) for index in range(count))
         # Measured is the queue: the model is opened before, and canaries would be measured with it.
-        spec = JobSpec(str(DIGITS), tenant=tenant, canary_items=0)
+        spec = JobSpec(str(DIGITS), tenant=tenant, canary_items=0, use_cache=False)
         return self.store.add_job(spec, refs, lambda hardware: queue_name(hardware, spec.model))
 
     def ring(self) -> None:

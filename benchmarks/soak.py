@@ -46,7 +46,7 @@ def main() -> None:
 
 def _over_images(system: RunningSystem, files: list[Path], count: int) -> None:
     refs = (ItemRef(str(files[index % len(files)])) for index in range(count))
-    job_id = system.producer.submit(JobSpec(str(DIGITS), canary_items=0), refs)
+    job_id = system.producer.submit(JobSpec(str(DIGITS), canary_items=0, use_cache=False), refs)
     readings = []
     for tenth in range(1, 11):
         while system.producer.status(job_id).done < count * tenth // 10:
@@ -62,7 +62,9 @@ def _over_models(system: RunningSystem, files: list[Path], folder: Path, count: 
     for index in range(count):
         package = folder / f"copy-{index}"
         shutil.copytree(DIGITS, package)
-        job_id = system.producer.submit(JobSpec(str(package)), [ItemRef(str(file)) for file in files[:4]])
+        job_id = system.producer.submit(
+            JobSpec(str(package), use_cache=False), [ItemRef(str(file)) for file in files[:4]]
+        )
         system.producer.wait(job_id, timeout_s=60)
         readings.append(_resident(system))
         if (index + 1) % max(1, count // 10) == 0:

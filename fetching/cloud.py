@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fetching.connecting import left_s
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from fetching.policy import FetchPolicy
 
 
+_CHUNK_BYTES = 1 << 16
+
+
 def open_bucket(address: str, policy: FetchPolicy) -> Any:
     """Give the store of one bucket, such as `gs://photos`.
 
@@ -28,8 +32,9 @@ def open_bucket(address: str, policy: FetchPolicy) -> Any:
         from obstore.store import from_url
     except ImportError as error:
         raise FetchDenied(f"{address} is read by obstore: pip install 'nightshift[cloud]'") from error
-    waits: Any = {"connect_timeout": f"{policy.connect_s}s", "timeout": f"{policy.deadline_s}s"}
-    return from_url(address, client_options=waits)
+    waits = {"connect": policy.connect_s, "read": policy.read_s, "": policy.download_deadline_s}
+    client: Any = {f"{name}_timeout".removeprefix("_"): timedelta(seconds=seconds) for name, seconds in waits.items()}
+    return from_url(address, client_options=client, retry_config={"max_retries": 0})  # see `tried`
 
 
 @dataclass(slots=True)
@@ -63,7 +68,13 @@ class CloudStore:
         Raises:
             FetchError: of the class that says whose fault it is.
         """
-        tried(lambda: self._copy_once(bucket, key, sink, max_bytes, beat), self.policy.attempts)
+        longest_s = self.policy.connect_s + self.policy.read_s
+        tried(lambda: self._copy_once(bucket, key, sink, max_bytes, beat), self.policy.attempts, longest_s)
+
+    def close(self) -> None:
+        """Forget the stores, which close their own connections."""
+        with self._lock:
+            self._stores.clear()
 
     def _copy_once(self, bucket: str, key: str, sink: BinaryIO, max_bytes: int, beat: Callable[[], None]) -> None:
         place = shown(f"{self.scheme}://{bucket}/{key}")
@@ -75,7 +86,7 @@ class CloudStore:
             expected, total = found.meta["size"], 0
             if expected > max_bytes:
                 raise FetchTooLarge(f"{place} has {expected} bytes; at most {max_bytes} are read")
-            for chunk in found.stream():
+            for chunk in found.stream(min_chunk_size=_CHUNK_BYTES):
                 left_s()
                 total += len(chunk)
                 sink.write(chunk)

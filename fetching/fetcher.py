@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -12,31 +13,8 @@ from fetching.cloud import CloudStore
 from fetching.connecting import deadline
 from fetching.http import SafeClient
 from fetching.objects import ObjectStore, StoredObject
-from fetching.policy import BUCKET_SCHEMES, FetchPolicy
+from fetching.policy import FetchPolicy, scheme_of
 from fetching.s3 import S3Store
-
-
-def is_remote(uri: str) -> bool:
-    """Whether the URI names something beyond the file system."""
-    scheme, mark, _ = uri.partition("://")
-    return bool(mark) and scheme.lower() != "file"
-
-
-def check_remote(uri: str, policy: FetchPolicy) -> None:
-    """Refuse a remote URI that is not read here; asks nobody.
-
-    Raises:
-        FetchDenied: naming what is wrong with it.
-    """
-    if scheme_of(uri) in BUCKET_SCHEMES:
-        policy.check_bucket(uri)
-    else:
-        policy.check_web(uri)
-
-
-def scheme_of(uri: str) -> str:
-    """The scheme in lower case."""
-    return uri.partition("://")[0].lower()
 
 
 @dataclass(slots=True)
@@ -44,16 +22,16 @@ class Fetcher:
     """Reads remote items under one policy; threads may share it.
 
     Attributes:
-        web: for http and https.
+        web: for http and https; made at the first use, which reads the machine's certificates.
         stores: for each scheme of object storages.
     """
 
     policy: FetchPolicy
-    web: SafeClient = field(default=None)  # type: ignore[assignment]
+    web: SafeClient | None = None
     stores: Mapping[str, ObjectStore] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.web = self.web or SafeClient(self.policy)
         known: dict[str, ObjectStore] = {name: CloudStore(name, self.policy) for name in ("gs", "az")}
         self.stores = {"s3": S3Store(self.policy), **known, **self.stores}
 
@@ -95,7 +73,10 @@ class Fetcher:
 
     def close(self) -> None:
         """Give the connections back."""
-        self.web.close()
+        if self.web is not None:
+            self.web.close()
+        for store in self.stores.values():
+            store.close()
 
     def _copy(self, uri: str, sink: BinaryIO, max_bytes: int, beat: Callable[[], None]) -> None:
         scheme = scheme_of(uri)
@@ -103,4 +84,10 @@ class Fetcher:
             bucket, key = self.policy.check_bucket(uri)
             self.stores[scheme].copy(bucket, key, sink, max_bytes, beat)
         else:
-            self.web.copy(uri, sink, max_bytes, beat)
+            self._web().copy(uri, sink, max_bytes, beat)
+
+    def _web(self) -> SafeClient:
+        with self._lock:
+            if self.web is None:
+                self.web = SafeClient(self.policy)
+            return self.web

@@ -192,7 +192,7 @@ def _check_answer(response: httpcore.Response, target: httpx.URL) -> None:
     """Refuse everything but a whole body as it is."""
     status, headers, place = response.status, _headers(response), shown(str(target))
     if status in _PASSING:
-        raise FetchFailed(f"{place} answered {status}; it may pass", _retry_after_s(headers.get("retry-after")))
+        raise FetchFailed(f"{place} answered {status}; it may pass", retry_after_s(headers.get("retry-after")))
     if status != 200:
         raise _ERRORS.get(status, FetchAnswerInvalid)(f"{place} answered {status}; expected 200")
     coding = headers.get("content-encoding", "identity").strip().lower()
@@ -220,7 +220,7 @@ def _headers(response: httpcore.Response) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
 
 
-def _retry_after_s(value: str | None) -> float | None:
+def retry_after_s(value: str | None) -> float | None:
     """Seconds of a `Retry-After`, which is a number or a date (RFC 9110, section 10.2.3); None: none that is read."""
     if value is None:
         return None

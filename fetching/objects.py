@@ -30,3 +30,7 @@ class ObjectStore(Protocol):
     def copy(self, bucket: str, key: str, sink: BinaryIO, max_bytes: int, beat: Callable[[], None]) -> None:
         """Write one object into an empty `sink`, within the caller's deadline. Raises FetchError."""
         ...
+
+    def close(self) -> None:
+        """Give the connections back."""
+        ...

@@ -10,12 +10,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
-
-import httpx
 
 from fetching.addresses import literal, refusal
 from fetching.errors import FetchDenied
+
+if TYPE_CHECKING:
+    import httpx
 
 #: Schemes of HTTP, and those of object storages.
 WEB_SCHEMES = frozenset({"http", "https"})
@@ -32,6 +34,7 @@ _SECRET_KEYS = frozenset(
 _MAX_CHARS = 8192
 _SHOWN_CHARS = 200
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")  # RFC 3986, section 3.1
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2028\u2029]")
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*\.?\Z")
 #: Names that mean this machine or its cloud, whatever a resolver says.
@@ -71,7 +74,7 @@ class FetchPolicy:
     max_bytes: int = 256 * 2**20
     max_download_bytes: int = 8 * 2**30
     connect_s: float = 10.0
-    read_s: float = 20.0
+    read_s: float = 10.0
     deadline_s: float = 45.0
     download_deadline_s: float = 3600.0
     max_redirects: int = 5
@@ -83,6 +86,8 @@ class FetchPolicy:
         Raises:
             FetchDenied: naming what is wrong with it.
         """
+        import httpx  # a tenth of a second that a job of local files does not pay
+
         _check_text(uri)
         self._check_scheme(uri)
         authority = re.split(r"[/?#]", uri.partition("://")[2], maxsplit=1)[0]
@@ -120,6 +125,17 @@ class FetchPolicy:
         if "?" in key:
             _check_query(uri, key.partition("?")[2])
         return bucket, key
+
+    def check_remote(self, uri: str) -> None:
+        """Refuse a remote URI that is not read here.
+
+        Raises:
+            FetchDenied: naming what is wrong with it.
+        """
+        if scheme_of(uri) in BUCKET_SCHEMES:
+            self.check_bucket(uri)
+        else:
+            self.check_web(uri)
 
     def check_address(self, host: str, address: str) -> None:
         """Refuse a network address that `host` leads to.
@@ -167,6 +183,22 @@ class FetchPolicy:
         if self.allow_private or "private" not in words:
             return "copy it to where it may be read"
         return "copy it to where it may be read, or let the operator allow private networks"
+
+
+def is_remote(uri: str) -> bool:
+    """Whether the URI names something beyond the file system."""
+    return scheme_of(uri) != "file"
+
+
+def has_scheme(uri: str) -> bool:
+    """Whether the text begins with a scheme; a path may hold `://` further on."""
+    return _SCHEME.match(uri) is not None
+
+
+def scheme_of(uri: str) -> str:
+    """The scheme in lower case; of a path, `file`."""
+    found = _SCHEME.match(uri)
+    return found[1].lower() if found else "file"
 
 
 def shown(uri: str) -> str:

@@ -17,17 +17,22 @@ T = TypeVar("T")
 _FIRST_WAIT_S, _MAX_WAIT_S = 0.25, 8.0
 
 
-def tried(call: Callable[[], T], attempts: int) -> T:
+def tried(call: Callable[[], T], attempts: int, longest_s: float = 0.0) -> T:
     """What `call` gives, or its last error; waits as long as the other side asks, else twice as long each time.
 
     A wait that the deadline does not hold is not begun: the error says it now, and how long the other side wants.
+
+    Args:
+        attempts: calls at most.
+        longest_s: how long a call may take beyond the deadline's reach, such as inside a library; one that could
+            outlast the deadline is not begun, but for the first.
     """
     for number in range(1, attempts):
         try:
             return call()
         except FetchError as error:
             wait_s = _wait_s(error, number)
-            if not error.retryable or wait_s >= left_s():
+            if not error.retryable or wait_s + longest_s >= left_s():
                 raise
             logger.debug("%s; asked again in %.1f s", error, wait_s)
             time.sleep(wait_s)

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from fetching.policy import FetchPolicy
 
 _CHUNK_BYTES = 1 << 20
-#: Tries of one page or one answer inside boto3, which waits between them and knows `SlowDown`.
-_BOTO_ATTEMPTS = 4
+#: S3 asks for patience by `SlowDown` more often than a web server does by 503.
+_PATIENCE = 2
 _MAX_CONNECTIONS = 64
 
 
@@ -87,7 +87,7 @@ class S3Store:
         """
         asked: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
         while True:
-            page = tried(partial(self._page, asked), self.policy.attempts)
+            page = tried(partial(self._page, asked), _PATIENCE * self.policy.attempts)
             for entry in page.get("Contents", ()):
                 yield StoredObject(entry["Key"], entry["Size"], entry["LastModified"].timestamp())
             if not page.get("IsTruncated"):
@@ -101,7 +101,17 @@ class S3Store:
             FetchError: of the class that says whose fault it is.
         """
         progress = _Progress()
-        tried(lambda: self._copy_rest(bucket, key, sink, max_bytes, beat, progress), self.policy.attempts)
+        tried(
+            lambda: self._copy_rest(bucket, key, sink, max_bytes, beat, progress),
+            _PATIENCE * self.policy.attempts,
+            self.policy.connect_s + self.policy.read_s,
+        )
+
+    def close(self) -> None:
+        """Give the connections back."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
 
     def _page(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         with _typed(f"s3://{asked['Bucket']}/{asked['Prefix']}"):
@@ -140,12 +150,12 @@ def _connect(policy: FetchPolicy) -> Any:
     import boto3
     from botocore.config import Config
 
-    return boto3.client(
+    return boto3.Session().client(  # not the default one, which other threads may be making, too
         "s3",
         config=Config(
             connect_timeout=policy.connect_s,
             read_timeout=policy.read_s,
-            retries={"mode": "standard", "total_max_attempts": _BOTO_ATTEMPTS},
+            retries={"total_max_attempts": 1},  # it knows no deadline: see `tried`
             max_pool_connections=_MAX_CONNECTIONS,
             response_checksum_validation="when_required",  # bodies are read below boto3: see `_chunks`
         ),

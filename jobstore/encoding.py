@@ -18,6 +18,11 @@ def to_json(value: Any) -> str:
     return _encoder.encode(value).decode()
 
 
+def to_sorted_json(value: Any) -> str:
+    """Give the same JSON for equal values, whatever order their names have: what hashes are made of."""
+    return msgspec.json.encode(value, order="sorted").decode()
+
+
 def to_json_or_none(value: Any) -> str | None:
     """Give JSON, and None (SQL's NULL) for None."""
     return None if value is None else to_json(value)

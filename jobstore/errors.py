@@ -7,6 +7,7 @@
   x InvalidSchedule        the schedule asks for something that cannot be
   x InvalidJob             the job asks for something that cannot be
   x InvalidToken           a token's name, tenant or life cannot be
+  x ClientTokenReused      another request has this client token: give this one a token of its own
   x LeaseLost              the shard is somebody else's by now: drop the work, it is done again or done already
   x StoreUnavailable       the database does not answer: wait, then the same call again
   x SchemaOutdated         the database was made by another version: `nightshift db upgrade`
@@ -59,6 +60,12 @@ class InvalidToken(JobStoreError):
     """A token's name, tenant or life cannot be."""
 
     code = "invalid_token"
+
+
+class ClientTokenReused(JobStoreError):
+    """Another request was accepted with this client token; this one was not, and nothing was changed."""
+
+    code = "client_token_reused"
 
 
 class LeaseLost(JobStoreError):

@@ -207,7 +207,9 @@ def leases_of(db: Connection, taken: Sequence[tuple[Row[Any], tuple[Item, ...]]]
     started = set(db.execute(fresh.returning(jobs.c.id)).scalars())
     owners = {shard.job_id: shard.owner for shard, _ in taken}
     add_events(db, [(job_id, "started", {"worker": owners[job_id]}) for job_id in job_ids if job_id in started])
-    wanted = select(jobs.c.id, jobs.c.tenant, jobs.c.model, jobs.c.params, jobs.c.wishes, jobs.c.video)
+    wanted = select(
+        jobs.c.id, jobs.c.tenant, jobs.c.model, jobs.c.params, jobs.c.wishes, jobs.c.video, jobs.c.use_cache
+    )
     found = {job.id: job for job in db.execute(wanted.where(jobs.c.id.in_(job_ids)))}
     return [_lease(shard, left, found[shard.job_id]) for shard, left in taken]
 
@@ -228,4 +230,5 @@ def _lease(shard: Row[Any], left: tuple[Item, ...], job: Any) -> Lease:
         queue=shard.queue,
         deaths=shard.deaths,
         video=VideoOptions(**(from_json(job.video) or {})),
+        use_cache=bool(job.use_cache),
     )

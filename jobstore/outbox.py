@@ -40,6 +40,10 @@ class DeliveryState(StrEnum):
     GIVEN_UP = "given_up"  # no answer was 2xx for a day, or the receiver is gone
 
 
+#: Those that stay as they are.
+ENDED_DELIVERIES = (DeliveryState.DELIVERED, DeliveryState.GIVEN_UP)
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One message to one receiver.

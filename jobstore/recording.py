@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
+from jobstore import result_cache
 from jobstore.clock import db_now
 from jobstore.counters import Counters, added, count_states, counters_of
 from jobstore.encoding import count_objects, storable, to_json_or_none
@@ -23,11 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EncodedOutcome:
-    """One outcome as its row, encoded before the transaction begins."""
+    """One outcome as its row, encoded before the transaction begins.
+
+    Attributes:
+        result_key: what the result is kept by for later runs; None: it is not.
+    """
 
     state: OutcomeState
     objects: int
     row: dict[str, Any]
+    result_key: str | None = None
 
     @property
     def key(self) -> tuple[int, int]:
@@ -39,7 +45,8 @@ def encode_outcomes(lease: Lease, found: Sequence[Outcome], decision_id: Decisio
     """Make rows; the first of two outcomes for one item and frame counts."""
     rows: dict[tuple[int, int], EncodedOutcome] = {}
     for outcome in found:
-        encoded = EncodedOutcome(outcome.state, count_objects(outcome.record), _row(lease, outcome, decision_id))
+        row, objects = _row(lease, outcome, decision_id), count_objects(outcome.record)
+        encoded = EncodedOutcome(outcome.state, objects, row, outcome.result_key)
         rows.setdefault(encoded.key, encoded)
     return list(rows.values())
 
@@ -94,6 +101,8 @@ def _write(db: Connection, held: Sequence[tuple[Flush, Row[Any]]]) -> list[tuple
     rows = [encoded.row | {"created": shard.now} for _, shard, found in fresh for encoded in found]
     if rows:
         db.execute(insert(outcomes), rows)
+    every = (encoded for _, _, found in fresh for encoded in found)
+    result_cache.keep(db, [(encoded.result_key, encoded.row) for encoded in every if encoded.result_key is not None])
     return [
         (flush, count_states((encoded.state, encoded.key[1], encoded.objects) for encoded in found))
         for flush, _, found in fresh
@@ -163,4 +172,5 @@ def _row(lease: Lease, outcome: Outcome, decision_id: DecisionId | None) -> dict
         "attempt": lease.attempt,
         "tries": outcome.tries,
         "timestamp_s": outcome.timestamp_s,
+        "content": outcome.content,
     }

@@ -109,7 +109,7 @@ def recall_outranked(db: Connection) -> int:
 
 def expire_jobs(db: Connection) -> list[JobId]:
     """End every job whose `expires` has passed, stopped or not; what it has no outcome for is skipped."""
-    states = sorted(RUNNABLE_STATES | STOPPED_STATES)
+    states = sorted(RUNNABLE_STATES | STOPPED_STATES | {JobState.DRAFT})
     over = select(jobs.c.id).where(jobs.c.state.in_(states), jobs.c.expires <= db_now()).order_by(jobs.c.id)
     message = "the job's time was over before this item's turn"
     return [

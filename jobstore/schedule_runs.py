@@ -151,7 +151,12 @@ def submitted(db: Connection, held: RunClaim, job_id: JobId) -> bool:
 
 
 def failed(db: Connection, held: RunClaim, message: str, retry_s: float | None) -> bool:
-    """Note that a claimed run could not be submitted; with no further try its schedule's receivers are told."""
+    """Note that a claimed run could not be submitted; with no further try its schedule's receivers are told.
+
+    A run whose job is there all the same, by a submit whose answer was lost, is submitted.
+    """
+    if (job_id := _job_of(db, held.tenant, held.client_token)) is not None:
+        return submitted(db, held, job_id)
     is_last = retry_s is None or held.tries >= MAX_TRIES
     until = None if retry_s is None else db_now() + retry_s
     values = {"state": RunState.FAILED if is_last else RunState.DUE, "message": storable(message), "owner": None}
@@ -209,8 +214,7 @@ def _works(schedule_id: Any, due: Any) -> Any:
 
 def _end_without_submit(db: Connection, schedule: RowMapping, row: RowMapping, token: str) -> bool:
     """End a run whose job exists, whose tries are used up, or that overlaps. False: it is to be submitted."""
-    theirs = select(jobs.c.id).where(jobs.c.tenant == schedule["tenant"], jobs.c.client_token == token)
-    if (job_id := db.execute(theirs).scalar_one_or_none()) is not None:
+    if (job_id := _job_of(db, schedule["tenant"], token)) is not None:
         _end(db, row, RunState.SUBMITTED, None, job_id)
         return True
     if row["tries"] >= MAX_TRIES:
@@ -227,6 +231,12 @@ def _end_without_submit(db: Connection, schedule: RowMapping, row: RowMapping, t
     _end(db, row, RunState.SKIPPED, words)
     _tell_missed(db, schedule, (row["due"],), "overlap", words)
     return True
+
+
+def _job_of(db: Connection, tenant: str, token: str) -> JobId | None:
+    query = select(jobs.c.id).where(jobs.c.tenant == tenant, jobs.c.client_token == token)
+    found = db.execute(query).scalar_one_or_none()
+    return None if found is None else JobId(found)
 
 
 def _end(db: Connection, row: RowMapping, state: RunState, message: str | None, job_id: str | None = None) -> None:

@@ -126,6 +126,9 @@ class JobSpec:
         schedule_id: the schedule that asks; None: a person or program does.
         webhooks: who is told of what.
         output: what is exported when it ends; None: nothing is, by itself.
+        use_cache: predictions are taken over from earlier runs with the same bytes, package and parameters.
+        request_hash: what tells this request from another with the same client token; None: made from these fields, but
+            for the times.
     """
 
     model: str
@@ -147,6 +150,8 @@ class JobSpec:
     schedule_id: str | None = None
     webhooks: tuple[Webhook, ...] = ()
     output: Output | None = None
+    use_cache: bool = True
+    request_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +174,7 @@ class Lease:
         hardware: class of the queue that it came from; what `refuse_class` takes.
         deaths: workers that were lost while they worked on it.
         video: which frames of its videos are wanted.
+        use_cache: predictions of earlier runs may be taken over.
     """
 
     shard_id: ShardId
@@ -185,6 +191,7 @@ class Lease:
     queue: str
     deaths: int = 0
     video: VideoOptions = field(default_factory=VideoOptions)
+    use_cache: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +240,8 @@ class Outcome:
         timings_ms: milliseconds by stage: fetch, decode, preprocess, forward (wait included), postprocess.
         tries: how often it was run; workers that died over it are not counted here.
         timestamp_s: of a video's frame, seconds after the video's first.
+        content: sha256 of the picture's bytes, in hexadecimal digits; None: they were not read, or are a video's.
+        result_key: what later runs may take the record over by; None: they may not.
     """
 
     idx: int
@@ -244,6 +253,8 @@ class Outcome:
     timings_ms: Mapping[str, float] | None = None
     tries: int = 1
     timestamp_s: float | None = None
+    content: str | None = None
+    result_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,17 @@ from sqlalchemy import (
 from jobstore.tables import metadata
 
 #: Complete only where this module is imported: `jobstore.schema_version` does.
-__all__ = ["exports", "metadata", "result_cache", "schedule_runs", "schedules", "tokens", "webhook_deliveries"]
+__all__ = [
+    "draft_parts",
+    "drafts",
+    "exports",
+    "metadata",
+    "result_cache",
+    "schedule_runs",
+    "schedules",
+    "tokens",
+    "webhook_deliveries",
+]
 
 # Predictions by content: what an item with the same bytes, package and parameters takes over.
 result_cache = Table(
@@ -32,6 +42,27 @@ result_cache = Table(
     Column("created", Double, nullable=False),
     Column("used", Double, nullable=False),  # the least recently used go first
     Index("ix_result_cache_used", "used"),
+)
+
+# What a job that is not sealed yet was asked for beside its row; the row goes when it is sealed.
+drafts = Table(
+    "drafts",
+    metadata,
+    Column("job_id", Text, ForeignKey("jobs.id"), primary_key=True),
+    Column("shard_size", Integer),
+    Column("canary_items", Integer),
+    Column("clips", Integer, nullable=False, server_default="0"),  # items that are videos or parts of them
+    Column("touched", Double, nullable=False),  # who leaves it alone for too long has given it up
+)
+
+# One row for each part of items that was appended: a part that comes twice is written once.
+draft_parts = Table(
+    "draft_parts",
+    metadata,
+    Column("job_id", Text, ForeignKey("jobs.id"), nullable=False),
+    Column("token", Text, nullable=False),
+    Column("items", Integer, nullable=False),
+    PrimaryKeyConstraint("job_id", "token"),
 )
 
 # Jobs that come back by the clock.

@@ -10,6 +10,7 @@ from jobstore import (
     bundles,
     canary,
     deserving,
+    drafts,
     endings,
     finding,
     fleet,
@@ -22,6 +23,7 @@ from jobstore import (
     receipts,
     recording,
     relay_statements,
+    result_cache,
     retrying,
     routing,
     schema_version,
@@ -130,9 +132,10 @@ class JobStore:
 
         Raises:
             InvalidJob: no items, or a field that cannot be.
+            ClientTokenReused: the token belongs to another request.
         """
         submit.check_spec(spec)
-        earlier = self._db.read(lambda db: submit.job_of_token(db, spec.tenant, spec.client_token))
+        earlier = self._db.read(lambda db: submit.job_of_token(db, spec))
         if earlier is not None:
             return earlier
         job_id, queue = JobId(new_id()), queue_of(spec.hardware[0])
@@ -140,6 +143,42 @@ class JobStore:
             if not spool.total:
                 raise InvalidJob("the source has no items: expected at least one picture or video")
             return self._db.write(lambda db: submit.insert_job(db, job_id, spec, spool, queue))
+
+    def create_draft(self, spec: JobSpec) -> JobId:
+        """Accept a job whose items come part by part; nothing of it runs before it is sealed.
+
+        Returns:
+            The new job's id, or that of the tenant's job which has the same client token.
+
+        Raises:
+            InvalidJob: a field that cannot be.
+            ClientTokenReused: the token belongs to another request.
+        """
+        submit.check_spec(spec)
+        job_id = JobId(new_id())
+        return self._db.write(lambda db: submit.job_of_token(db, spec) or drafts.create(db, job_id, spec))
+
+    def append_items(self, job_id: JobId, items: Iterable[ItemRef], *, part_token: str) -> int:
+        """Add items to a draft, behind those that are there; give their number.
+
+        Args:
+            part_token: names this part; when it comes again nothing is added, and the number is that of the first time.
+
+        Raises:
+            InvalidJob: it is no draft any more, or an item cannot be.
+            JobNotFound: there is no such job.
+        """
+        with submit.ItemSpool(items) as spool:
+            return self._db.write(lambda db: drafts.append(db, job_id, spool, part_token))
+
+    def seal(self, job_id: JobId) -> bool:
+        """Let a draft run; nothing can be added to it any more. False: it was sealed before.
+
+        Raises:
+            InvalidJob: it has no items, or ended before.
+            JobNotFound: there is no such job.
+        """
+        return self._changed(lambda db: drafts.seal(db, job_id))
 
     # -- work --------------------------------------------------------------------------------------------------------
 
@@ -273,6 +312,23 @@ class JobStore:
         message = "the job was cancelled before this item's turn"
         return self._end_early(job_id, JobState.CANCELLED, "cancelled", message)
 
+    # -- results of earlier runs ---------------------------------------------------------------------------------------
+
+    def lookup_results(self, keys: Collection[str]) -> dict[str, result_cache.KnownResult]:
+        """Give what is known of these keys, and note that it was used."""
+        known, stale = self._db.read(lambda db: result_cache.lookup(db, keys))
+        if stale:
+            self._db.write(lambda db: result_cache.touch(db, stale))
+        return known
+
+    def result_cache_size(self) -> result_cache.CacheSize:
+        """Say how many results are kept for later runs."""
+        return self._db.read(result_cache.size)
+
+    def prune_results(self, max_bytes: int) -> result_cache.CacheSize:
+        """Remove the least recently used results where there are more bytes than `max_bytes`; say how much went."""
+        return self._db.write(lambda db: result_cache.prune(db, max_bytes))
+
     # -- steer -------------------------------------------------------------------------------------------------------
 
     def pause(self, job_id: JobId) -> bool:
@@ -358,7 +414,7 @@ class JobStore:
 
     def job_of_token(self, tenant: str, client_token: str) -> JobId | None:
         """Give the job that a tenant made with this client token."""
-        return self._db.read(lambda db: submit.job_of_token(db, tenant, client_token))
+        return self._db.read(lambda db: submit.job_with_token(db, tenant, client_token))
 
     def items(self, job_id: JobId, wanted: ItemFilter, limit: int = 100) -> list[ItemRow]:
         """List a job's items with how each ended, in their order; `wanted.after` gives the page after another."""
@@ -511,6 +567,10 @@ class JobStore:
     def expire_jobs(self) -> list[JobId]:
         """End jobs whose time is over."""
         return self._db.write(relay_statements.expire_jobs)
+
+    def expire_drafts(self, after_s: float) -> list[JobId]:
+        """End drafts to which nothing was added for so long, and that nobody sealed."""
+        return self._db.write(lambda db: drafts.expire(db, after_s))
 
     def hinted_queues(self) -> list[str]:
         """List the queues that should hold hints in Redis."""

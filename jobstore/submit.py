@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,8 +12,8 @@ import msgspec
 from sqlalchemy import Connection, insert, select
 
 from jobstore.clock import db_now
-from jobstore.encoding import is_storable, to_json, to_json_or_none
-from jobstore.errors import InvalidJob
+from jobstore.encoding import is_storable, to_json, to_json_or_none, to_sorted_json
+from jobstore.errors import ClientTokenReused, InvalidJob
 from jobstore.events import add_event
 from jobstore.ids import new_id
 from jobstore.schema import ItemRef, JobId, JobSpec, JobState, ShardState
@@ -131,13 +133,47 @@ def _cut(first: int, end: int, size: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + size, end) - 1
 
 
-def job_of_token(db: Connection, tenant: str, client_token: str | None) -> JobId | None:
+def job_with_token(db: Connection, tenant: str, client_token: str) -> JobId | None:
     """Find the job that an earlier submit made with the same tenant and token."""
-    if client_token is None:
-        return None
     query = select(jobs.c.id).where(jobs.c.tenant == tenant, jobs.c.client_token == client_token)
     found = db.execute(query).scalar_one_or_none()
     return None if found is None else JobId(found)
+
+
+def job_of_token(db: Connection, spec: JobSpec) -> JobId | None:
+    """Find the job that an earlier submit made with the same tenant and token.
+
+    Raises:
+        ClientTokenReused: that submit asked for something else.
+    """
+    if spec.client_token is None:
+        return None
+    is_its = (jobs.c.tenant == spec.tenant, jobs.c.client_token == spec.client_token)
+    found = db.execute(select(jobs.c.id, jobs.c.request_hash).where(*is_its)).one_or_none()
+    if found is None:
+        return None
+    if found.request_hash not in (None, request_hash(spec)):
+        raise ClientTokenReused(
+            f"the client token {spec.client_token!r} belongs to job {found.id}, which was asked for in other words; "
+            "what differs cannot be said, since only a hash of them was kept: repeat the very same request, "
+            "or give this one a token of its own"
+        )
+    return JobId(found.id)
+
+
+def request_hash(spec: JobSpec) -> str:
+    """Give what tells a request from others with the same client token.
+
+    Made from the job's fields where the caller has no better one. Its times are left out, since "in eight hours" is
+    another moment whenever the same request is repeated; so are its items, which a repeated request need not list.
+    """
+    if spec.request_hash is not None:
+        return spec.request_hash
+    asked = {name: value for name, value in asdict(spec).items() if name not in _NOT_OF_THE_REQUEST}
+    return hashlib.sha256(to_sorted_json(asked).encode()).hexdigest()
+
+
+_NOT_OF_THE_REQUEST = frozenset({"client_token", "request_hash", "deadline", "expires"})
 
 
 def insert_job(db: Connection, job_id: JobId, spec: JobSpec, spool: ItemSpool, queue: str) -> JobId:
@@ -145,50 +181,84 @@ def insert_job(db: Connection, job_id: JobId, spec: JobSpec, spool: ItemSpool, q
 
     `job_id` is made before the first try: where it exists, an earlier try was committed and only its answer was lost.
     """
-    size = spec.shard_size or (VIDEO_SHARD_SIZE if spool.clips == spool.total else DEFAULT_SHARD_SIZE)
-    canary = plan_canary(spool.total, spec.canary_items)
-    ranges = list(plan_shards(spool.total, size, canary))
-    row = _job_row(spec, spool, canary) | {"id": job_id, "shards_left": len(ranges), "created": db_now()}
+    cut = plan(spool.total, spool.clips, spec.shard_size, spec.canary_items)
+    row = job_row(spec) | started_row(spec, spool.total, spool.first_uri, cut) | {"id": job_id, "created": db_now()}
     if db.execute(insert_or_ignore(db, jobs).values(row).returning(jobs.c.id)).scalar_one_or_none() is None:
-        return job_of_token(db, spec.tenant, spec.client_token) or job_id
-    _insert_items(db, job_id, spool)
-    created: float = db.execute(select(jobs.c.created).where(jobs.c.id == job_id)).scalar_one()
-    plain = {"job_id": job_id, "queue": queue, "hardware": spec.hardware[0], "created": created}
-    db.execute(insert(shards), [plain | _shard_row(seq, bounds, canary) for seq, bounds in enumerate(ranges)])
-    details = {"items": spool.total, "shards": len(ranges), "queue": queue, "canary": canary}
-    add_event(db, job_id, "submitted", details)
+        return job_of_token(db, spec) or job_id
+    insert_items(db, job_id, spool, 0)
+    insert_shards(db, job_id, cut, queue, spec.hardware[0])
     return job_id
 
 
-def _insert_items(db: Connection, job_id: JobId, spool: ItemSpool) -> None:
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How a job's items are divided.
+
+    Attributes:
+        ranges: of the shards, closed, in order.
+        canary: first items that run alone; 0: none.
+    """
+
+    ranges: tuple[tuple[int, int], ...]
+    canary: int
+
+
+def plan(total: int, clips: int, shard_size: int | None, canary_items: int | None) -> Cut:
+    """Divide `total` items, of which `clips` are videos or parts of them; None is left to us. Pure."""
+    size = shard_size or (VIDEO_SHARD_SIZE if clips == total else DEFAULT_SHARD_SIZE)
+    canary = plan_canary(total, canary_items)
+    return Cut(tuple(plan_shards(total, size, canary)), canary)
+
+
+def insert_shards(db: Connection, job_id: JobId, cut: Cut, queue: str, hardware: str) -> None:
+    """Write the shards of a job whose items are there, and tell that it was submitted."""
+    job = db.execute(select(jobs.c.created, jobs.c.total).where(jobs.c.id == job_id)).one()
+    plain = {"job_id": job_id, "queue": queue, "hardware": hardware, "created": job.created}
+    db.execute(insert(shards), [plain | _shard_row(seq, bounds, cut.canary) for seq, bounds in enumerate(cut.ranges)])
+    details = {"items": job.total, "shards": len(cut.ranges), "queue": queue, "canary": cut.canary}
+    add_event(db, job_id, "submitted", details)
+
+
+def insert_items(db: Connection, job_id: JobId, spool: ItemSpool, first_idx: int) -> None:
+    """Write items, the first of them as number `first_idx`."""
     rows = (
         {"job_id": job_id, "idx": idx, "uri": uri, "metadata": metadata, "start_s": start_s, "end_s": end_s}
-        for idx, (uri, metadata, start_s, end_s) in enumerate(spool.rows())
+        for idx, (uri, metadata, start_s, end_s) in enumerate(spool.rows(), first_idx)
     )
     statement = insert(items)
     while chunk := list(islice(rows, _ROWS_A_CALL)):
         db.execute(statement, chunk)
 
 
-def _job_row(spec: JobSpec, spool: ItemSpool, canary: int) -> dict[str, Any]:
-    is_measured = spool.total >= MEASURED_JOB_ITEMS and "strategy" not in spec.wishes
+def started_row(spec: JobSpec, total: int, first_uri: str, cut: Cut) -> dict[str, Any]:
+    """Give what a job's row says once its items are known."""
+    is_measured = total >= MEASURED_JOB_ITEMS and "strategy" not in spec.wishes
+    return {
+        "name": spec.name or f"{spec.model.rstrip('/').rpartition('/')[2]}: {first_uri}",
+        "wishes": to_json({**spec.wishes, "strategy": "measured"} if is_measured else spec.wishes),
+        "canary_items": cut.canary,
+        "state": JobState.CANARY if cut.canary else JobState.RUNNING,
+        "total": total,
+        "shards_left": len(cut.ranges),
+    }
+
+
+def job_row(spec: JobSpec) -> dict[str, Any]:
+    """Give what a job's row says whatever its items are."""
     return {
         "tenant": spec.tenant,
         "client_token": spec.client_token,
-        "name": spec.name or f"{spec.model.rstrip('/').rpartition('/')[2]}: {spool.first_uri}",
+        "request_hash": None if spec.client_token is None else request_hash(spec),
         "model": spec.model,
         "params": to_json(spec.params),
-        "wishes": to_json({**spec.wishes, "strategy": "measured"} if is_measured else spec.wishes),
         "hardware": to_json(spec.hardware),
         "tags": to_json(spec.tags),
         "priority": spec.priority,
         "max_failure_rate": spec.max_failure_rate,
         "max_failures": spec.max_failures,
-        "canary_items": canary,
         "deadline": spec.deadline,
         "expires": spec.expires,
-        "state": JobState.CANARY if canary else JobState.RUNNING,
-        "total": spool.total,
+        "use_cache": int(spec.use_cache),
         "video": None if spec.video is None else to_json(spec.video.record()),
         "schedule_id": spec.schedule_id,
         "webhooks": to_json_or_none(spec.webhooks or None),

@@ -61,6 +61,7 @@ def errors_page() -> str:
     from jobstore import errors as jobstore
     from jobstore import queues
     from producer import errors as producer
+    from producer.server import errors as server
     from videos.errors import VIDEO_REASONS
     from workers import exporter
     from workers.gate import REFUSALS
@@ -80,6 +81,7 @@ def errors_page() -> str:
         _table("A worker machine", dict(_classes(exporter))),
         _table("Why a message was set aside (`nightshift queues --quarantined`)", REFUSALS | dict(_classes(queues))),
         _table("Submitting and exporting", dict(_classes(producer))),
+        _table("The HTTP server", dict(_classes(server))),
     ]
     return "\n".join(parts)
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from nightshift.stack import Stack
     from producer.server.services import Services
 
-#: Bytes of a request's line and headers together; an honest one has a few hundred.
-MAX_HEADER_BYTES = 32 * 1024
+#: Bytes of a request's line and headers that are waited for; the application itself takes fewer.
+MAX_WAITED_BYTES = 32 * 1024
 #: Seconds that a connection may be idle between two requests, and that open ones have when the server stops.
 IDLE_S, STOP_S = 15, 3
 
@@ -134,7 +134,7 @@ def _server(services: Services) -> uvicorn.Server:
         uvicorn.Config(
             create_app(services),
             http="h11",  # the one whose header limit is a setting
-            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+            h11_max_incomplete_event_size=MAX_WAITED_BYTES,
             ws="none",
             lifespan="off",
             log_config=None,

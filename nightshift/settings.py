@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -22,11 +23,13 @@ from pydantic_settings import (
 )
 
 from nightshift.errors import SettingsInvalid
+from nightshift.fetch_settings import FetchSettings, split_words
 from producer.machine import FILE_NAME, PREFIX, settings_file, store_url, user_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from fetching.policy import FetchPolicy
     from inference_engine.providers import ProviderOptions
     from producer.server.services import ServerOptions
     from workers.config import WorkerConfig
@@ -77,7 +80,7 @@ class WorkerSettings(BaseModel):
     max_deaths: int = Field(
         default=3,
         ge=1,
-        description="Lost workers after which a shard is split, or a model's class refused; a single item has one more.",
+        description="Lost workers after which a shard is split, or its class refused; a single item has one more.",
     )
     item_attempts: int = Field(default=3, ge=1, description="Tries of an item that fails for a reason that may pass.")
     item_timeout_s: float = Field(
@@ -93,6 +96,12 @@ class WorkerSettings(BaseModel):
         default=3600.0, ge=0, description="Seconds that a job waits for a model whose provider is away."
     )
     drain_s: float = Field(default=25.0, ge=0, description="Seconds that SIGTERM leaves to finish or give back shards.")
+    draft_expires_s: float = Field(
+        default=86_400.0, gt=0, description="Seconds after its last part that a draft which nobody seals is given up."
+    )
+    result_cache_bytes: int = Field(
+        default=2 * 2**30, ge=0, description="Bytes of results kept for later runs; the least recently used go first."
+    )
     max_image_bytes: int = Field(default=256 * 2**20, ge=1, description="Bytes above which a file is not read.")
     max_image_pixels: int = Field(default=50_000_000, ge=1, description="Pixels above which a picture is not decoded.")
     metrics_host: str = Field(
@@ -104,7 +113,7 @@ class WorkerSettings(BaseModel):
     @classmethod
     def split_models(cls, value: object) -> object:
         """Take `a,b` from the environment as well as a list from a file."""
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        return split_words(value, ",")
 
 
 class ServerSettings(BaseModel):
@@ -114,11 +123,6 @@ class ServerSettings(BaseModel):
 
     host: str = Field(default="127.0.0.1", description="Address on which `serve` and `up` listen.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port of the same; 0 takes any that is free.")
-    roots: Annotated[tuple[Path, ...] | None, NoDecode] = Field(
-        default=None,
-        description="Folders, separated by `:`, from which jobs that come by HTTP may read; unset: every folder where "
-        "the server listens on a loopback address, else none but uploads.",
-    )
     max_body_bytes: int = Field(default=4 * 2**20, ge=1, description="Bytes of a request, but for uploads.")
     max_upload_bytes: int = Field(default=512 * 2**20, ge=1, description="Bytes of one upload with all its files.")
     requests_per_s: float = Field(default=50.0, gt=0, description="Requests a second that one token may send.")
@@ -126,12 +130,6 @@ class ServerSettings(BaseModel):
     https: bool = Field(
         default=False, description="Whether people reach the server by https, through a proxy; cookies then need it."
     )
-
-    @field_validator("roots", mode="before")
-    @classmethod
-    def split_folders(cls, value: object) -> object:
-        """Take `a:b` from the environment as well as a list from a file."""
-        return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -187,6 +185,10 @@ class Settings(BaseSettings):
         default="console", description="console for people, json for collectors."
     )
     worker: WorkerSettings = Field(default=WorkerSettings(), description="What workers are told.")
+    webhooks_allow_private: bool = Field(
+        default=False, description="Whether webhooks are sent to private networks and to this machine; metadata never."
+    )
+    fetch: FetchSettings = Field(default=FetchSettings(), description="Where items are read from.")
     server: ServerSettings = Field(default=ServerSettings(), description="What the HTTP server is told.")
 
     @field_validator("model_dirs", mode="before")
@@ -277,25 +279,28 @@ class Settings(BaseSettings):
 
     def server_options(self, host: str, *, needs_token: bool) -> ServerOptions:
         """Give what a server on this address allows."""
-        from fetching.policy import FetchPolicy
         from nightshift.serving import is_loopback
         from producer.server.services import ServerOptions
 
-        roots = self.server.roots
-        if roots is None and not is_loopback(host):
-            roots = ()
-        named = None if roots is None else tuple(str(folder.expanduser().absolute()) for folder in roots)
+        policy = self.fetch_policy
+        if policy.allowed_roots is None and not is_loopback(host):
+            policy = replace(policy, allowed_roots=())
         return ServerOptions(
             data_dir=self.data_dir / "server",
             needs_token=needs_token,
             hosts=frozenset({"localhost", "127.0.0.1", "::1", host}),
-            fetch=FetchPolicy(allowed_roots=named),
+            fetch=policy,
             max_body_bytes=self.server.max_body_bytes,
             max_upload_bytes=self.server.max_upload_bytes,
             requests_per_s=self.server.requests_per_s,
             burst=self.server.burst,
             is_https=self.server.https,
         )
+
+    @property
+    def fetch_policy(self) -> FetchPolicy:
+        """What is read here, by whoever submits and by the workers."""
+        return self.fetch.policy(self.worker.max_image_bytes)
 
     @property
     def quiet_log_level(self) -> str:
@@ -320,6 +325,7 @@ class Settings(BaseSettings):
             "allow_local_code_packages": self.allow_local_code_packages,
             "log_level": self.log_level,
             "log_format": self.log_format,
+            "fetch": self.fetch_policy,
             **{name: value for name, value in overrides.items() if value is not None},
         }
         return WorkerConfig(**fields)
@@ -327,7 +333,7 @@ class Settings(BaseSettings):
 
 def known_variables() -> dict[str, str]:
     """Map every variable of the environment to its description, in the order of the fields."""
-    groups: dict[str, type[BaseModel]] = {"worker": WorkerSettings, "server": ServerSettings}
+    groups: dict[str, type[BaseModel]] = {"worker": WorkerSettings, "fetch": FetchSettings, "server": ServerSettings}
     nested = {
         f"{group.upper()}__{name.upper()}": field
         for group, model in groups.items()

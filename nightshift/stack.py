@@ -57,13 +57,19 @@ def open_store(settings: Settings) -> JobStore:
 
 @contextlib.contextmanager
 def open_stack(
-    settings: Settings, *, with_workers: bool, hardware: str | None = None, **worker_options: Any
+    settings: Settings,
+    *,
+    with_workers: bool,
+    keeps_house: bool = False,
+    hardware: str | None = None,
+    **worker_options: Any,
 ) -> Iterator[Stack]:
     """Open everything that a job needs, and close what was opened here.
 
     Args:
         settings: decide whether the stack is embedded or the fleet's.
         with_workers: run workers in this machine's processes, unless the stack that is joined has some.
+        keeps_house: submit due schedules, send webhooks and make exports beside the workers.
         hardware: class that they serve; None: the setting.
         worker_options: further fields of `WorkerConfig` that win over the settings.
 
@@ -71,7 +77,7 @@ def open_stack(
         JobStoreError: the configured database or broker cannot be used.
         NightshiftError: the embedded stack cannot be started or joined.
     """
-    stack = Stack(settings, {"hardware": hardware, **worker_options})
+    stack = Stack(settings, {"hardware": hardware, **worker_options}, keeps_house=keeps_house)
     try:
         stack.open(with_workers=with_workers)
         yield stack
@@ -100,7 +106,7 @@ class Stack:
     store: JobStore
     gateway: Direct
 
-    def __init__(self, settings: Settings, worker_options: dict[str, Any]) -> None:
+    def __init__(self, settings: Settings, worker_options: dict[str, Any], *, keeps_house: bool = False) -> None:
         self.settings = settings
         self.broker_url = settings.broker_url or ""
         self.redis: EmbeddedRedis | None = None
@@ -108,7 +114,7 @@ class Stack:
         self._doorbell: Doorbell | None = None
         self._claim = Claim(settings.data_dir)
         self._worker_options = worker_options
-        self._with_workers = False
+        self._with_workers, self._keeps_house = False, keeps_house
         self._next_look = time.monotonic() + REPORT_TIMEOUT_S
 
     @property
@@ -219,10 +225,13 @@ class Stack:
 
     def _start_workers(self, *, with_workers: bool) -> None:
         if with_workers:
+            from nightshift.housekeeping import housekeeping
             from workers.launch import Launcher
 
             self._next_look = time.monotonic() + REPORT_TIMEOUT_S
-            self.workers = Launcher(self.settings.worker_config(self.broker_url, **self._worker_options))
+            beside = (housekeeping(self.settings, self.broker_url),) if self._keeps_house else ()
+            config = self.settings.worker_config(self.broker_url, **self._worker_options)
+            self.workers = Launcher(config, beside=beside)
             self.workers.start()
 
     def _stop_workers(self, workers: Launcher) -> None:

@@ -16,6 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from producer.client import Producer
+from producer.drafting import Draft
 from producer.ending import words_of_timeout
 from producer.errors import JobTimeout
 from producer.gateway import RESULTS_A_PAGE
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from producer.progress import Progress
     from producer.request import JobOptions
     from producer.result import Result
+    from producer.sending import Files
     from producer.sources import Source
 
 T = TypeVar("T")
@@ -163,11 +165,41 @@ class AsyncJob:
             await asyncio.sleep(left)
 
 
+@dataclass(frozen=True, slots=True)
+class AsyncDraft:
+    """A job that takes more items; `async with` seals it at the end, and cancels it after an exception."""
+
+    draft: Draft
+
+    @property
+    def job(self) -> AsyncJob:
+        """The job, which runs once it is sealed."""
+        return AsyncJob(self.draft.job)
+
+    async def add(
+        self, sources: Source | ItemRef | Iterable[Source | ItemRef], *, part_token: str | None = None
+    ) -> int:
+        """Add the items of sources, and give their number."""
+        return await asyncio.to_thread(lambda: self.draft.add(sources, part_token=part_token))
+
+    async def seal(self) -> AsyncJob:
+        """Let it run; a second time changes nothing."""
+        return AsyncJob(await asyncio.to_thread(self.draft.seal))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.draft.__exit__, kind, error, at)
+
+
 class AsyncProducer:
     """`Producer`, awaited; arguments are the same, and `async with` opens and closes it."""
 
-    def __init__(self, url: str | None = None, *, token: str | None = None, upload: bool = True) -> None:
-        self._open: Callable[[], Producer] = lambda: Producer(url, token=token, upload=upload)
+    def __init__(self, url: str | None = None, *, token: str | None = None, files: Files = "send") -> None:
+        self._open: Callable[[], Producer] = lambda: Producer(url, token=token, files=files)
         self._opened: Producer | None = None
         self._lock = threading.Lock()
 
@@ -193,6 +225,10 @@ class AsyncProducer:
                 return producer.accept(producer.spec(model, options), while_wanted(items))
 
             return AsyncJob(await asyncio.to_thread(submit))
+
+    async def draft(self, model: str | os.PathLike[str], **options: Unpack[JobOptions]) -> AsyncDraft:
+        """Begin a job whose items come part by part: `async with await producer.draft(...) as draft`."""
+        return AsyncDraft(await asyncio.to_thread(lambda: self._producer().draft(model, **options)))
 
     async def job(self, text: str) -> AsyncJob:
         """Give a job by its id, or by at least four characters of its beginning or end."""

@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Self, Unpack
 
 from jobstore.errors import InvalidJob
+from producer.drafting import Draft
 from producer.errors import ExplainUnavailable, NobodyWorksWarning
 from producer.job import Job
 from producer.opening import open_gateway
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from jobstore.schema import ItemRef, JobSpec, JobState, WorkerRow
     from jobstore.views import QueueRow
     from producer.gateway import Explanation, Gateway
+    from producer.sending import Files
     from producer.sources import Source
 
 
@@ -31,14 +33,15 @@ class Producer:
         url: of a server, such as `http://host:8000`; None: the server, fleet or data folder that this machine's
             settings name (docs/python.md).
         token: the server's; None: that of the settings.
-        upload: whether files of this machine may be sent to the server.
+        files: what becomes of files of this machine where a server is asked: `send`, `refuse`, or `shared`, which
+            leaves their paths as they are.
 
     Raises:
         SettingInvalid, SchemaOutdated, StoreUnavailable.
     """
 
-    def __init__(self, url: str | None = None, *, token: str | None = None, upload: bool = True) -> None:
-        self.gateway = open_gateway(url, token, may_upload=upload)
+    def __init__(self, url: str | None = None, *, token: str | None = None, files: Files = "send") -> None:
+        self.gateway = open_gateway(url, token, files=files)
 
     @classmethod
     def over(cls, gateway: Gateway) -> Self:
@@ -68,6 +71,15 @@ class Producer:
         """
         return self.accept(self.spec(model, options), items_of(sources, options, SourceReport()))
 
+    def draft(self, model: str | os.PathLike[str], **options: Unpack[JobOptions]) -> Draft:
+        """Begin a job whose items come part by part: `with producer.draft(...) as draft: draft.add([...])`.
+
+        Raises:
+            InvalidJob: nothing was accepted.
+        """
+        job = Job(self.gateway.create_draft(self.spec(model, options)), self.gateway)
+        return Draft(job, options)
+
     def accept(self, spec: JobSpec, items: Iterable[ItemRef]) -> Job:
         """Hand over a job that is ready; what `submit` does after its checks."""
         job = Job(self.gateway.submit(spec, self.gateway.carry(items)), self.gateway)
@@ -80,8 +92,7 @@ class Producer:
         Raises:
             InvalidJob.
         """
-        is_auto = options.get("hardware", "auto") == "auto"
-        spec = spec_of(model, options, self.gateway.workers() if is_auto else ())
+        spec = spec_of(model, options)
         if (task := options.get("task")) is not None:
             self._check_task(spec, task)
         return spec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -12,11 +13,13 @@ from jobstore.errors import BrokerUnavailable
 from jobstore.queues import queue_name
 from jobstore.schema import SETTLED_STATES, DecisionRow, ItemRef, JobId, JobSpec, JobState, OutcomeState, WorkerRow
 from jobstore.store import JobStore
+from jobstore.submit import request_hash
 from jobstore.views import FailureGroup, JobEvent, JobStatus, QueueRow, ResultRow
 from producer.ending import words_of_timeout
 from producer.errors import JobTimeout
 from producer.explaining import explain
 from producer.gateway import RESULTS_A_PAGE, Explanation
+from producer.request import AUTO, classes_of
 
 logger = logging.getLogger(__name__)
 
@@ -54,12 +57,27 @@ class Direct:
             SourceInvalid: from `items`; nothing is accepted then.
             StoreUnavailable: nothing was accepted, unless a second submit with the same `client_token` says so.
         """
+        spec = self._placed(spec)
         job_id = self._store.add_job(spec, items, lambda hardware: queue_name(hardware, spec.model))
         queue = queue_name(spec.hardware[0], spec.model)
         if spec.priority > 0:
             self._store.recall_outranked()
         self._ring(job_id, queue)
         return job_id
+
+    def create_draft(self, spec: JobSpec) -> JobId:
+        """Accept a job whose items follow; nothing runs before it is sealed."""
+        return self._store.create_draft(self._placed(spec))
+
+    def append_items(self, job_id: JobId, items: Iterable[ItemRef], *, part_token: str) -> int:
+        """Add items to a draft and give their number; a second call with the same token adds nothing."""
+        return self._store.append_items(job_id, items, part_token=part_token)
+
+    def seal(self, job_id: JobId) -> bool:
+        """Let a draft run; it takes no more items. False: it was sealed before."""
+        is_changed = self._store.seal(job_id)
+        self._ring(job_id)
+        return is_changed
 
     def find(self, text: str) -> JobId:
         """A job's full id, from a unique part of it."""
@@ -178,6 +196,13 @@ class Direct:
         """Give the connections back."""
         self._doorbell.close()
         self._store.close()
+
+    def _placed(self, spec: JobSpec) -> JobSpec:
+        """Give a job its hardware; asked for again, it is the same request, whoever works by then."""
+        if spec.hardware != AUTO:
+            return spec
+        served = classes_of(AUTO, self._store.workers())
+        return dataclasses.replace(spec, hardware=served, request_hash=request_hash(spec))
 
     def _ring(self, job_id: JobId, queue: str | None = None) -> None:
         """Send what is due; what Redis does not take now, the relay sends."""

@@ -25,9 +25,9 @@ def ending_lines(status: JobStatus) -> tuple[str, str, str] | None:
     if status.state is JobState.FAILED:
         return f"the job failed: {status.reason}", message, f"nightshift explain {status.model}"
     if status.state is JobState.CANCELLED:
-        return "the job was cancelled", message, f"nightshift results {job}     has what was labelled before"
+        return "the job was cancelled", message, f"nightshift retry {job} --skipped     does the rest"
     if status.state is JobState.EXPIRED:
-        return "the job's time was over", message, f"nightshift results {job}     has what was labelled before"
+        return "the job's time was over", message, f"nightshift retry {job} --skipped     does the rest"
     if status.state is JobState.NEEDS_ATTENTION:
         return f"the job needs attention: {status.reason}", message, f"nightshift resume {job}     goes on"
     if status.is_over_failure_limit:
@@ -35,7 +35,7 @@ def ending_lines(status: JobStatus) -> tuple[str, str, str] | None:
         found += f"; the limit is {status.max_failure_rate:.1%}"
         found += "" if status.max_failures is None else f", and {status.max_failures:,} image"
         found += "s" if status.max_failures not in (None, 1) else ""
-        return "the job ended over its failure limit", found, "--max-failure-rate and --max-failures set the limit"
+        return "the job ended over its failure limit", found, f"nightshift retry {job}     runs what failed again"
     return None
 
 

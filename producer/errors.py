@@ -6,7 +6,11 @@
     x SourceEmpty         the source holds nothing that is taken
     x SourceUnreadable    the path is there and the system does not let us read it
     x SourceUnsupported   a URI scheme that no worker reads
+    x SourceDenied        this installation does not read that path, host or bucket, or the URI holds credentials
+    o SourceUnavailable   a remote list or listing does not come now
     x ManifestInvalid     one line of a manifest is wrong; the message names file and line
+  x JobFileInvalid        a job file cannot be read as one; the message names file and line
+  x WebhookSecretMissing  the secret that signs a webhook is not set where it is sent, or is none
   x JobEnding             waiting for a job is over
     x JobTimeout          it has not ended in time: it goes on, wait again
     x JobFailed           it did not end well, or stopped: its causes are in `failures`
@@ -28,6 +32,8 @@
     x TruthInvalid        the labelled data are damaged, or do not fit the job's pictures and classes
     x NotComparable       two jobs have no pictures in common, or records of tasks that cannot be compared
     x CapsuleInvalid      a run capsule is damaged, or of another version
+
+o: the same call may work later.
 """
 
 from __future__ import annotations
@@ -77,6 +83,19 @@ class SourceUnsupported(SourceInvalid):
     code = "source_unsupported"
 
 
+class SourceDenied(SourceInvalid):
+    """This installation does not read that path, host or bucket, or the URI holds credentials."""
+
+    code = "source_denied"
+
+
+class SourceUnavailable(SourceInvalid):
+    """A remote list or listing does not come now."""
+
+    code = "source_unavailable"
+    retryable = True
+
+
 class ManifestInvalid(SourceInvalid):
     """One line of a manifest is wrong."""
 
@@ -86,6 +105,18 @@ class ManifestInvalid(SourceInvalid):
         super().__init__(f"{path}, line {line}: {problem}")
         self.path = path
         self.line = line
+
+
+class JobFileInvalid(ProducerError):
+    """A job file cannot be read as one."""
+
+    code = "job_file_invalid"
+
+
+class WebhookSecretMissing(ProducerError):
+    """The secret that signs a webhook is not set where it is sent, or is none."""
+
+    code = "webhook_secret_missing"
 
 
 class JobEnding(ProducerError):

@@ -60,6 +60,18 @@ class Gateway(Protocol):
         """Accept a job: once this returns, the work is safe. The same `client_token` gives the same job again."""
         ...
 
+    def create_draft(self, spec: JobSpec) -> JobId:
+        """Accept a job whose items follow; nothing runs before it is sealed."""
+        ...
+
+    def append_items(self, job_id: JobId, items: Iterable[ItemRef], *, part_token: str) -> int:
+        """Add items to a draft and give their number; a second call with the same token adds nothing."""
+        ...
+
+    def seal(self, job_id: JobId) -> bool:
+        """Let a draft run; it takes no more items. False: it was sealed before."""
+        ...
+
     def find(self, text: str) -> JobId:
         """Give a job's full id, from a unique part of it."""
         ...

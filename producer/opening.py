@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from jobstore.dispatch import Doorbell
     from jobstore.store import JobStore
     from producer.gateway import Gateway
+    from producer.sending import Files
 
 
-def open_gateway(url: str | None, token: str | None, *, may_upload: bool) -> Gateway:
+def open_gateway(url: str | None, token: str | None, *, files: Files) -> Gateway:
     """Open the server at `url`, or else what the settings of this machine name: a server, a fleet, a data folder.
 
     Raises:
@@ -26,7 +27,7 @@ def open_gateway(url: str | None, token: str | None, *, may_upload: bool) -> Gat
     known_url, known_token = (machine.api_url, machine.api_token) if machine is not None else (None, None)
     # The token of the settings belongs to the server of the settings, and is shown to no other.
     is_theirs = url is None or url == known_url
-    return Remote(url or known_url or "", token or (known_token if is_theirs else None), may_upload=may_upload)
+    return Remote(url or known_url or "", token or (known_token if is_theirs else None), files=files)
 
 
 def open_direct(machine: Machine) -> Gateway:

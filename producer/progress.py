@@ -74,21 +74,13 @@ class Progress:
     message: str | None
 
 
-def overall_rate(status: JobStatus) -> float:
-    """Items a second since the job's first shard was taken; 0 while nothing is done."""
-    until = status.finished if status.finished is not None else status.now
-    if status.started is None or until <= status.started:
-        return 0.0
-    return status.done / (until - status.started)
-
-
 def eta_of(status: JobStatus, rate: float) -> Eta | None:
     """Give the range between the present rate and that of the whole job, widened as counting so few items asks for.
 
     Args:
         rate: items a second at present; 0: only the whole job's is known.
     """
-    rates = [each for each in (rate, overall_rate(status)) if each > 0]
+    rates = [each for each in (rate, status.items_per_second or 0.0) if each > 0]
     if status.is_settled or not status.pending or not status.done or not rates:
         return None
     slack = min(0.9, _ROOTS / math.sqrt(status.done))
@@ -110,7 +102,7 @@ def progress_of(status: JobStatus, pace: Pace | None = None) -> Progress:
         cached=status.cached,
         skipped=status.skipped,
         objects=status.objects,
-        items_per_second=rate or overall_rate(status),
+        items_per_second=rate or status.items_per_second or 0.0,
         eta=eta_of(status, rate),
         message=status.message,
     )

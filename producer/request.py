@@ -12,6 +12,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from jobstore.aftercare import Webhook
 from jobstore.errors import InvalidJob
 from jobstore.schema import ItemRef, JobSpec
 from producer.sources import Source, SourceOptions, SourceReport, expand
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 #: Where no worker is known: any GPU, else the CPU; the relay moves the work to the class that somebody serves.
 ANYWHERE = ("gpu-any", "cpu")
+AUTO = ("auto",)
 
 
 class JobOptions(TypedDict, total=False):
@@ -30,7 +32,8 @@ class JobOptions(TypedDict, total=False):
     Attributes:
         task: what the model must do, such as `object-detection`, or its end, `detection`; checked before the job is
             accepted where this machine or the server has the engine.
-        hardware: classes, best first, as a list or joined by commas; `auto`: those of the workers that are alive.
+        hardware: classes, best first, as a list or joined by commas; `auto`: the best
+            that a worker alive has, or where none is known any.
         params: what the model's task takes, such as `{"confidence": 0.4}`; judged by the worker's model.
         wishes: what chooses the backend; names and forms in `jobstore.wishes`.
         video: fields of `videos.options.VideoOptions`, such as `{"fps": 2}`.
@@ -44,6 +47,8 @@ class JobOptions(TypedDict, total=False):
         deadline: when it should be done: a `datetime`, or seconds since the epoch.
         expires: when what is left is given up; likewise.
         shard_size: items a shard.
+        use_cache: whether predictions of earlier runs with the same bytes, package and parameters are taken over.
+        webhook: URL that is told when the job ended or needs attention; a server's jobs take none.
         limit: items at most.
     """
 
@@ -62,6 +67,8 @@ class JobOptions(TypedDict, total=False):
     deadline: datetime | float | None
     expires: datetime | float | None
     shard_size: int | None
+    use_cache: bool
+    webhook: str | None
     limit: int | None
 
 
@@ -76,14 +83,12 @@ _PLAIN = (
     "max_failures",
     "canary_items",
     "shard_size",
+    "use_cache",
 )
 
 
-def spec_of(model: str | os.PathLike[str], options: JobOptions, workers: Iterable[WorkerRow]) -> JobSpec:
+def spec_of(model: str | os.PathLike[str], options: JobOptions) -> JobSpec:
     """Give the job that is asked for.
-
-    Args:
-        workers: asked only where the hardware is `auto`.
 
     Raises:
         InvalidJob: an option that is none, or whose value cannot be; every fault that can be seen here is named.
@@ -98,11 +103,12 @@ def spec_of(model: str | os.PathLike[str], options: JobOptions, workers: Iterabl
         _check_json(name, fields.get(name, {}))
     spec = JobSpec(
         model=model_reference(model),
-        hardware=classes_of(options.get("hardware", "auto"), workers),
+        hardware=_words(options.get("hardware", AUTO)),
         video=video_of(options),
         client_token=options.get("idempotency_key") or uuid.uuid4().hex,
         deadline=_moment(options.get("deadline")),
         expires=_moment(options.get("expires")),
+        webhooks=() if options.get("webhook") is None else (Webhook(str(options["webhook"])),),
         **fields,
     )
     check_spec(spec)
@@ -160,17 +166,12 @@ def video_of(options: JobOptions) -> VideoOptions | None:
         raise InvalidJob(f"video {dict(video)!r}: {error}; expected some of {known}") from error
 
 
-def classes_of(hardware: str | Sequence[str], workers: Iterable[WorkerRow]) -> tuple[str, ...]:
-    """Give the hardware classes that a job goes to, best first.
-
-    `auto` means every class that a worker alive serves, GPUs first.
-    """
-    words = hardware.split(",") if isinstance(hardware, str) else hardware
-    wanted = tuple(word.strip() for word in words if word.strip())
-    if wanted != ("auto",):
-        return wanted
+def classes_of(wanted: Sequence[str], workers: Iterable[WorkerRow]) -> tuple[str, ...]:
+    """Give the hardware classes of a job: those asked for, or for `auto` the best that a worker alive has."""
+    if tuple(wanted) != AUTO:
+        return tuple(wanted)
     served = {worker.hardware for worker in workers if worker.state == "running"}
-    return tuple(sorted(served, key=lambda name: (not name.startswith("gpu"), name))) or ANYWHERE
+    return (max(served),) if served else ANYWHERE  # "gpu-..." sorts after "cpu"
 
 
 def model_reference(model: str | os.PathLike[str]) -> str:
@@ -181,6 +182,11 @@ def model_reference(model: str | os.PathLike[str]) -> str:
     text = os.fspath(model)
     is_path = not isinstance(model, str) or text.startswith((".", "/", "~")) or text.endswith(".onnx")
     return str(Path(text).expanduser().absolute()) if is_path else text
+
+
+def _words(given: str | Sequence[str]) -> tuple[str, ...]:
+    words = given.split(",") if isinstance(given, str) else given
+    return tuple(word.strip() for word in words if word.strip())
 
 
 def _moment(moment: datetime | float | None) -> float | None:

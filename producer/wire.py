@@ -7,6 +7,7 @@ so that fields can be added; what a server does not know it refuses, so that no 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Generic, Literal, TypeVar
@@ -14,7 +15,10 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from jobstore.crontimes import CatchUp
 from jobstore.export_requests import ExportState
+from jobstore.schedule_runs import Overlap, ScheduleRun
+from jobstore.schedules import ScheduleState
 from jobstore.schema import ItemRef, JobId, JobSpec, JobState, OutcomeState
 from jobstore.views import JobStatus
 from videos.options import Clip, VideoOptions
@@ -23,7 +27,7 @@ T = TypeVar("T")
 
 #: Fields of a job's spec that no body says: the token and the header `Idempotency-Key` give the first two, and who is
 #: told and where files go is for the server's operator.
-NOT_ASKED = frozenset({"tenant", "client_token", "webhooks", "output", "schedule_id"})
+NOT_ASKED = frozenset({"request_hash", "tenant", "client_token", "webhooks", "output", "schedule_id"})
 #: What an answer about a job has beside the fields of `JobStatus`: name -> its property.
 DERIVED = {
     "done": "done",
@@ -112,6 +116,7 @@ class JobBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     shard_size: Positive | None = None
     tags: dict[str, str] = {}
     video: VideoBody | None = None
+    use_cache: bool = True
 
     @classmethod
     def of(
@@ -121,6 +126,11 @@ class JobBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         asked = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name not in NOT_ASKED}
         return decode(encode({**asked, "sources": sources, "items": items, "limit": limit}), cls)
 
+    def request_hash(self) -> str:
+        """Give what tells this request from another with the same key: all of it but its times, sources included."""
+        asked = msgspec.structs.replace(self, deadline=None, expires=None)
+        return hashlib.sha256(msgspec.json.encode(asked, order="deterministic")).hexdigest()
+
     def spec(self, tenant: str, client_token: str | None, hardware: tuple[str, ...]) -> JobSpec:
         """Give the store's word for it; `hardware` is the list with `auto` replaced.
 
@@ -129,7 +139,15 @@ class JobBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """
         asked = {field.name: getattr(self, field.name) for field in fields(JobSpec) if field.name not in NOT_ASKED}
         asked |= {"video": self.video and self.video.options(), "hardware": hardware}
+        asked |= {"request_hash": self.request_hash()}
         return JobSpec(**asked, tenant=tenant, client_token=client_token)
+
+
+class PartBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """More items of a draft; a part with a token that came before adds nothing."""
+
+    items: Annotated[tuple[ItemBody, ...], Meta(min_length=1, max_length=100_000)]
+    part_token: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class ResumeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -198,6 +216,37 @@ class ExportAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduleAnswer:
+    """A schedule as it stands; see `jobstore.schedules.Schedule`.
+
+    Attributes:
+        next_at: seconds since the epoch; null: it is paused, or never comes again.
+        in_words: when it is due, for people.
+        runs: the last ones, the newest first.
+    """
+
+    schedule_id: str
+    name: str
+    job: Mapping[str, Any]
+    cron: str
+    timezone: str
+    catch_up: CatchUp
+    overlap: Overlap
+    state: ScheduleState
+    next_at: float | None
+    in_words: str
+    runs: tuple[ScheduleRun, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledRun:
+    """A run that was asked for: its time names it."""
+
+    schedule: str
+    due: float
+
+
+@dataclass(frozen=True, slots=True)
 class Drained:
     """A worker that was asked to leave."""
 
@@ -228,11 +277,24 @@ class Page(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
+class Appended:
+    """How many items a part brought."""
+
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
-    """What became of an act; `is_changed` is false where the job was in no state for it."""
+    """What became of an act.
+
+    Attributes:
+        is_changed: false where the job was in no state for it.
+        items: of a retry, how many run again.
+    """
 
     job: Mapping[str, Any]
     is_changed: bool
+    items: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,12 @@ pytest_plugins = [
     "tests.fixtures.broker",
     "tests.fixtures.fleet",
     "tests.fixtures.browsing",
-    "tests.fixtures.reaching",
     "tests.fixtures.server",
+    "tests.fixtures.gateways",
+    "tests.fixtures.reaching",
     "tests.fixtures.evil_http",
+    "tests.fixtures.buckets",
+    "tests.fixtures.flawed_s3",
 ]
 
 #: `pytest --hypothesis-profile nightly`: as many sequences as a night has time for.

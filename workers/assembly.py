@@ -9,6 +9,7 @@ from functools import partial
 from importlib import metadata
 from pathlib import Path
 
+from fetching.fetcher import Fetcher
 from inference_engine.machine import Machine, probe_machine
 from inference_engine.memory import device_used_bytes, resident_bytes
 from inference_engine.providers import ProviderOptions
@@ -20,11 +21,12 @@ from jobstore.store import JobStore
 from workers.config import WorkerConfig
 from workers.decisions import DecisionBook, WorkerFacts
 from workers.leases import LeaseBook
-from workers.media import FileReader, MediaLimits
+from workers.media import ItemReader, MediaLimits
 from workers.metrics import Meter, MeteredReader
 from workers.models import ModelPool
 from workers.opening import Opener
 from workers.placement import Slot
+from workers.results import ResultBook
 from workers.shards import Runtime
 from workers.turns import Turns
 
@@ -58,7 +60,7 @@ def build_runtime(config: WorkerConfig, slot: Slot) -> Runtime:
         worker_id=worker_id,
         store=store,
         models=ModelPool(opener, config.model_bytes or slot.model_bytes or None),
-        media=MeteredReader(FileReader(MediaLimits(config.max_image_bytes)), meter),
+        media=MeteredReader(ItemReader(Fetcher(config.fetch), MediaLimits(config.max_image_bytes)), meter),
         limits=ImageLimits(max_pixels=config.max_image_pixels),
         leases=LeaseBook(store, worker_id, config.lease_s),
         decisions=DecisionBook(store, worker_id, WorkerFacts(machine, versions(machine)), meter),
@@ -70,6 +72,7 @@ def build_runtime(config: WorkerConfig, slot: Slot) -> Runtime:
         item_attempts=config.item_attempts,
         max_deaths=config.max_deaths,
         open_retry_s=config.open_retry_s,
+        results=ResultBook(store, meter),
         meter=meter,
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from fetching.policy import FetchPolicy
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
@@ -38,8 +40,11 @@ class WorkerConfig:
         open_timeout_s: limit of loading a model once it was fetched.
         open_retry_s: how long a model whose provider is away is waited for.
         drain_s: seconds that SIGTERM leaves to finish or give back shards.
+        draft_expires_s: age of a draft's last part after which it is given up.
+        result_cache_bytes: above it, the least recently used results of earlier runs go.
         max_image_bytes: larger files are refused before they are read.
         max_image_pixels: larger pictures are refused before they are decoded.
+        fetch: what items are read from: folders, hosts, buckets.
         metrics_host: address on which the launcher serves numbers and health.
         metrics_port: its port; 0: they are not served.
         log_level: of the standard library's logging.
@@ -73,8 +78,11 @@ class WorkerConfig:
     open_timeout_s: float = 900.0
     open_retry_s: float = 3600.0
     drain_s: float = 25.0
+    draft_expires_s: float = 86_400.0
+    result_cache_bytes: int = 2 * 2**30
     max_image_bytes: int = 256 * 2**20
     max_image_pixels: int = 50_000_000
+    fetch: FetchPolicy = field(default_factory=FetchPolicy)
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 9464
     log_level: str = "INFO"

@@ -32,6 +32,10 @@ class Flight:
         frame: of a video's frame, counted from 1; 0: the item itself.
         timestamp_s: of a video's frame.
         image: of a video's frame, until it was made into tensors.
+        data: a picture's bytes, from their reading until they are pixels.
+        content: their sha256, in hexadecimal digits.
+        key: by which results are looked up; None: this one is not.
+        is_claimed: whether others may wait for its result.
         video: the video whose frame this is, or which this is, once it was begun.
     """
 
@@ -43,6 +47,10 @@ class Flight:
     frame: int = 0
     timestamp_s: float | None = None
     image: Image | None = None
+    data: bytes | None = None
+    content: str | None = None
+    key: str | None = None
+    is_claimed: bool = False
     video: VideoRun | None = None
 
     def timed(self, stage: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

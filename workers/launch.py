@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,11 +63,13 @@ class Launcher:
 
     Attributes:
         files: where the processes count; None: each counts for itself.
+        beside: what else runs on this machine, each in a thread of its own, until the event that it is given is set.
         restarts: processes that ended before their time and were started again.
     """
 
     config: WorkerConfig
     files: ProcessFiles | None = None
+    beside: Sequence[Callable[[threading.Event], None]] = ()
     restarts: int = 0
     _children: list[_Child] = field(default_factory=list)
     _stopping: threading.Event = field(default_factory=threading.Event)
@@ -86,6 +89,10 @@ class Launcher:
         # Linux tells a child of its parent's death when the thread that started it ends: the supervisor starts all.
         for target in (self._supervise, self._relay):
             thread = threading.Thread(target=target, name=target.__name__.strip("_"), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        for work in self.beside:
+            thread = threading.Thread(target=work, args=(self._stopping,), name="beside", daemon=True)
             thread.start()
             self._threads.append(thread)
 
@@ -222,7 +229,13 @@ class Launcher:
 
         store, doorbell = JobStore.open(self.config.database_url), Doorbell(self.config.broker_url)
         relay = Relay(
-            store, doorbell, self.config.window, self.config.resend_after_s, max_deaths=self.config.max_deaths
+            store,
+            doorbell,
+            self.config.window,
+            self.config.resend_after_s,
+            max_deaths=self.config.max_deaths,
+            draft_expires_s=self.config.draft_expires_s,
+            result_cache_bytes=self.config.result_cache_bytes,
         )
         relay.run(self._stopping, self.config.relay_interval_s)
         doorbell.close()
@@ -234,7 +247,7 @@ class Launcher:
         return all(child.process.returncode == Exit.DRAINED for child in self._children if child.process)
 
 
-def main(config: WorkerConfig) -> int:
+def main(config: WorkerConfig, beside: Sequence[Callable[[threading.Event], None]] = ()) -> int:
     """Run a worker machine in the foreground, with its numbers and its health on `metrics_port`.
 
     SIGTERM and SIGINT drain, a second one or SIGQUIT leaves at once. Ends by itself when every process was asked,
@@ -245,7 +258,7 @@ def main(config: WorkerConfig) -> int:
     """
     configure_logging(config.log_level, config.log_format)
     with tempfile.TemporaryDirectory(prefix="nightshift-numbers-") as folder:
-        launcher = Launcher(config, ProcessFiles(Path(folder)) if config.metrics_port else None)
+        launcher = Launcher(config, ProcessFiles(Path(folder)) if config.metrics_port else None, beside)
         with exported(config, launcher):
             return _run(launcher)
 

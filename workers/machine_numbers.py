@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from inference_engine.gpu_load import gpu_loads
 from jobstore.errors import JobStoreError
+from jobstore.outbox import ENDED_DELIVERIES
 from jobstore.schema import JobState
 from jobstore.store import JobStore
 from workers import metrics
@@ -110,6 +111,7 @@ class FleetNumbers(Collector):
     def _ask(self) -> list[_Family]:
         try:
             queues, jobs, workers = self._store.queues(), self._store.job_counts(), self._store.workers()
+            told = self._store.outbox.counts()
         except JobStoreError:
             return [_family(metrics.STORE_UP, {(): 0.0})]
         states = Counter((name, worker.state) for worker in workers for name in worker.serves)
@@ -121,6 +123,7 @@ class FleetNumbers(Collector):
             _family(metrics.OLDEST_AGE, {(row.queue, row.hardware): row.oldest_age_s or 0.0 for row in queues}),
             _family(metrics.JOBS, {(state.value,): jobs.get(state, 0) for state in JobState}),
             _family(metrics.WORKERS, {key: float(number) for key, number in states.items()}),
+            _family(metrics.WEBHOOKS, {(state.value,): told.get(state, 0) for state in ENDED_DELIVERIES}),
         ]
 
 

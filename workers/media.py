@@ -1,5 +1,6 @@
-"""Reading an item's bytes, or opening it: one Protocol, and the reader of local files.
+"""Reading an item's bytes, or opening it: one Protocol, the reader of local files, and the one that fetches, too.
 
+Whatever the producer allowed, the policy of this machine is asked again: rows may be older than it.
 Every failure is a `MediaError` with a code of `MEDIA_CODES`; it becomes the outcome of one item and concerns no other.
 """
 
@@ -8,13 +9,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 from urllib.parse import unquote_to_bytes, urlsplit
 
-__all__ = ["MEDIA_CODES", "FileReader", "MediaError", "MediaLimits", "MediaReader"]
+from fetching.errors import FETCH_CODES, FetchError, FetchFailed, FetchTimeout
+from fetching.fetcher import Fetcher
+from fetching.paths import NotRegular, open_regular
+from fetching.policy import is_remote, shown
+
+__all__ = ["MEDIA_CODES", "FileReader", "ItemReader", "MediaError", "MediaLimits", "MediaReader"]
 
 #: Why an item's bytes cannot be had: the closed list, with what each means.
 MEDIA_CODES = {
@@ -24,7 +29,9 @@ MEDIA_CODES = {
     "file_too_large": "the file has more bytes than the worker reads",
     "unsupported_scheme": "the URI is neither an absolute path nor a file:// URI",
     "read_failed": "the storage gave an error while reading; the same item may work later",
+    **FETCH_CODES,
 }
+_RETRYABLE = frozenset({"read_failed", FetchTimeout.code, FetchFailed.code})
 
 _CODES_BY_ERRNO = {
     errno.ENOENT: "not_found",
@@ -35,9 +42,6 @@ _CODES_BY_ERRNO = {
     errno.ENXIO: "not_a_file",  # a socket
     errno.ENODEV: "not_a_file",
 }
-
-# A pipe without a writer would block the open for ever; a terminal must not become ours.
-_OPEN_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
 class MediaError(Exception):
@@ -52,7 +56,7 @@ class MediaError(Exception):
     @property
     def retryable(self) -> bool:
         """Whether the same read may work later."""
-        return self.code == "read_failed"
+        return self.code in _RETRYABLE
 
 
 class MediaReader(Protocol):
@@ -62,8 +66,11 @@ class MediaReader(Protocol):
         """All bytes of one item, or `MediaError`."""
         ...
 
-    def open(self, uri: str) -> BinaryIO:
-        """A video, to be read piece by piece and closed by the caller, or `MediaError`."""
+    def open(self, uri: str, beat: Callable[[], None]) -> BinaryIO:
+        """A video, to be read piece by piece and closed by the caller, or `MediaError`.
+
+        `beat` is called while it comes, however long that takes.
+        """
         ...
 
 
@@ -75,10 +82,14 @@ class MediaLimits:
 
 
 class FileReader:
-    """Reads regular files by absolute path or `file://` URI, never blocking on a pipe and never above the limit."""
+    """Reads regular files by absolute path or `file://` URI, never blocking on a pipe and never above the limit.
 
-    def __init__(self, limits: MediaLimits = MediaLimits()) -> None:
-        self._max_bytes = limits.max_file_bytes
+    Args:
+        roots: folders outside of which nothing is read, whatever links lead there; None: every folder.
+    """
+
+    def __init__(self, limits: MediaLimits = MediaLimits(), roots: tuple[str, ...] | None = None) -> None:
+        self._max_bytes, self._roots = limits.max_file_bytes, roots
 
     def read(self, uri: str) -> bytes:
         """All bytes of the file.
@@ -89,18 +100,18 @@ class FileReader:
         with _typed(uri):
             return self._read_path(local_path(uri))
 
-    def open(self, uri: str) -> BinaryIO:
+    def open(self, uri: str, beat: Callable[[], None] = lambda: None) -> BinaryIO:  # noqa: ARG002 (a file is there)
         """The file, of whatever size.
 
         Raises:
             MediaError: with a code of `MEDIA_CODES`.
         """
         with _typed(uri):
-            descriptor, _ = _open_regular(local_path(uri))
+            descriptor, _ = open_regular(local_path(uri), self._roots)
             return os.fdopen(descriptor, "rb", buffering=0)
 
     def _read_path(self, path: str) -> bytes:
-        descriptor, size = _open_regular(path)
+        descriptor, size = open_regular(path, self._roots)
         try:
             self._check_bytes(path, size)
             return self._read_all(path, descriptor, size)
@@ -124,24 +135,48 @@ class FileReader:
             raise MediaError("file_too_large", f"{path} has {size} bytes; at most {self._max_bytes} are read")
 
 
+class ItemReader:
+    """Reads files and remote items, each as the policy of the fetcher allows."""
+
+    def __init__(self, fetcher: Fetcher, limits: MediaLimits = MediaLimits()) -> None:
+        self._fetcher, self._limits = fetcher, limits
+        self._files = FileReader(limits, fetcher.policy.allowed_roots)
+
+    def read(self, uri: str) -> bytes:
+        """All bytes of the item.
+
+        Raises:
+            MediaError: with a code of `MEDIA_CODES`.
+        """
+        if not is_remote(uri):
+            return self._files.read(uri)
+        with _typed(uri):
+            return self._fetcher.read(uri, self._limits.max_file_bytes)
+
+    def open(self, uri: str, beat: Callable[[], None] = lambda: None) -> BinaryIO:
+        """The file, or what was downloaded into one without a name, which goes when it is closed or the process ends.
+
+        Raises:
+            MediaError: with a code of `MEDIA_CODES`.
+        """
+        if not is_remote(uri):
+            return self._files.open(uri)
+        with _typed(uri):
+            return self._fetcher.download(uri, beat)
+
+
 @contextlib.contextmanager
 def _typed(uri: str) -> Iterator[None]:
-    """Turn an error of the system into ours."""
+    """Turn an error of the system, or of fetching, into ours."""
     try:
         yield
+    except FetchError as error:
+        raise MediaError(error.code, str(error)) from error
+    except NotRegular as error:
+        raise MediaError("not_a_file", str(error)) from error
     except OSError as error:
         code = _CODES_BY_ERRNO.get(error.errno or 0, "read_failed")
-        raise MediaError(code, f"{uri}: {error.strerror or error}") from error
-
-
-def _open_regular(path: str) -> tuple[int, int]:
-    """A descriptor of a regular file, and its bytes."""
-    descriptor = os.open(path, _OPEN_FLAGS)
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(descriptor)
-        raise MediaError("not_a_file", f"{path} is {_kind(status.st_mode)}; expected a regular file")
-    return descriptor, status.st_size
+        raise MediaError(code, f"{shown(uri)}: {error.strerror or error}") from error
 
 
 def local_path(uri: str) -> str:
@@ -161,8 +196,3 @@ def local_path(uri: str) -> str:
     if "\0" in path:
         raise MediaError("not_found", f"{uri!r} holds a zero byte, which no file name has")
     return path
-
-
-def _kind(mode: int) -> str:
-    names = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-    return names.get(stat.S_IFMT(mode), "a device")

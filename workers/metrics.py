@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Literal, Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from fetching.policy import scheme_of
 from inference_engine.model import VisionModel
 from inference_engine.negotiation import Decision
 from jobstore.schema import Outcome
@@ -73,6 +74,12 @@ DECISIONS = Metric(
     ("backend", "verdict", "reason"),
 )
 FETCH_BYTES = Metric("nightshift_fetch_bytes_total", "counter", "Bytes of items that were read.", ("scheme",))
+LOOKUPS = Metric(
+    "nightshift_result_cache_requests_total",
+    "counter",
+    "Items that were looked up among results: hit, miss, or shared with one that was in work.",
+    ("outcome",),
+)
 RETRIES = Metric(
     "nightshift_retries_total",
     "counter",
@@ -92,7 +99,7 @@ HEARTBEAT = Metric(
 #: Counted by worker processes, added up by their launcher.
 PROCESS_METRICS = (
     ITEMS, BATCHES, BATCH_ITEMS, FORWARD_SECONDS, STAGE_SECONDS, MODEL_LOADS, MODEL_LOAD_SECONDS, MODELS_LOADED,
-    DECISIONS, FETCH_BYTES, RETRIES, QUARANTINED, HEARTBEAT,
+    DECISIONS, FETCH_BYTES, LOOKUPS, RETRIES, QUARANTINED, HEARTBEAT,
 )  # fmt: skip
 
 BUILD_INFO = Metric("nightshift_build_info", "gauge", "1, with the version that runs.", ("version",))
@@ -126,8 +133,14 @@ WORKERS = Metric(
     "Worker processes of the fleet, under each class that they serve.",
     ("hardware", "state"),
 )
+WEBHOOKS = Metric(
+    "nightshift_webhook_deliveries_total",
+    "counter",
+    "Messages to webhooks that were delivered or given up.",
+    ("state",),
+)
 #: Of the whole fleet, from SQL; every machine exports the same, so ask for `max by (...)`, never for a sum.
-STORE_METRICS = (STORE_UP, QUEUE_MESSAGES, BACKLOG_ITEMS, BACKLOG_SECONDS, OLDEST_AGE, JOBS, WORKERS)
+STORE_METRICS = (STORE_UP, QUEUE_MESSAGES, BACKLOG_ITEMS, BACKLOG_SECONDS, OLDEST_AGE, JOBS, WORKERS, WEBHOOKS)
 
 METRICS = (*PROCESS_METRICS, *MACHINE_METRICS, *STORE_METRICS)
 
@@ -143,7 +156,7 @@ class ModelLabels:
 
 class _Reader(Protocol):
     def read(self, uri: str) -> bytes: ...
-    def open(self, uri: str) -> BinaryIO: ...
+    def open(self, uri: str, beat: Callable[[], None]) -> BinaryIO: ...
 
 
 def labels_of(model: VisionModel) -> ModelLabels:
@@ -225,6 +238,10 @@ class Meter:
         """An item's bytes were read."""
         self._made[FETCH_BYTES.name].labels(scheme=scheme).inc(size_bytes)
 
+    def looked_up(self, outcome: str, items: int) -> None:
+        """So many items were looked up among results: `hit`, `miss`, `shared`."""
+        self._made[LOOKUPS.name].labels(outcome=outcome).inc(items)
+
     def retried(self, reason: str, times: int = 1) -> None:
         """Work begins again: `item`, `lease_lost`, `released`."""
         self._made[RETRIES.name].labels(reason=reason).inc(times)
@@ -254,10 +271,9 @@ class MeteredReader:
     def read(self, uri: str) -> bytes:
         """All bytes of one item, as the reader gives them."""
         data = self.reader.read(uri)
-        scheme = uri.partition("://")[0].lower() if "://" in uri else "file"
-        self.meter.fetched(scheme, len(data))
+        self.meter.fetched(scheme_of(uri), len(data))
         return data
 
-    def open(self, uri: str) -> BinaryIO:
+    def open(self, uri: str, beat: Callable[[], None] = lambda: None) -> BinaryIO:
         """A video, as the reader opens it."""
-        return self.reader.open(uri)
+        return self.reader.open(uri, beat)

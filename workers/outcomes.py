@@ -38,6 +38,12 @@ def failed(flight: Flight, error: ItemError) -> Outcome:
     return ended(flight, OutcomeState.FAILED, error=error)
 
 
+def timeout(flight: Flight) -> ItemError:
+    """Why an item that hung ended."""
+    where = flight.stage or "the model's forward"
+    return ItemError(ITEM_TIMEOUT, f"{flight.item.uri}: {where} took longer than its limit; its process was replaced")
+
+
 def ended(flight: Flight, state: OutcomeState, **found: Any) -> Outcome:
     """An item's or a frame's end, with what was `found`: a record and perhaps a blob, or an error."""
     return Outcome(
@@ -47,6 +53,7 @@ def ended(flight: Flight, state: OutcomeState, **found: Any) -> Outcome:
         timings_ms=rounded(flight),
         tries=flight.tries,
         timestamp_s=flight.timestamp_s,
+        content=flight.content,
         **found,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import dataclass
 
 from jobstore.dispatch import Doorbell
@@ -11,6 +12,9 @@ from jobstore.errors import BrokerUnavailable, StoreUnavailable
 from jobstore.store import JobStore
 
 logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at how many results are kept: adding up a million sizes takes a tenth of a second.
+PRUNE_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,8 @@ class Relay:
     Attributes:
         window: hints that a queue holds in Redis at most.
         unserved_after_s: a class of which no worker was seen for so long is left for the next one of a job's list.
+        draft_expires_s: a draft to which nothing was added for so long is given up.
+        result_cache_bytes: above it, the least recently used results of earlier runs go.
         resend_after_s: a hint that is this old, in a queue that Redis holds empty, was lost.
     """
 
@@ -29,6 +35,8 @@ class Relay:
     resend_after_s: float = 5.0
     max_deaths: int = 3
     unserved_after_s: float = 60.0
+    draft_expires_s: float = 86_400.0
+    result_cache_bytes: int = 2 * 2**30
 
     def tick(self) -> int:
         """Repair once; returns how many hints were sent.
@@ -49,7 +57,7 @@ class Relay:
     def _repair_sql(self) -> int:
         """Do what needs no Redis; gives the number of expired leases."""
         taken_back = self.store.expire_leases(self.max_deaths)
-        for job_id in self.store.expire_jobs():
+        for job_id in (*self.store.expire_jobs(), *self.store.expire_drafts(self.draft_expires_s)):
             self.doorbell.announce_end(job_id)
         judged, offered = self.store.judge_jobs(), self.store.offer_stragglers()
         self.store.retry_openings()
@@ -63,10 +71,13 @@ class Relay:
 
     def run(self, stop: threading.Event, interval_s: float) -> None:
         """Tick until `stop`; a broker or database that is away is reported once, not each second."""
-        troubled = False
+        troubled, next_prune = False, 0.0
         while not stop.wait(interval_s):
             try:
                 self.tick()
+                if time.monotonic() >= next_prune:
+                    next_prune = time.monotonic() + PRUNE_S
+                    self.store.prune_results(self.result_cache_bytes)
             except (StoreUnavailable, BrokerUnavailable) as error:
                 if not troubled:
                     logger.warning("relay waits: %s", error, extra={"event": "relay_waits"})

@@ -11,16 +11,18 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from inference_engine.decoding import decode_image
 from inference_engine.errors import SessionFailed
-from inference_engine.images import Fit, Image
+from inference_engine.images import Fit
 from inference_engine.tasks import write_prediction
-from jobstore.schema import DecisionId, ItemError, Lease, Outcome, OutcomeState, ShardEnd
+from jobstore.result_cache import KnownResult
+from jobstore.schema import DecisionId, Lease, Outcome, OutcomeState, ShardEnd
 from workers.flights import Flight
 from workers.leases import HeldLease
+from workers.lookups import Lookups, key_to_keep
 from workers.metrics import labels_of
 from workers.opening import LoadedModel
-from workers.outcomes import ITEM_TIMEOUT, ended, failed, is_retryable, item_error
+from workers.outcomes import ended, failed, is_retryable, item_error, timeout
+from workers.pictures import pixels_of, read_bytes
 from workers.video_run import VideoRun
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ class ShardRun:
         self._is_suspect = held.lease.deaths > 0
         self._flush_items = 1 if self._is_suspect else FLUSH_ITEMS
         self._lock = threading.Lock()
+        results = runtime.results if held.lease.use_cache and not self._is_suspect else None
+        self._lookups = Lookups(results, held.lease, loaded)
         self._open = 0  # images on their way
         self._context = copy_context()  # what its log lines belong to
         self._flights: set[Flight] = set()
@@ -79,12 +83,16 @@ class ShardRun:
     def is_over(self) -> bool:
         """Nothing is on its way, and nothing more will be."""
         with self._lock:
-            return not self._open and (not self._waiting or self._should_stop())
+            return not self._open and (not self._has_more or self._should_stop())
 
     @property
     def is_whole(self) -> bool:
         """Once it is over: every item has its outcome."""
-        return not self._waiting
+        return not self._has_more
+
+    @property
+    def _has_more(self) -> bool:
+        return bool(self._waiting or self._lookups.waiting)
 
     @property
     def flights(self) -> tuple[Flight, ...]:
@@ -110,7 +118,7 @@ class ShardRun:
         with self._lock:
             guilty = self._flights.intersection(timed_out)
             is_suspect = not self._flights.isdisjoint(suspects)
-            self._outcomes += [failed(flight, _timeout(flight)) for flight in guilty]
+            self._outcomes += [failed(flight, timeout(flight)) for flight in guilty]
         self.flush()
         if is_suspect:
             self._runtime.store.count_death(self._held.lease, self._runtime.max_deaths)
@@ -125,13 +133,41 @@ class ShardRun:
     def begin_one(self) -> Callable[[], None] | None:
         """Take the next item for a decoder; the caller holds the permit that its outcome gives back."""
         with self._lock:
-            if not self._waiting or self._should_stop() or (self._is_suspect and self._open):
+            if not self._has_more or self._should_stop() or (self._is_suspect and self._open):
                 return None
-            flight = self._waiting.popleft()
             self._open += 1
+            if due := self._lookups.take_due(are_all_read=not self._waiting):
+                return partial(self._context.copy().run, self._look_up, due)
+            flight = self._waiting.popleft()
             self._flights.add(flight)
         work = self._begin if flight.item.clip is None else self._advance
         return partial(self._context.copy().run, work, flight)
+
+    def _look_up(self, asked: list[Flight]) -> None:
+        """With a permit: take over what earlier runs have made; the others wait in front, with their bytes."""
+        found = self._lookups.find(asked)
+        self._runtime.turns.permits.release()
+        for flight in asked:
+            if (known := found.get(flight.key or "")) is not None:
+                self._take_over(flight, known)
+        with self._lock:
+            self._waiting.extendleft(flight for flight in reversed(asked) if flight.key not in found)
+        self._close_one()
+        self._runtime.turns.wake()
+
+    def _take_over(self, flight: Flight, known: KnownResult) -> None:
+        flight.data = None
+        self._write([ended(flight, OutcomeState.CACHED, record=known.record, blob=known.blob)])
+
+    def _told(self, flight: Flight, known: KnownResult | None) -> None:
+        """Whoever ran the same bytes has made the result; or he failed, and this one is run, too."""
+        if known is not None:
+            self._take_over(flight, known)
+        else:
+            with self._lock:
+                self._waiting.appendleft(flight)
+        self._close_one()
+        self._runtime.turns.wake()
 
     def _advance(self, begun: Flight) -> None:
         """With a permit: a video's next frame, which keeps the permit until its outcome, or the video's end.
@@ -143,7 +179,7 @@ class ShardRun:
         frame = None
         try:
             frame = video.take(self._runtime.media, self._runtime.limits)
-        except Exception as error:  # noqa: BLE001 (as in _begin)
+        except Exception as error:  # noqa: BLE001 (as in _run)
             video.fail(error, may_repeat=is_retryable(error) and begun.tries < self._runtime.item_attempts)
         with self._lock:
             self._flights.discard(begun)
@@ -182,15 +218,43 @@ class ShardRun:
         is_over = self._runtime.draining.is_set() or held.stop.is_set() or held.lost.is_set()
         return is_over or self._loaded.is_broken
 
-    def _read(self, flight: Flight) -> Image:
-        data = flight.timed("fetch", self._runtime.media.read, flight.item.uri)
-        return flight.timed("decode", decode_image, data, self._runtime.limits)
-
     def _begin(self, flight: Flight) -> None:
-        """Pixels, which a frame brings along, tensors, and into the batcher."""
+        """Bytes, which are looked up together with those of others, and then run where nothing is known of them."""
+        if flight.image is None and flight.data is None:
+            try:
+                flight.timed("fetch", read_bytes, flight, self._runtime.media)
+            except Exception as error:  # noqa: BLE001 (as in _run)
+                self._fail(flight, error)
+                return
+            if self._lookups.takes(flight):
+                self._wait_for_lookup(flight)
+                return
+        self._run(flight)
+
+    def _wait_for_lookup(self, flight: Flight) -> None:
+        self._runtime.turns.permits.release()
+        with self._lock:
+            self._flights.discard(flight)
+            self._lookups.waiting.append(flight)
+        self._close_one()
+
+    def _claim(self, flight: Flight) -> bool:
+        """Whether it is to be run; else it may be in other hands, told of its result, before this returns."""
+        with self._lock:
+            self._flights.discard(flight)
+        if not self._lookups.claim(flight, self._told):
+            self._runtime.turns.permits.release()
+            return False
+        with self._lock:
+            self._flights.add(flight)
+        return True
+
+    def _run(self, flight: Flight) -> None:
+        """Pixels, tensors, and into the batcher; unless the same bytes are on their way to their result."""
+        if flight.key is not None and not self._claim(flight):
+            return
         try:
-            pixels = flight.image if flight.image is not None else self._read(flight)
-            flight.image = None  # a frame's pixels end with its tensors
+            pixels = pixels_of(flight, self._runtime.limits)
             tensors, fit = flight.timed("preprocess", self._loaded.model.preprocess, pixels, self._params)
             started = time.monotonic()
             future = self._loaded.batcher.submit(tensors, flight, alone=self._is_suspect)
@@ -211,10 +275,11 @@ class ShardRun:
             with self._loaded.model.turn:  # outside of the stage: who waits for his turn does not hang
                 prediction = flight.timed("postprocess", self._predict, fit, outputs)
             record, blob = write_prediction(prediction)
-        except Exception as error:  # noqa: BLE001 (as in _begin)
+        except Exception as error:  # noqa: BLE001 (as in _run)
             self._fail(flight, error)
             return
-        self._end(flight, ended(flight, OutcomeState.OK, record=record, blob=blob))
+        key = key_to_keep(flight, record)
+        self._end(flight, ended(flight, OutcomeState.OK, record=record, blob=blob, result_key=key))
 
     def _predict(self, fit: Fit, outputs: Future[dict[str, Any]]) -> Any:
         prediction = self._loaded.model.postprocess(outputs.result(), [fit], self._params)[0]
@@ -236,6 +301,7 @@ class ShardRun:
 
     def _put_back(self, flight: Flight, later: Flight) -> None:
         """Behind the others: what failed for a moment's reason has a moment."""
+        self._lookups.settle(flight, None)
         self._runtime.turns.permits.release()
         with self._lock:
             self._flights.discard(flight)
@@ -247,6 +313,7 @@ class ShardRun:
 
     def _end(self, flight: Flight, outcome: Outcome) -> None:
         """An item has its outcome. The writer is woken for a whole flush, not for each item."""
+        self._lookups.settle(flight, outcome)
         self._runtime.turns.permits.release()
         self._loaded.tally.add(flight.timings_ms)
         with self._lock:
@@ -269,7 +336,7 @@ class ShardRun:
     def _close_one(self) -> None:
         with self._lock:
             self._open -= 1
-            is_last = self._open == 0 and (not self._waiting or self._should_stop())
+            is_last = self._open == 0 and (not self._has_more or self._should_stop())
         if is_last:
             self._wake.set()
 
@@ -328,8 +395,3 @@ class ShardRun:
         for flight in self._waiting:
             if flight.video is not None:
                 flight.video.close()
-
-
-def _timeout(flight: Flight) -> ItemError:
-    where = flight.stage or "the model's forward"
-    return ItemError(ITEM_TIMEOUT, f"{flight.item.uri}: {where} took longer than its limit; its process was replaced")

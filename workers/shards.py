@@ -27,6 +27,7 @@ from workers.media import MediaReader
 from workers.metrics import Meter
 from workers.models import ModelPool
 from workers.opening import LoadedModel
+from workers.results import ResultBook
 from workers.shard_run import ShardRun
 from workers.speeds import Speedometer
 from workers.turns import Turns
@@ -67,6 +68,7 @@ class Runtime:
         written: outcomes that this process has committed.
         meter: counts for Prometheus.
         speeds: how long an item of each queue takes here.
+        results: what earlier runs have made; None: every item is run.
         runs: shards that it works on, or opens a model for.
         exit: ends the process at once.
     """
@@ -89,6 +91,7 @@ class Runtime:
     meter: Meter = field(default_factory=Meter)
     speeds: Speedometer = field(default_factory=Speedometer)
     runs: RunBook = field(default_factory=RunBook)
+    results: ResultBook | None = None
     exit: Callable[[int], None] = os._exit
 
 

@@ -99,7 +99,7 @@ class VideoRun:
 
     def _open_stream(self, media: MediaReader, limits: ImageLimits) -> Iterator[Frame]:
         clip = self.flight.item.clip or self.options.clip
-        file = self._stream.enter_context(media.open(self.flight.item.uri))
+        file = self._stream.enter_context(media.open(self.flight.item.uri, self.flight.beat))
         video = self._stream.enter_context(Video(file, _video_limits(limits), self.flight.beat))
         timeline = video.timeline()
         self._video = video
@@ -228,7 +228,7 @@ def first_frame(media: MediaReader, uri: str, limits: ImageLimits) -> list[Image
     Raises:
         MediaError, VideoUnreadable: it cannot be read.
     """
-    with media.open(uri) as file, Video(file, _video_limits(limits)) as video:
+    with media.open(uri, lambda: None) as file, Video(file, _video_limits(limits)) as video:
         return [frame.image for frame in islice(video.frames(video.timeline(), [0]), 1)]
 
 

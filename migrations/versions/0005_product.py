@@ -12,7 +12,16 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-_TABLES = ("exports", "tokens", "webhook_deliveries", "schedule_runs", "schedules", "result_cache")
+_TABLES = (
+    "draft_parts",
+    "drafts",
+    "exports",
+    "tokens",
+    "webhook_deliveries",
+    "schedule_runs",
+    "schedules",
+    "result_cache",
+)
 
 
 def upgrade() -> None:
@@ -29,6 +38,7 @@ def upgrade() -> None:
         sqlite_where=failed,
     )
     _create_result_cache()
+    _create_drafts()
     _create_schedules()
     _create_schedule_runs()
     _create_webhook_deliveries()
@@ -86,6 +96,27 @@ def _create_result_cache() -> None:
         sa.PrimaryKeyConstraint("key", name="pk_result_cache"),
     )
     op.create_index("ix_result_cache_used", "result_cache", ["used"])
+
+
+def _create_drafts() -> None:
+    op.create_table(
+        "drafts",
+        sa.Column("job_id", sa.Text(), nullable=False),
+        sa.Column("shard_size", sa.Integer()),
+        sa.Column("canary_items", sa.Integer()),
+        sa.Column("clips", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("touched", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("job_id", name="pk_drafts"),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_drafts_job_id"),
+    )
+    op.create_table(
+        "draft_parts",
+        sa.Column("job_id", sa.Text(), nullable=False),
+        sa.Column("token", sa.Text(), nullable=False),
+        sa.Column("items", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("job_id", "token", name="pk_draft_parts"),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_draft_parts_job_id"),
+    )
 
 
 def _create_schedules() -> None:

@@ -23,6 +23,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "jobs": ("jobs", "List jobs, the newest first."),
         "pause": ("steer", "Stop a job until it is resumed."),
         "resume": ("steer", "Go on with a job that was paused or needs attention."),
+        "retry": ("retry", "Run what failed, or was skipped, again in the same job."),
         "priority": ("steer", "Give a job another priority; higher goes first."),
         "cancel": ("jobs", "End a job; what was labelled stays, what was not is skipped."),
     },
@@ -43,7 +44,15 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "models": ("models", "List the models that are found here, with their packages."),
         "explain": ("explain", "Say which backend would run a model here, and why not the others."),
         "compile": ("compile", "Build a model for this machine's GPU."),
-        "cache": ("cache", "List, verify or remove packages that were fetched."),
+        "cache": ("cache", "List, verify or remove fetched packages; show or remove results of earlier runs."),
+    },
+    "Nightly": {
+        "schedule": (
+            "schedule",
+            "Let jobs come back by the clock: apply a job file, list, show, run, pause, resume, rm.",
+        ),
+        "notify": ("notify", "Try a receiver of webhooks, and list what was sent."),
+        "schema": ("schema", "Print the JSON Schema of a file, for editors."),
     },
     "Fleet": {
         "up": ("fleet", "Run workers and the pages here until Ctrl-C, with Redis if no broker is configured."),

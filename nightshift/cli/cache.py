@@ -28,7 +28,7 @@ def _bytes(_: click.Context, __: click.Parameter, value: str | None) -> int | No
 
 @click.group()
 def cache() -> None:
-    """List, verify or remove packages that were fetched."""
+    """List, verify or remove packages that were fetched; show or remove results of earlier runs."""
 
 
 @cache.command("ls")
@@ -86,6 +86,29 @@ def verify(as_json: bool) -> int:
             click.echo(f": damaged: {', '.join(wrong)}")
         click.echo(f"{count(len(names), 'package')} hashed, {len(damaged)} damaged")
     return ERROR if damaged else 0
+
+
+@cache.command()
+@click.option("--prune", "is_prune", is_flag=True, help="Remove the least recently used until the rest fits.")
+@click.option("--max-size", callback=_bytes, metavar="SIZE", help="Keep so much; the setting by default.")
+@json_option
+def results(is_prune: bool, max_size: int | None, as_json: bool) -> None:
+    """Show how many results are kept for later runs, or remove some of them."""
+    from nightshift.stack import open_store
+
+    if max_size is not None and not is_prune:
+        raise click.UsageError("--max-size says how much --prune keeps; give both")
+    settings = load_settings()
+    with open_store(settings) as store:
+        most = settings.worker.result_cache_bytes if max_size is None else max_size
+        removed = store.prune_results(most) if is_prune else None
+        kept = store.result_cache_size()
+    if as_json:
+        print_json({"kept": kept, "removed": removed})
+        return
+    if removed is not None:
+        click.echo(f"removed {count(removed.results, 'result')}, {size(removed.size_bytes)}")
+    click.echo(f"{count(kept.results, 'result')} kept for later runs, {size(kept.size_bytes)}")
 
 
 def size(number: int) -> str:

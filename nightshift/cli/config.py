@@ -18,7 +18,7 @@ def config(as_json: bool) -> None:
     """Show every setting, its value and what it means. Passwords in URLs are not shown."""
     values = load_settings().model_dump()
     flat: dict[str, Any] = {f"NIGHTSHIFT_{name.upper()}": value for name, value in values.items()}
-    for group in ("worker", "server"):
+    for group in ("worker", "fetch", "server"):
         flat |= {f"NIGHTSHIFT_{group.upper()}__{name.upper()}": value for name, value in values[group].items()}
     shown = {name: hide_password(flat[name]) for name in known_variables()}
     if as_json:
@@ -36,5 +36,5 @@ def hide_password(value: Any) -> Any:
 
 def _text(value: Any) -> str:
     if isinstance(value, list):
-        return ":".join(value)
+        return ":".join(map(str, value))
     return "" if value is None else str(value)

@@ -14,6 +14,7 @@ from nightshift.cli.pages import pages_of
 from nightshift.cli.request import hardware_here
 from nightshift.cli.serve import auth_option, check_open, host_option, port_option, warn
 from nightshift.cli.trust import trust_options, trust_settings
+from nightshift.housekeeping import housekeeping
 from nightshift.settings import load_settings
 from nightshift.stack import open_stack, open_store
 
@@ -70,7 +71,7 @@ def up(  # noqa: PLR0913 (click passes each option)
     where = host or settings.server.host
     check_open(where, no_auth=no_auth)
     with (
-        open_stack(settings, with_workers=True, hardware=hardware, **options) as stack,
+        open_stack(settings, with_workers=True, keeps_house=True, hardware=hardware, **options) as stack,
         pages_of(stack, where, port, no_auth=no_auth) as pages,
     ):
         if as_json:
@@ -115,7 +116,7 @@ def start(
         )
     open_store(settings).close()  # an outdated schema is an error here, not a worker that dies again and again
     options = {"hardware": hardware, "cpu_processes": cpu_processes, "concurrency": concurrency}
-    return main(settings.worker_config(settings.broker_url, **options))
+    return main(settings.worker_config(settings.broker_url, **options), (housekeeping(settings, settings.broker_url),))
 
 
 @worker.command("ls")

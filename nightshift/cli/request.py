@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from nightshift.cli.times import moment_to_come
 from nightshift.explaining import decide_here
 from producer.request import model_reference
 
 if TYPE_CHECKING:
-    from jobstore.schema import JobSpec
-    from jobstore.store import JobStore
     from nightshift.settings import Settings
+    from producer.job_request import JobRequest
     from videos.options import VideoOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -61,8 +63,8 @@ def _tags(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dic
 
 
 _OPTIONS = (
-    click.argument("sources", nargs=-1, required=True, metavar="SOURCE..."),
-    click.option("-m", "--model", required=True, help="Model id, package folder (with a leading ./) or .onnx file."),
+    click.argument("sources", nargs=-1, metavar="SOURCE..."),
+    click.option("-m", "--model", help="Model id, package folder (with a leading ./) or .onnx file."),
     click.option("--conf", type=click.FloatRange(0, 1), help="Lowest score that is kept."),
     click.option("--iou", type=click.FloatRange(0, 1), help="Overlap above which the weaker of two boxes goes."),
     click.option("--classes", callback=words, metavar="A,B", help="Keep these classes only."),
@@ -110,6 +112,9 @@ _OPTIONS = (
         help="Hardware classes, best first: auto, cpu, gpu-any, gpu-sm90 ...",
     ),
     click.option("--limit", type=click.IntRange(min=1), help="Take this many pictures or parts of videos at most."),
+    click.option("--since", metavar="24h|DATE", help="Take only what was changed after this, of folders and prefixes."),
+    click.option("--include", multiple=True, metavar="PATTERN", help="Take only these names, such as '*.jpg' (again)."),
+    click.option("--exclude", multiple=True, metavar="PATTERN", help="Leave these names out (again)."),
     click.option("--fps", type=float, help="Of videos: frames a second [default: every frame]."),
     click.option("--every", type=int, metavar="N", help="Of videos: one frame of N."),
     click.option("--keyframes", is_flag=True, help="Of videos: keyframes only."),
@@ -135,54 +140,71 @@ _OPTIONS = (
     click.option("--name", default="", help="Name shown to people."),
     click.option("--tag", "tags", multiple=True, callback=_tags, metavar="KEY=VALUE", help="Kept with the job."),
     click.option("--priority", type=int, default=0, help="Higher goes first."),
+    click.option(
+        "--no-cache", is_flag=True, help="Run every picture, also those whose results are known from earlier runs."
+    ),
     click.option("--shard-size", type=click.IntRange(min=1), help="Pictures a shard; by default from their number."),
 )
 
 
+def file_option(*flags: str) -> Callable[[F], F]:
+    """Add the option that takes a job file in the place of all others."""
+    path = click.Path(path_type=Path, dir_okay=False)
+    return click.option(*flags, "file", type=path, metavar="JOB.yaml", help="Take all of the job from a file.")
+
+
 def job_options(command: F) -> F:
-    """Add the options of a job to a command, which gets them as `**options` for `JobRequest.from_options`."""
+    """Add the options of a job to a command, which gets them as `**options` for `request_of`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-@dataclass(frozen=True, slots=True)
-class JobRequest:
-    """A job as it was asked for on the command line."""
+def request_of(options: Mapping[str, Any]) -> JobRequest:
+    """Sort the options of a command; what was not given is left to the model and the store.
 
-    sources: tuple[str, ...]
-    model: str
-    params: Mapping[str, Any]
-    wishes: Mapping[str, Any]
-    hardware: tuple[str, ...]
-    limit: int | None
-    video: VideoOptions
-    rest: Mapping[str, Any]
+    Raises:
+        click.UsageError: no source or model, or options beside a job file, which says all.
+        JobFileInvalid.
+    """
+    from producer.job_request import JobRequest
 
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> JobRequest:
-        """Sort the options; what was not given is left to the model and the store."""
-        rest = (
-            "max_failure_rate", "max_failures", "deadline", "expires", "name", "tags", "priority", "shard_size",
-        )  # fmt: skip
-        return cls(
-            sources=options["sources"],
-            model=model_reference(options["model"]),
-            params=_given(options, PARAMS),
-            wishes=_given(options, WISHES),
-            hardware=_split(options["hardware"]),
-            limit=options["limit"],
-            video=_video(options),
-            rest={name: options[name] for name in rest} | {"canary_items": options["canary"]},
-        )
+    if options.get("file") is not None:
+        return _request_of_file(options)
+    for name, shown in (("sources", "argument 'SOURCE...'"), ("model", "option '-m' / '--model'")):
+        if not options[name]:
+            raise click.UsageError(f"missing {shown}")
 
-    def spec(self, hardware: tuple[str, ...]) -> JobSpec:
-        """Give what the producer takes."""
-        from jobstore.schema import JobSpec
+    rest = (
+        "max_failure_rate", "max_failures", "deadline", "expires", "name", "tags", "priority", "shard_size",
+    )  # fmt: skip
+    return JobRequest(
+        sources=options["sources"],
+        model=model_reference(options["model"]),
+        params=_given(options, PARAMS),
+        wishes=_given(options, WISHES),
+        hardware=_split(options["hardware"]),
+        limit=options["limit"],
+        video=_video(options),
+        include=options["include"],
+        exclude=options["exclude"],
+        since=options["since"],
+        moment=datetime.now().astimezone(),
+        rest={name: options[name] for name in rest}
+        | {"canary_items": options["canary"], "use_cache": not options["no_cache"]},
+    )
 
-        return JobSpec(
-            model=self.model, params=self.params, wishes=self.wishes, hardware=hardware, video=self.video, **self.rest
-        )
+
+def _request_of_file(options: Mapping[str, Any]) -> JobRequest:
+    """Give what a job file asks for now."""
+    from producer.jobfile import read_job_file
+
+    context = click.get_current_context()
+    is_given = [name for name in options if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if others := sorted(set(is_given) - {"file"}):
+        raise click.UsageError(f"--file says all of the job; write {others[0]!r} into the file, or leave --file out")
+    job = read_job_file(options["file"])
+    return replace(job.request(datetime.now().astimezone()), model=model_reference(job.model.id))
 
 
 def _video(options: Mapping[str, Any]) -> VideoOptions:
@@ -253,11 +275,3 @@ def classes_here(wanted: Sequence[str]) -> tuple[str, ...]:
     if not found:
         raise problems[0] if problems else click.UsageError("--hardware names no class; expected auto, cpu ...")
     return tuple(found)
-
-
-def classes_of_fleet(wanted: Sequence[str], store: JobStore) -> tuple[str, ...]:
-    """Give the classes that a fleet's job goes to: those asked for, else a GPU's if a worker serves one, else `cpu`."""
-    if tuple(wanted) != ("auto",):
-        return tuple(wanted)
-    classes = sorted({worker.hardware for worker in store.workers() if worker.state == "running"}, reverse=True)
-    return (next(iter(classes), "cpu"),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import click
 from nightshift.cli.exporting import Destination, absolute, format_names
 from nightshift.cli.follow import follow, tell_done, tell_interrupted, tell_trouble
 from nightshift.cli.output import count, json_option, print_json, say
-from nightshift.cli.request import JobRequest, check_here, classes_here, classes_of_fleet, job_options
+from nightshift.cli.request import check_here, classes_here, file_option, job_options, request_of
 from nightshift.cli.summary import exit_status, record, tell_exports
 from nightshift.cli.trust import trust_options, trust_settings
 from nightshift.settings import Settings, load_settings
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from jobstore.views import JobStatus
     from nightshift.stack import Stack
     from producer.exports import ExportSummary
+    from producer.job_request import JobRequest
     from producer.sources import SourceReport
 
 DEFAULT_FORMATS = ("coco", "jsonl")
@@ -37,6 +39,7 @@ _OTHERS_DECIDE = (
 
 
 @click.command(short_help="Label pictures here and now: submit, wait, export.")
+@file_option("--file")
 @job_options
 @click.option("-o", "--output", type=Destination(), metavar="DEST", help="Folder or s3://bucket/prefix for exports.")
 @click.option(
@@ -61,14 +64,18 @@ def run(
     SOURCE is a folder, a pattern such as 'photos/**/*.jpg', a manifest (.csv, .jsonl, .txt), a picture or a video.
     Where no broker is configured, Redis and the workers are started here and end with this command.
     """
+    trusted = trust_settings(trust, allow_code)
+    request, settings = request_of(options), load_settings(**trusted)
+    if request.output is not None and output is None:
+        # Written here at the end, and not by whoever finds the job ended.
+        output, formats = Destination().convert(request.output.dest, None, None), formats or request.output.formats
+    request = replace(request, output=None)
     if formats and output is None:
         raise click.UsageError("--formats needs a folder to write to: -o DIR")
-    trusted = trust_settings(trust, allow_code)
-    request, settings = JobRequest.from_options(options), load_settings(**trusted)
     if trusted and not settings.is_embedded:
         raise click.UsageError(_OTHERS_DECIDE)
     configure_logging(settings.quiet_log_level, settings.log_format)
-    items, report = _items(request)
+    items, report = _items(request, settings)
     with _open(settings, request) as stack:
         if trusted and stack.workers is None:
             raise click.UsageError(_OTHERS_DECIDE)
@@ -82,6 +89,8 @@ def run(
             return tell_interrupted(job_id, is_embedded=settings.is_embedded)
         tell_done(stack.store, status)
         exports = _export(stack, status, output, formats)
+        if request.webhooks:
+            _notify(stack)
         tell_trouble(status)
         if as_json:
             decisions = stack.store.decisions(job_id)
@@ -90,16 +99,17 @@ def run(
 
 
 @click.command(short_help="Hand a job to the workers and return.")
+@file_option("-f", "--file")
 @job_options
 @json_option
 def submit(as_json: bool, **options: Any) -> int:
     """Hand a job to the workers and return. Prints the job's id."""
-    request, settings = JobRequest.from_options(options), load_settings()
+    request, settings = request_of(options), load_settings()
     from nightshift.stack import open_client
 
     if settings.is_embedded:
         check_here(settings, request)
-    items, report = _items(request)
+    items, report = _items(request, settings)
     with open_client(settings) as stack:
         job_id = _submit(stack, request, items)
         _tell_accepted(stack, job_id, report)
@@ -121,21 +131,24 @@ def _open(settings: Settings, request: JobRequest) -> contextlib.AbstractContext
     return open_stack(settings, with_workers=True, hardware=hardware, log_level=settings.quiet_log_level)
 
 
-def _items(request: JobRequest) -> tuple[Iterator[ItemRef], SourceReport]:
+def _items(request: JobRequest, settings: Settings) -> tuple[Iterator[ItemRef], SourceReport]:
     """Give the items, the first of them found already: a wrong source is known before anything is started."""
     from producer.sources import SourceOptions, SourceReport, expand
 
     report = SourceReport()
-    items = expand(request.sources, SourceOptions(limit=request.limit, video=request.video), report)
+    options = request.source_options(SourceOptions(policy=settings.fetch_policy))
+    items = expand(request.sources, options, report)
     first = list(itertools.islice(items, 1))
     return itertools.chain(first, items), report
 
 
 def _submit(stack: Stack, request: JobRequest, items: Iterator[ItemRef]) -> JobId:
     """Say who will work, and hand the job over."""
+    from producer.request import classes_of
+
     is_embedded = stack.settings.is_embedded
     wanted = request.hardware
-    hardware = classes_here(wanted) if is_embedded else classes_of_fleet(wanted, stack.store)
+    hardware = classes_here(wanted) if is_embedded else classes_of(wanted, stack.store.workers())
     say("embedded" if is_embedded else "fleet", stack.describe(", ".join(hardware)))
     return stack.gateway.submit(request.spec(hardware), items)
 
@@ -148,6 +161,14 @@ def _tell_accepted(stack: Stack, job_id: JobId, report: SourceReport) -> None:
     words = [count(images, "image")] if images or not report.videos else []
     words += [f"{count(report.videos, 'video')}{parts}"] if report.videos else []
     say("reading", f"{', '.join(words)}{skipped}     job {short(job_id)}")
+
+
+def _notify(stack: Stack) -> None:
+    """Send what is due now; nobody keeps house after us, and what is not taken waits for who does."""
+    from nightshift.housekeeping import sender
+
+    with sender(stack.settings, stack.store) as sending:
+        sending.send_due()
 
 
 def _export(

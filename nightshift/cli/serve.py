@@ -31,6 +31,7 @@ auth_option = click.option(
 @json_option
 def serve(*, host: str | None, port: int | None, no_auth: bool, as_json: bool) -> None:
     """Serve HTTP and pages until Ctrl-C; jobs are done by workers elsewhere."""
+    from nightshift.housekeeping import house_kept
     from nightshift.serving import bind, run, services_of
 
     settings = load_settings()
@@ -44,7 +45,8 @@ def serve(*, host: str | None, port: int | None, no_auth: bool, as_json: bool) -
         else:
             say("serve", f"{address.url}     Ctrl-C ends")
             warn(no_auth=no_auth)
-        run(services, address)
+        with house_kept(settings, stack.broker_url):
+            run(services, address)
 
 
 def check_open(host: str, *, no_auth: bool) -> None:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from producer.spans import seconds_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_UNITS = {"m": 60, "h": 3600, "d": 86400}
 
 
 def span(_: click.Context, __: click.Parameter, value: str | None) -> float | None:
     """Read a number of minutes, hours or days; gives seconds."""
     if value is None:
         return None
-    found = _seconds(value)
+    found = seconds_of(value)
     if found is None:
         raise click.BadParameter(f"{value!r} is no time; expected a number and m, h or d, such as 24h")
     return found
@@ -37,7 +37,7 @@ def read_moment(value: str, clock: Callable[[], float]) -> float:
         click.BadParameter: it is none.
     """
     now = datetime.fromtimestamp(clock()).astimezone()
-    seconds = _seconds(value)
+    seconds = seconds_of(value)
     if seconds is not None:
         return now.timestamp() + seconds
     try:
@@ -48,8 +48,3 @@ def read_moment(value: str, clock: Callable[[], float]) -> float:
         return datetime.fromisoformat(value).astimezone().timestamp()
     except ValueError as error:
         raise click.BadParameter(f"{value!r} is no moment; expected 6h, 06:30 or 2026-11-22T06:30") from error
-
-
-def _seconds(value: str) -> float | None:
-    found = re.fullmatch(r"(\d+)([mhd])", value)
-    return None if found is None else float(int(found[1]) * _UNITS[found[2]])

@@ -9,7 +9,7 @@ from nightshift.cli.output import json_option, print_json, say
 from nightshift.cli.request import classes_here
 from nightshift.cli.summary import exit_status, record
 from nightshift.cli.trust import trust_options, trust_settings
-from nightshift.settings import load_settings
+from nightshift.settings import Settings, load_settings
 from nightshift.stack import open_client, open_stack, open_store
 from workers.logs import configure_logging
 
@@ -24,7 +24,11 @@ def watch(job: str, trust: tuple[str, ...] | bool | None, allow_code: bool, as_j
     Where no broker is configured and no other command works on the job, the workers are started here: this is how
     an interrupted `run` goes on.
     """
-    settings = load_settings(**trust_settings(trust, allow_code))
+    return wait_for(job, load_settings(**trust_settings(trust, allow_code)), as_json=as_json)
+
+
+def wait_for(job: str, settings: Settings, *, as_json: bool) -> int:
+    """Follow a job, with workers of our own where nobody else has any, and give its exit status."""
     configure_logging(settings.quiet_log_level, settings.log_format)
     with open_store(settings) as store:
         found = store.status(store.find_job(job))

@@ -133,11 +133,6 @@ def read_bytes(uri: str) -> bytes:
         raise PictureFailed(f"the file cannot be read any more: {error.strerror}") from error
 
 
-def is_local(uri: str) -> bool:
-    """Whether a URI names a file, of this machine or of one that shares its disks."""
-    return uri.startswith("file://") or "://" not in uri
-
-
 def local_path(uri: str) -> Path:
     """Where a local, regular file lies.
 

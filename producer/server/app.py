@@ -12,7 +12,18 @@ from producer.server import pages, problems
 from producer.server.describing import described
 from producer.server.limits import Limits
 from producer.server.rates import Rates
-from producer.server.routes import contents, exports, fleet, health, jobs, models, session, uploads
+from producer.server.routes import (
+    contents,
+    drafts,
+    exports,
+    fleet,
+    health,
+    jobs,
+    models,
+    schedules,
+    session,
+    uploads,
+)
 
 if TYPE_CHECKING:
     from producer.server.services import Services
@@ -20,9 +31,11 @@ if TYPE_CHECKING:
 #: Every router, in the order of the documentation.
 ROUTERS = (
     jobs.router,
+    drafts.router,
     contents.router,
     exports.router,
     uploads.router,
+    schedules.router,
     models.router,
     fleet.router,
     health.router,

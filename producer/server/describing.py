@@ -13,8 +13,9 @@ from producer.server.bodies import components
 #: Every type that a body or an answer is.
 KINDS = (
     JobStatus, DecisionRow, WorkerRow, AutoscaleFigures, FailureGroup, ItemRow, QueueRow, ResultRow, Explanation,
-    wire.JobBody, wire.ResumeBody, wire.RetryBody, wire.PriorityBody, wire.ExportBody, wire.ExportAnswer, wire.Change,
-    wire.Uploaded, wire.Drained, wire.Stats, wire.Health,
+    wire.JobBody, wire.PartBody, wire.Appended, wire.ResumeBody, wire.RetryBody, wire.PriorityBody, wire.ExportBody,
+    wire.ExportAnswer, wire.Change, wire.Uploaded, wire.Drained, wire.ScheduleAnswer, wire.ScheduledRun, wire.Stats,
+    wire.Health,
 )  # fmt: skip
 _NUMBER_OR_NULL = {"anyOf": [{"type": "number"}, {"type": "null"}]}
 _COUNT, _TRUTH = {"type": "integer", "minimum": 0}, {"type": "boolean"}

@@ -8,6 +8,7 @@
   x MediaUnsupported    the body's content type is another than the declared one
   x RequestInvalid      a field, parameter or header is not as declared
   x CursorInvalid       a cursor is none of ours
+  x HeadersTooLarge     the headers have more bytes than are taken
   x BodyTooLarge        the body has more bytes than are taken
   x BodyTooSlow         the body did not arrive in time
   x TooManyRequests     the token asks more often than it may
@@ -81,6 +82,12 @@ class CursorInvalid(ServerError):
     """A cursor is none of ours."""
 
     code = "cursor_invalid"
+
+
+class HeadersTooLarge(ServerError):
+    """The headers have more bytes than are taken."""
+
+    code = "headers_too_large"
 
 
 class BodyTooLarge(ServerError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from producer.server.errors import BodyTooLarge, BodyTooSlow
+from producer.server.errors import BodyTooLarge, BodyTooSlow, HeadersTooLarge
 from producer.server.problems import answer_error
 
 if TYPE_CHECKING:
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from producer.server.services import ServerOptions
 
+#: Bytes of a request's headers together; an honest one has a few hundred.
+MAX_HEADER_BYTES = 16 * 1024
 #: Where bodies may be as large as uploads are.
 UPLOADS_PATH = "/v1/uploads"
 #: No script or style but our own files, nothing of other sites, in nobody's frame.
@@ -40,6 +42,10 @@ class Limits:
         """Handle one connection's event."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+            words = f"the headers have more than {MAX_HEADER_BYTES:,} bytes, which is the limit here: send fewer"
+            await answer_error(HeadersTooLarge(words))(scope, receive, _hardened(send))
             return
         limit = self._limit(scope["path"])
         announced = dict(scope["headers"]).get(b"content-length", b"0")

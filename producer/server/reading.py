@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from fetching.errors import FetchDenied
 from fetching.paths import check_inside
-from fetching.policy import BUCKET_SCHEMES
-from producer.errors import SourceEmpty
+from fetching.policy import FetchPolicy, is_remote
+from producer.errors import SourceDenied, SourceEmpty
 from producer.sources import SourceOptions, expand
+from producer.sources.checking import check_uri, path_of
 from videos.options import VideoOptions
 
 if TYPE_CHECKING:
@@ -40,42 +41,62 @@ def items_of(caller: Caller, body: JobBody) -> Iterator[ItemRef]:
     """Give every item that a body names, in order; nothing is looked at that the caller may not name.
 
     Raises:
-        SourceInvalid: a source cannot be read, or there is none.
-        FetchDenied: a source or an item lies where this server, or this tenant, may not read.
+        SourceInvalid: a source cannot be read, lies where this server or this tenant may not read, or there is none.
     """
     if not body.sources and not body.items:
         raise SourceEmpty("no source was given; expected `sources` (folders, patterns, files) or `items`")
     for source in body.sources:
-        check_place(caller, _MAGIC.split(source)[0] if "://" not in source else source)
-    options = SourceOptions(video=body.video.options() if body.video else VideoOptions())
-    named = expand(body.sources, options) if body.sources else iter(())
-    for item in islice(chain(named, (each.ref() for each in body.items)), body.limit):
+        check_place(caller, source if is_remote(source) else _MAGIC.split(source)[0])
+    video = body.video.options() if body.video else VideoOptions()
+    options = SourceOptions(policy=_policy_of(caller), video=video)
+    found = expand(body.sources, options) if body.sources else iter(())
+    given = (each.ref() for each in body.items)
+    yield from islice(chain(_not_the_servers(caller, found), _each_checked(caller, given)), body.limit)
+
+
+def check_place(caller: Caller, uri: str) -> None:
+    """Refuse what lies outside of the folders and hosts of the policy, or in the server's own folder.
+
+    Raises:
+        SourceDenied.
+    """
+    if not is_remote(uri):
+        path = path_of(uri)
+        if not os.path.isabs(path):  # noqa: PTH117 (of each item)
+            raise SourceDenied(f"{uri} is no absolute path: the server does not know your folder; name it from / on")
+        _check_own(caller, path, uri)
+    check_uri(uri, _policy_of(caller))
+
+
+def _not_the_servers(caller: Caller, items: Iterable[ItemRef]) -> Iterator[ItemRef]:
+    """Items that the policy has let through; each folder of theirs is looked at once, for a million items."""
+    seen: set[str] = set()
+    for item in items:
+        folder = "" if is_remote(item.uri) else os.path.dirname(path_of(item.uri))  # noqa: PTH120 (of each item)
+        if folder and folder not in seen:
+            _check_own(caller, folder, item.uri)
+            seen.add(folder)
+        yield item
+
+
+def _each_checked(caller: Caller, items: Iterable[ItemRef]) -> Iterator[ItemRef]:
+    for item in items:
         check_place(caller, item.uri)
         yield item
 
 
-def check_place(caller: Caller, uri: str) -> None:
-    """Refuse what lies outside of the folders and hosts of the policy, or in another tenant's uploads.
-
-    Raises:
-        FetchDenied.
-    """
+def _check_own(caller: Caller, path: str, uri: str) -> None:
     options = caller.services.options
-    scheme, mark, _ = uri.partition("://")
-    if mark and scheme.lower() != "file":
-        _ = options.fetch.check_bucket(uri) if scheme.lower() in BUCKET_SCHEMES else options.fetch.check_web(uri)
-        return
-    path = unquote(uri.removeprefix("file://")) if mark else uri
-    if not os.path.isabs(path):  # noqa: PTH117 (of each item)
-        raise FetchDenied(f"{uri} is no absolute path: a server does not know the caller's folder; name it from / on")
-    own = str(uploads_of(options, caller.tenant))
-    try:
-        check_inside(path, (own,))
-    except FetchDenied:
-        roots = options.fetch.allowed_roots
-        if is_inside(path, options.data_dir):
-            raise FetchDenied(f"{uri} lies in the server's own folder, of which only uploads are read") from None
-        check_inside(path, roots)
+    if is_inside(path, options.data_dir) and not is_inside(path, uploads_of(options, caller.tenant)):
+        raise SourceDenied(f"{uri} lies in the server's own folder, of which only your uploads are read")
+
+
+def _policy_of(caller: Caller) -> FetchPolicy:
+    options = caller.services.options
+    roots = options.fetch.allowed_roots
+    if roots is None:
+        return options.fetch
+    return replace(options.fetch, allowed_roots=(*roots, str(uploads_of(options, caller.tenant))))
 
 
 def is_inside(path: str, folder: Path) -> bool:

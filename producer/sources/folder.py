@@ -6,16 +6,17 @@ import os
 from typing import TYPE_CHECKING
 
 from producer.errors import SourceUnreadable
-from producer.sources.kinds import SourceReport, is_taken, to_uri
+from producer.sources.kinds import SourceReport, is_taken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
-def walk(root: str, report: SourceReport) -> Iterator[str]:
-    """Give URIs, depth first, names in code point order; what begins with a dot is not looked at.
+def walk(root: str, report: SourceReport, is_inside: Callable[[str], bool]) -> Iterator[str]:
+    """Give paths of pictures and videos, depth first, names in code point order.
 
-    A folder that several links lead to is entered once, so loops end and no picture comes twice.
+    What begins with a dot is not looked at. A folder that several links lead to is entered once, so loops end and no
+    picture comes twice. What `is_inside` denies is not entered: a link could lead anywhere.
     """
     seen = {_identity(root)}
     pending = [iter(_entries(root))]
@@ -23,6 +24,8 @@ def walk(root: str, report: SourceReport) -> Iterator[str]:
         entry = next(pending[-1], None)
         if entry is None:
             pending.pop()
+        elif not is_inside(entry.path):
+            report.outside += 1
         elif entry.is_dir():
             identity = _identity(entry.path)
             if identity in seen:
@@ -31,7 +34,7 @@ def walk(root: str, report: SourceReport) -> Iterator[str]:
                 seen.add(identity)
                 pending.append(iter(_entries(entry.path)))
         elif is_taken(entry.name) and entry.is_file():
-            yield to_uri(entry.path)
+            yield entry.path
         else:
             report.skip(entry.path)
 

@@ -1,4 +1,4 @@
-"""Manifests: CSV with a header, JSON Lines, or a plain list; read line by line, never as a whole.
+"""Manifests: CSV with a header, JSON Lines, a plain list, or Parquet; read line by line, never as a whole.
 
 Relative paths are relative to the manifest. Whether a file exists is not asked: a hundred thousand questions to a
 network disk take minutes, and a missing file is one item's typed failure on the worker.
@@ -7,23 +7,26 @@ network disk take minutes, and a missing file is one item's typed failure on the
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
+from fetching.policy import has_scheme
 from jobstore.schema import ItemRef
-from producer.errors import ManifestInvalid, SourceUnreadable, SourceUnsupported
-from producer.sources.kinds import SourceOptions, SourceReport, to_uri
+from producer.errors import ManifestInvalid, SourceInvalid, SourceUnreadable
+from producer.sources.checking import check_uri
+from producer.sources.kinds import URI_KEYS, SourceOptions, SourceReport, to_uri
+from producer.sources.parquet import read_parquet
 from producer.sources.parts import items_of
+from producer.sources.selecting import is_named
 
-#: Names of the column or key that holds the item, best first; letters' case does not matter.
-URI_KEYS = ("uri", "path", "image", "url", "file_name")
-MANIFEST_SUFFIXES = (".csv", ".jsonl", ".ndjson", ".txt")
+MANIFEST_SUFFIXES = (".csv", ".jsonl", ".ndjson", ".txt", ".parquet")
 _MAX_LINE_CHARS = 1 << 20
 _SHOWN_CHARS = 60
 
-#: Line number, the item as written, and the rest of its line.
+#: Line or row number, the item as written, and the rest of its line.
 _Entry = tuple[int, str, Mapping[str, Any] | None]
 
 
@@ -33,40 +36,65 @@ def read_manifest(path: str, options: SourceOptions, report: SourceReport) -> It
     Raises:
         ManifestInvalid: naming file and line, what was found and what was expected.
     """
-    read = _READERS[os.path.splitext(path)[1].lower()]  # noqa: PTH122
     folder = os.path.dirname(path)  # noqa: PTH120
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:  # noqa: PTH123
-            for line, written, metadata in read(path, file):
-                yield from items_of(_resolve(path, line, written, folder, options), options, report, metadata)
+        with open(path, "rb") as file:  # noqa: PTH123
+            yield from read_items(path, path, file, lambda written: _beside(folder, written), options, report)
     except OSError as error:
         raise SourceUnreadable(f"{path} cannot be read: {error.strerror}") from error
 
 
-def check_scheme(uri: str, options: SourceOptions) -> None:
-    """Refuse a URI that no worker reads.
+def read_items(
+    name: str,
+    ending: str,
+    file: BinaryIO,
+    resolve: Callable[[str], str],
+    options: SourceOptions,
+    report: SourceReport,
+) -> Iterator[ItemRef]:
+    """The items of an open manifest.
+
+    Args:
+        name: shown to people.
+        ending: what ends like the manifest's name.
+        resolve: from an item as written to its URI.
 
     Raises:
-        SourceUnsupported: naming the scheme.
+        ManifestInvalid: naming file and line, what was found and what was expected.
     """
-    scheme = uri.partition("://")[0].lower()
-    if scheme not in options.schemes:
-        known = ", ".join(sorted(f"{name}://" for name in options.schemes))
-        raise SourceUnsupported(f"{uri[:200]}: {scheme}:// is not read; expected a path or {known}. Download it first")
+    suffix = os.path.splitext(ending)[1].lower()  # noqa: PTH122
+    for line, written, metadata in _entries(name, suffix, file):
+        uri = _checked(name, line, written, resolve, options)
+        if is_named(uri.partition("://")[2] or uri, options):
+            yield from items_of(uri, options, report, metadata)
+        else:
+            report.unselected += 1
 
 
-def _resolve(path: str, line: int, written: str, folder: str, options: SourceOptions) -> str:
+def _entries(name: str, suffix: str, file: BinaryIO) -> Iterator[_Entry]:
+    if suffix == ".parquet":
+        yield from read_parquet(name, file)
+        return
+    with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+        yield from _READERS[suffix](name, text)
+
+
+def _checked(name: str, line: int, written: str, resolve: Callable[[str], str], options: SourceOptions) -> str:
     if not written:
-        raise ManifestInvalid(path, line, "the item is empty; expected a path or URI")
-    if "\n" in written:
-        raise ManifestInvalid(path, line, f"{_show(written)} holds a line break; expected a path or URI")
-    if "://" in written:
-        try:
-            check_scheme(written, options)
-        except SourceUnsupported as error:
-            raise ManifestInvalid(path, line, str(error)) from error
-        return written
-    return to_uri(os.path.normpath(os.path.join(folder, written)))  # noqa: PTH118
+        raise ManifestInvalid(name, line, "the item is empty; expected a path or URI")
+    if "\n" in written or "\r" in written:
+        raise ManifestInvalid(name, line, f"{_show(written)} holds a line break; expected a path or URI")
+    try:
+        uri = resolve(written)
+        check_uri(uri, options.policy)
+    except SourceInvalid as error:
+        raise ManifestInvalid(name, line, str(error)) from error
+    return uri
+
+
+def _beside(folder: str, written: str) -> str:
+    """An item of a manifest on this machine."""
+    return written if has_scheme(written) else to_uri(os.path.normpath(os.path.join(folder, written)))  # noqa: PTH118
 
 
 def _lines(path: str, file: TextIO) -> Iterator[str]:
@@ -131,7 +159,7 @@ def _read_json_lines(path: str, file: TextIO) -> Iterator[_Entry]:
 
 def _read_json_line(path: str, number: int, line: str) -> tuple[str, Mapping[str, Any] | None]:
     try:
-        value = json.loads(line, parse_constant=_refuse_constant)
+        value = json.loads(line, parse_constant=_refuse_constant, object_pairs_hook=_unique)
         if "\\u0000" in line:
             raise ValueError("a zero byte, which no database column holds")  # noqa: TRY301 - one message for all faults
         if "\\u" in line:
@@ -147,6 +175,13 @@ def _read_json_line(path: str, number: int, line: str) -> tuple[str, Mapping[str
             uri = value.pop(key)
             return uri, value or None
     raise ManifestInvalid(path, number, f"found {_show(line)}; expected one of {', '.join(URI_KEYS)} with a text")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("two keys of one object are the same")
+    return found
 
 
 def _refuse_constant(name: str) -> None:

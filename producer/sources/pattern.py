@@ -8,10 +8,10 @@ import os
 from typing import TYPE_CHECKING
 
 from producer.errors import SourceUnreadable
-from producer.sources.kinds import SourceReport, is_taken, to_uri
+from producer.sources.kinds import SourceReport, is_taken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 _ANY_DEPTH = "**"
 
@@ -21,21 +21,57 @@ def has_magic(pattern: str) -> bool:
     return glob.has_magic(pattern)
 
 
-def match(pattern: str, report: SourceReport) -> Iterator[str]:
-    """URIs of pictures and videos whose absolute path matches, folder by folder and by name.
+def fixed_part(pattern: str) -> str:
+    """The folder, or the prefix of a bucket, before the first part that holds `*`, `?` or `[`."""
+    parts = pattern.split("/")
+    fixed = next(place for place, part in enumerate([*parts, "*"]) if has_magic(part))
+    return "/".join(parts[:fixed]) or "/"
+
+
+def fits(key: str, pattern: str) -> bool:
+    """Whether a key matches as paths do in `match`. Every part of the pattern is compared once, however many `**`."""
+    parts = _parts(pattern)
+    places = _with_following({0}, parts)
+    for name in key.split("/"):
+        found = set()
+        for place in places - {len(parts)}:
+            if parts[place] == _ANY_DEPTH and not name.startswith("."):
+                found.add(place)
+            elif parts[place] != _ANY_DEPTH and _matches(name, parts[place]):
+                found.add(place + 1)
+        places = _with_following(found, parts)
+    return len(parts) in places
+
+
+def _with_following(places: set[int], parts: Sequence[str]) -> set[int]:
+    """The places, and those behind a `**`, which may stand for nothing."""
+    found = set(places)
+    for place in range(len(parts)):
+        if place in found and parts[place] == _ANY_DEPTH:
+            found.add(place + 1)
+    return found
+
+
+def _parts(pattern: str) -> tuple[str, ...]:
+    """The pattern between its slashes; a last `**` means the files below, and doubled ones are one."""
+    parts = [part for part in pattern.split("/") if part]
+    if parts[-1] == _ANY_DEPTH:
+        parts.append("*")
+    return _without_doubled_depth(parts)
+
+
+def match(pattern: str, report: SourceReport, is_inside: Callable[[str], bool]) -> Iterator[str]:
+    """Paths of pictures and videos whose absolute path matches, folder by folder and by name.
 
     `**` stands for folders at any depth. As in a shell, `*` and `?` match no leading dot, and `**` enters no link.
     """
-    parts = [part for part in pattern.split("/") if part]
-    while parts[-2:] == [_ANY_DEPTH, _ANY_DEPTH]:
-        parts.pop()
-    if parts[-1] == _ANY_DEPTH:
-        parts.append("*")
-    for path in _match_parts("/", _without_doubled_depth(parts)):
+    for path in _match_parts("/", _parts(pattern)):
         if not is_taken(path):
             report.skip(path)
+        elif not is_inside(path):
+            report.outside += 1
         else:
-            yield to_uri(path)
+            yield path
 
 
 def _without_doubled_depth(parts: Sequence[str]) -> tuple[str, ...]:

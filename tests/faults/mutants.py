@@ -1,4 +1,4 @@
-"""`python3 dev.py mutants`: break the code in fourteen ways that cost work or safety; the tests must notice each.
+"""`python3 dev.py mutants`: break the code in sixteen ways that cost work or safety; the tests must notice each.
 
 A mutant is applied to a copy of the tree, never to the tree itself. It is caught when one of its tests fails there as a
 test does; one that cannot even be collected proves nothing, and neither does one that fails without the mutant.
@@ -19,7 +19,19 @@ from pathlib import Path
 from tests.faults.system import ROOT
 
 #: What a copy needs to run any test of the table.
-COPIED = ("inference_engine", "jobstore", "migrations", "models", "nightshift", "producer", "tests", "workers")
+COPIED = (
+    "drawing",
+    "fetching",
+    "inference_engine",
+    "jobstore",
+    "migrations",
+    "models",
+    "nightshift",
+    "producer",
+    "tests",
+    "videos",
+    "workers",
+)
 #: pytest's exit status where tests ran and some failed.
 TESTS_FAILED = 1
 
@@ -142,6 +154,16 @@ class FileLock(SoftFileLock):
         "M14", "pictures of any size are decoded",
         "inference_engine/sniff/header.py", "if header.pixels > limits.max_pixels:", "if header.pixels > 10**12:",
         ("tests/unit/media/test_sniff.py::test_more_pixels_than_the_limit_are_too_large",),
+    ),
+    Mutant(
+        "M15", "of a host's addresses only the first is checked",
+        "fetching/connecting.py", "for address in addresses:", "for address in addresses[:1]:",
+        ("tests/unit/fetching/test_bad_servers.py::test_a_name_that_leads_inside_is_denied_and_nothing_is_connected_to",),
+    ),
+    Mutant(
+        "M16", "where a redirect leads is not checked",
+        "fetching/http.py", "checked = self._policy.check_web(following)", "checked = httpx.URL(following)",
+        ("tests/unit/fetching/test_bad_servers.py::test_a_bad_answer_is_an_error_of_the_right_class",),
     ),
 )  # fmt: skip
 

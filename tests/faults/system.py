@@ -114,7 +114,7 @@ class System:
 
     def spec(self, **options: object) -> JobSpec:
         """What is asked for."""
-        return JobSpec(model=str(self.model), **{"shard_size": 16, **options})
+        return JobSpec(model=str(self.model), **{"shard_size": 16, "use_cache": False, **options})
 
     def pictures(self, count: int) -> list[ItemRef]:
         """Write them, and give them as items."""

@@ -52,6 +52,11 @@ def documents(kind: str) -> list[dict[str, Any]]:
 DEPLOYMENTS = documents("Deployment")
 
 
+def numbers_service() -> dict[str, Any]:
+    """Where KEDA asks for figures."""
+    return next(each for each in documents("Service") if each["metadata"]["name"] == "nightshift-numbers")
+
+
 def pod(document: dict[str, Any]) -> dict[str, Any]:
     return document["spec"]["template"]["spec"]
 
@@ -143,7 +148,7 @@ def test_compose_keeps_the_compose_specification():
 
 def test_compose_runs_without_a_profile_what_a_fleet_needs():
     assert {name for name, service in SERVICES.items() if "profiles" not in service} == {
-        "valkey", "postgres", "migrate", "worker-cpu",
+        "valkey", "postgres", "migrate", "api", "worker-cpu",
     }  # fmt: skip
     assert {profile for service in SERVICES.values() for profile in service.get("profiles", [])} == {
         "gpu", "s3", "observe",
@@ -197,7 +202,7 @@ def test_a_worker_has_longer_to_stop_than_it_takes_to_drain():
     drain_s = Settings.model_fields["worker"].default.drain_s
     for name in ("worker-cpu", "worker-gpu"):
         assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) >= drain_s + 10
-    for document in DEPLOYMENTS:
+    for document in [each for each in DEPLOYMENTS if pod(each)["containers"][0]["args"][0] == "worker"]:
         spec = pod(document)
         variables = {entry["name"]: entry["value"] for entry in spec["containers"][0]["env"]}
         drain_s = float(variables["NIGHTSHIFT_WORKER__DRAIN_S"])
@@ -259,7 +264,9 @@ def test_a_deployment_runs_as_nobody_and_is_asked_what_the_launcher_answers(docu
     assert pod(document)["securityContext"]["runAsUser"] == 10001
     assert container["securityContext"]["allowPrivilegeEscalation"] is False
     assert probes == {"/healthz", "/readyz"}
-    assert container["ports"][0]["containerPort"] == Settings.model_fields["worker"].default.metrics_port
+    settings = Settings.model_fields
+    ports = {"serve": settings["server"].default.port, "worker": settings["worker"].default.metrics_port}
+    assert container["ports"][0]["containerPort"] == ports[container["args"][0]]
     assert re.fullmatch(r"nightshift:\d+\.\d+\.\d+-(cpu|cuda)", container["image"])
     assert {"memory"} <= set(container["resources"]["limits"])
     assert not any(SECRET_NAME.search(entry["name"]) for entry in container["env"])
@@ -270,7 +277,7 @@ def test_a_class_is_scaled_by_its_own_figures(scaled):
     target = next(d for d in DEPLOYMENTS if d["metadata"]["name"] == scaled["spec"]["scaleTargetRef"]["name"])
     hardware = target["metadata"]["labels"]["nightshift/class"]
     fields = {field.name for field in dataclasses.fields(AutoscaleFigures)}
-    service = documents("Service")[0]
+    service = numbers_service()
 
     assert "replicas" not in target["spec"]
     for trigger in scaled["spec"]["triggers"]:
@@ -282,7 +289,7 @@ def test_a_class_is_scaled_by_its_own_figures(scaled):
 
 
 def test_the_numbers_have_a_pod_that_always_runs():
-    selector = documents("Service")[0]["spec"]["selector"]
+    selector = numbers_service()["spec"]["selector"]
     chosen = [d for d in DEPLOYMENTS if selector.items() <= d["spec"]["template"]["metadata"]["labels"].items()]
     (minimum,) = [
         scaled["spec"]["minReplicaCount"]

@@ -12,15 +12,17 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
-from urllib.parse import unquote
 
 from PIL import Image as Pillow
 
 from drawing.opencv import import_cv2
 from fetching.errors import FetchDenied
 from fetching.paths import NotRegular, open_regular
-from producer.exports.pictures import PictureFailed, decode, drawn, encode, is_local
+from fetching.policy import is_remote
+from producer.errors import SourceDenied
+from producer.exports.pictures import PictureFailed, decode, drawn, encode
 from producer.server.reading import check_place, uploads_of
+from producer.sources.checking import path_of
 from videos.errors import VideoUnreadable
 
 if TYPE_CHECKING:
@@ -73,15 +75,14 @@ def tag_of(subject: Subject, size: str, *, is_drawn: bool) -> str:
 
 
 def _opened(caller: Caller, uri: str) -> BinaryIO:
-    if not is_local(uri):
+    if is_remote(uri):
         raise PictureFailed("the picture lies on another machine, which this server does not ask for pages")
-    path = unquote(uri.removeprefix("file://")) if uri.startswith("file://") else uri
     roots = caller.services.options.fetch.allowed_roots
     own = str(uploads_of(caller.services.options, caller.tenant))
     try:
         check_place(caller, uri)
-        descriptor, size = open_regular(path, None if roots is None else (own, *roots))
-    except (FetchDenied, NotRegular) as error:
+        descriptor, size = open_regular(path_of(uri), None if roots is None else (own, *roots))
+    except (SourceDenied, FetchDenied, NotRegular) as error:
         raise PictureFailed("the picture lies where this server may not read") from error
     except (OSError, ValueError) as error:
         raise PictureFailed("the picture cannot be read any more") from error

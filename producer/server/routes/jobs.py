@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 
 from jobstore.reading import JobFilter
 from jobstore.schema import JobId, JobState
-from producer.request import classes_of
 from producer.server.auth import Caller, Reader, Submitter
 from producer.server.bodies import answer, gives, json_body, listed, takes
 from producer.server.errors import FieldProblem, RequestInvalid
@@ -43,7 +42,7 @@ def submit(
     """Accept a job: once this answers, the work is safe. 200: an earlier request with the same key made it."""
     services = caller.services
     try:
-        spec = body.spec(caller.tenant, idempotency_key, classes_of(body.hardware, services.store.workers()))
+        spec = body.spec(caller.tenant, idempotency_key, body.hardware)
     except ValueError as error:
         raise RequestInvalid(f"video: {error}", [FieldProblem("/video", str(error))]) from error
     if is_path(body.model):
@@ -112,14 +111,11 @@ def retry(
     caller: Submitter, job_id: str, body: Annotated[RetryBody, Depends(json_body(RetryBody, is_optional=True))]
 ) -> Response:
     """Run failed or skipped items again, in the same job; all that failed, or those of some causes."""
-    again = caller.services.producer.retry
-    return _change(
-        caller,
-        job_id,
-        lambda found: bool(
-            again(found, states=body.outcomes(), codes=body.causes, batch_size=body.batch_size, hardware=body.hardware)
-        ),
+    found = caller.job(job_id)
+    number = caller.services.producer.retry(
+        found, states=body.outcomes(), codes=body.causes, batch_size=body.batch_size, hardware=body.hardware
     )
+    return answer(Change(_job(caller, found), bool(number), number))
 
 
 def _change(caller: Caller, text: str, act: Callable[[JobId], bool]) -> Response:

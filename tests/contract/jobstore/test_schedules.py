@@ -126,6 +126,17 @@ def test_a_claimer_who_died_after_the_submit_leaves_its_job(store: JobStore) -> 
     assert len(store.jobs()) == 1
 
 
+def test_a_submit_that_failed_after_its_commit_has_its_job(store: JobStore) -> None:
+    schedule = apply(store, webhooks=(Webhook("https://hooks.example/x"),))
+    store.schedules.run_now("yard")
+    held = claim(store)
+    job_id = submit(store, held)
+    assert store.schedules.failed(held, "the answer was lost", retry_s=None)
+    (run,) = store.schedules.runs(schedule.schedule_id)
+    assert (run.state, run.job_id) == (RunState.SUBMITTED, job_id)
+    assert store.outbox.list() == []
+
+
 def test_a_run_that_loses_every_submitter_is_given_up_and_told(store: JobStore) -> None:
     schedule = apply(store, webhooks=(Webhook("https://hooks.example/x"),))
     store.schedules.run_now("yard")

@@ -182,7 +182,7 @@ def test_a_model_of_segments_has_their_interface_and_refuses_what_it_does_not_ta
 
 def test_what_is_stuff_is_read_from_the_folder_or_known_of_coco(made):
     package = made.ours.package
-    names = tuple(f"thing {number}" for number in range(80)) + ("banner", *(f"stuff {n}" for n in range(52)))
+    names = (*(f"thing {number}" for number in range(80)), "banner", *(f"stuff {n}" for n in range(52)))
 
     assert stuff_of(package) == (("cow",) if made.name == "oneformer" else ())
     if made.name != "oneformer":

@@ -100,8 +100,10 @@ def test_the_systems_refusals_become_codes(photo, monkeypatch, number, code):
     assert code_of(photo) == code
 
 
-def test_only_a_read_error_may_work_later():
-    assert [code for code in MEDIA_CODES if MediaError(code, "").retryable] == ["read_failed"]
+def test_only_errors_of_reading_and_late_or_broken_answers_may_work_later():
+    retryable = [code for code in MEDIA_CODES if MediaError(code, "").retryable]
+
+    assert retryable == ["read_failed", "fetch_timeout", "fetch_failed"]
 
 
 def test_a_code_outside_the_list_is_a_programming_error():

@@ -4,7 +4,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from nightshift.cli.request import JobRequest, job_options
+from nightshift.cli.request import job_options, request_of
 from videos.options import VideoOptions
 
 
@@ -15,7 +15,7 @@ def asked(*arguments):
     @click.command()
     @job_options
     def command(**options):
-        made.append(JobRequest.from_options(options))
+        made.append(request_of(options))
 
     done = CliRunner().invoke(command, ["a.mp4", "-m", "digits", *arguments])
     return made, done.output

@@ -77,7 +77,7 @@ def test_a_list_holds_one_path_a_line_and_comments(tmp_path):
         ("uri\na.jpg\nb.jpg,c\n", 3, "2 fields; expected 1"),
         ("uri,label\n,cat\n", 2, "the item is empty"),
         ('uri\n"a.jpg\n', 2, "is a quote left open"),
-        ("uri\nhttps://host/a.jpg\n", 2, "https:// is not read"),
+        ("uri\nftp://host/a.jpg\n", 2, "ftp:// is not read"),
         (b"uri\n\xe4.jpg\n", 1, "0xe4 is not UTF-8"),
         ("uri\n".encode("utf-16"), 1, "not UTF-8"),
         ("uri\n" + "a" * 200_000, 2, "field larger"),

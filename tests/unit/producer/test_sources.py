@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from fetching.policy import FetchPolicy
 from producer.errors import SourceEmpty, SourceInvalid, SourceNotFound, SourceUnreadable, SourceUnsupported
 from producer.sources import SourceOptions, SourceReport, expand
 from tests.fixtures.videos import write_video
@@ -130,14 +131,14 @@ def test_a_pattern_without_a_match_is_empty(tmp_path):
         list(expand(f"{tmp_path}/*.jpg"))
 
 
-@pytest.mark.parametrize("source", ["https://host/a.jpg", "s3://bucket/photos/"])
+@pytest.mark.parametrize("source", ["ftp://host/a.jpg", "hdfs://bucket/photos/"])
 def test_a_scheme_that_no_worker_reads_is_refused(source):
     with pytest.raises(SourceUnsupported, match=source.partition(":")[0]):
         list(expand(source))
 
 
 def test_a_scheme_that_workers_read_is_kept():
-    options = SourceOptions(schemes=frozenset({"file", "s3"}))
+    options = SourceOptions(policy=FetchPolicy(schemes=frozenset({"file", "s3"})))
 
     assert [item.uri for item in expand(["s3://bucket/a.jpg"], options)] == ["s3://bucket/a.jpg"]
 

@@ -567,7 +567,7 @@ def test_a_loading_that_hangs_costs_the_process_and_blames_no_item(world):
         assert world.exits == [Exit.HUNG]
         assert [(row.leased, row.pending) for row in world.store.queues()] == [(0, 2)]
         opened.set()
-        assert [shard.result(20) for shard in running] == [None, None]
+        assert [shard.result(20) for shard in running] == [(), ()]
     assert [event.details["deaths"] for event in world.store.events(job_id) if event.kind == "opening_lost"] == [1]
     world.runtime.draining.clear()
     world.run_all()
@@ -578,7 +578,7 @@ def test_a_model_whose_provider_is_away_is_waited_for_and_no_item_is_tried(world
     world.opener.refuses = ProviderUnavailable("models.example does not answer", retry_after_s=60.0)
     job_id = world.submit(world.photos([1, 2]), shard_size=1)
 
-    assert world.run_all() == [None, None]
+    assert world.run_all() == [(), ()]
 
     assert world.store.why_waiting(job_id).startswith("the model cannot be opened on cpu: models.example")
     assert (world.model.batches, world.store.status(job_id).done) == ([], 0)

@@ -30,9 +30,9 @@ def sign_in(request: Request, *, failed: Annotated[bool, Query()] = False) -> Re
     return page(None, "login.html", has_failed=failed, status=401 if failed else 200)
 
 
-@router.get("/static/{name}")
-def static(name: str) -> Response:
+@router.get("/static/{file}")
+def static(file: str) -> Response:
     """Give a file that pages load."""
-    if name not in ASSETS:
-        raise NotFound(f"no file {name!r}; pages load {', '.join(ASSETS)}")
-    return Response(asset_bytes(name), media_type=ASSETS[name], headers=_FOREVER)
+    if file not in ASSETS:
+        raise NotFound(f"no file {file!r}; pages load {', '.join(ASSETS)}")
+    return Response(asset_bytes(file), media_type=ASSETS[file], headers=_FOREVER)

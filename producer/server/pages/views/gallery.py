@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from producer.exports.pictures import is_local
+from fetching.policy import is_remote
 from producer.server.pages.views.overlay import Filter, Overlay, mask_pixels, overlay_of
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def gallery_of(read: ReadRows, after: Place, wanted: Filter) -> Gallery:
 
 def figure_of(row: ResultRow, overlay: Overlay) -> Figure:
     """Give a picture with what is drawn over it."""
-    return Figure(row.idx, row.frame, row.uri, row.timestamp_s, row.state == "cached", is_local(row.uri), overlay)
+    return Figure(row.idx, row.frame, row.uri, row.timestamp_s, row.state == "cached", not is_remote(row.uri), overlay)
 
 
 def _overlay(row: ResultRow, wanted: Filter, pixels: int) -> tuple[Overlay, int]:

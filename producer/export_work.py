@@ -1,0 +1,91 @@
+"""Exports that were asked for are made: any number of exporters, each export by one of them at a time.
+
+An export appears whole or not at all, so one that is made twice, by an exporter that was thought dead, is the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobstore.errors import JobStoreError
+from jobstore.schema import JobId
+from producer.claims import kept
+from producer.errors import ProducerError
+from producer.exporting import export_job, fitting_formats
+from producer.exports import ExportOptions, ExportSummary
+from producer.exports.bucket import is_bucket
+
+if TYPE_CHECKING:
+    from jobstore.export_requests import ExportRequest
+    from jobstore.store import JobStore
+    from producer.direct import Direct
+
+logger = logging.getLogger(__name__)
+
+#: What is written where nobody names formats: those of them that fit.
+USUAL_FORMATS = ("coco", "jsonl")
+_FIRST_RETRY_S = 30.0
+#: As `producer.exporting.export_job`.
+Writer = Callable[["Direct", JobId, Sequence[str], Path | str, ExportOptions], list[ExportSummary]]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportMaker:
+    """Makes what is asked for.
+
+    Attributes:
+        write: writes one job's exports.
+        lease_s: seconds after which others take over from an exporter that is not heard of.
+    """
+
+    store: JobStore
+    gateway: Direct
+    owner: str
+    write: Writer = export_job
+    lease_s: float = 60.0
+
+    def make_due(self) -> int:
+        """Make every export that nobody makes; give the number of those that were written.
+
+        Raises:
+            StoreUnavailable: what was claimed is made by whoever comes first.
+        """
+        made = 0
+        while (request := self.store.exports.claim(self.owner, self.lease_s)) is not None:
+            made += self._make(request)
+        return made
+
+    def _make(self, request: ExportRequest) -> bool:
+        retry_s: float | None = _FIRST_RETRY_S * 2 ** (request.tries - 1)
+        try:
+            with kept(lambda: self.store.exports.renew(request, self.lease_s), self.lease_s):
+                written = self._write(request)
+        except (ProducerError, JobStoreError, ValueError, TypeError) as error:
+            retry_s = retry_s if getattr(error, "retryable", False) else None
+            problem = str(error)
+        except Exception as error:
+            logger.exception("export %s failed", request.export_id, extra={"event": "export_broke"})
+            problem = f"{type(error).__name__}: {error}"
+        else:
+            return self.store.exports.done(request, tuple(record_of(summary) for summary in written))
+        what = {"event": "export_failed", "job_id": request.job_id, "export": request.export_id}
+        logger.warning("export of job %s: %s", request.job_id, problem, extra=what)
+        self.store.exports.failed(request, problem, retry_s)
+        return False
+
+    def _write(self, request: ExportRequest) -> list[ExportSummary]:
+        output = request.output
+        formats = output.formats or fitting_formats(self.gateway, request.job_id, USUAL_FORMATS)
+        lists = {name: tuple(value) for name, value in output.options.items() if isinstance(value, list)}
+        dest = output.dest if is_bucket(output.dest) else Path(output.dest)
+        return self.write(self.gateway, request.job_id, formats, dest, ExportOptions(**{**output.options, **lists}))
+
+
+def record_of(summary: ExportSummary) -> Mapping[str, Any]:
+    """Give a summary as JSON can hold it."""
+    paths = {"path": str(summary.path), "files": [str(path) for path in summary.files]}
+    return {**asdict(summary), **paths}
