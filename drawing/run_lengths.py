@@ -13,8 +13,11 @@ Mask = npt.NDArray[np.bool_]  # (height, width)
 _MOST_BITS = 30
 
 
-def decode(counts: bytes, hw: tuple[int, int]) -> Mask:
+def decode(counts: bytes, hw: tuple[int, int], *, step: int = 1) -> Mask:
     """One mask, dense.
+
+    Args:
+        step: every so many pixels down and across; the mask has `ceil(side / step)` a side.
 
     Raises:
         ValueError: its counts do not fill the image; nothing is decoded beyond it.
@@ -22,7 +25,7 @@ def decode(counts: bytes, hw: tuple[int, int]) -> Mask:
     height, width = hw
     runs = _checked_runs(counts, hw)
     pixels = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-    return np.ascontiguousarray(pixels.reshape(width, height).T)
+    return np.ascontiguousarray(pixels.reshape(width, height)[::step, ::step].T)
 
 
 def area(counts: bytes, hw: tuple[int, int]) -> int:

@@ -57,6 +57,13 @@ def _row(event_id: str, job_id: JobId, kind: str, details: Mapping[str, Any]) ->
     return {"id": event_id, "job_id": job_id, "kind": kind, "details": storable(to_json(details))}
 
 
+def newest_events(db: Connection, job_id: JobId, limit: int) -> list[JobEvent]:
+    """List the last `limit` things that happened to a job, the newest first."""
+    query = select(job_events).where(job_events.c.job_id == job_id)
+    query = query.order_by(job_events.c.created.desc(), job_events.c.id.desc()).limit(limit)
+    return [JobEvent(job_id, row.kind, row.created, from_json(row.details), row.id) for row in db.execute(query)]
+
+
 def events_of(db: Connection, job_id: JobId, after: str | None = None) -> list[JobEvent]:
     """List a job's events, oldest first; those after the event of this id, or all where there is none of it."""
     query = select(job_events).where(job_events.c.job_id == job_id).order_by(job_events.c.created, job_events.c.id)

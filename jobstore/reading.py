@@ -6,14 +6,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, func, or_, select, tuple_
+from sqlalchemy import Connection, RowMapping, Select, func, null, or_, select, tuple_
 
 from jobstore.clock import db_now
 from jobstore.counters import NAMES, counters_of
 from jobstore.encoding import clip_of, count_objects, from_json
 from jobstore.errors import JobNotFound
 from jobstore.schema import OPEN_SHARDS, DecisionId, ItemError, JobId, JobState, OutcomeState
-from jobstore.tables import items, jobs, outcomes, shards
+from jobstore.tables import IS_FAILED, items, jobs, outcomes, shards
 from jobstore.views import FailureGroup, ItemRow, JobStatus, ResultRow
 
 _EXAMPLES = 3
@@ -133,19 +133,42 @@ class ItemFilter:
 
 
 def result_page(
-    db: Connection, job_id: JobId, states: Collection[OutcomeState], after: tuple[int, int], limit: int
+    db: Connection,
+    job_id: JobId,
+    states: Collection[OutcomeState],
+    after: tuple[int, int],
+    limit: int,
+    *,
+    with_blobs: bool = True,
 ) -> list[ResultRow]:
     """Give the next `limit` outcomes after `(idx, frame)`, in that order; `(-1, 0)` begins."""
     query = (
-        select(outcomes, items.c.uri, items.c.metadata, items.c.start_s, items.c.end_s)
-        .join(items, (items.c.job_id == outcomes.c.job_id) & (items.c.idx == outcomes.c.idx))
-        .where(outcomes.c.job_id == job_id, tuple_(outcomes.c.idx, outcomes.c.frame) > tuple_(*after))
+        _results(job_id, with_blobs=with_blobs)
+        .where(tuple_(outcomes.c.idx, outcomes.c.frame) > tuple_(*after))
         .order_by(outcomes.c.idx, outcomes.c.frame)
         .limit(limit)
     )
     if states:
         query = query.where(outcomes.c.state.in_(sorted(states)))
     return [_result(row) for row in db.execute(query).mappings()]
+
+
+def result_of(db: Connection, job_id: JobId, idx: int, frame: int) -> ResultRow | None:
+    """Give one outcome; None: there is none yet."""
+    query = _results(job_id, with_blobs=True).where(outcomes.c.idx == idx, outcomes.c.frame == frame)
+    row = db.execute(query).mappings().one_or_none()
+    return None if row is None else _result(row)
+
+
+def _results(job_id: JobId, *, with_blobs: bool) -> Select[Any]:
+    """Outcomes of a job with their items; without blobs, which may be megabytes each, the column is null."""
+    own = [column for column in outcomes.c if with_blobs or column is not outcomes.c.blob]
+    blob = [] if with_blobs else [null().label("blob")]
+    return (
+        select(*own, *blob, items.c.uri, items.c.metadata, items.c.start_s, items.c.end_s)
+        .join(items, (items.c.job_id == outcomes.c.job_id) & (items.c.idx == outcomes.c.idx))
+        .where(outcomes.c.job_id == job_id)
+    )
 
 
 def item_page(db: Connection, job_id: JobId, wanted: ItemFilter, limit: int) -> list[ItemRow]:
@@ -215,7 +238,10 @@ def _result(row: RowMapping) -> ResultRow:
 
 
 def failures(db: Connection, job_id: JobId) -> list[FailureGroup]:
-    """Group failed items by code, the most frequent first, each with its first three URIs."""
+    """Group failed items by code, the most frequent first, each with its first three URIs.
+
+    Reads failed rows only, by `ix_outcomes_failed`, however many items went well.
+    """
     numbered = (
         select(
             outcomes.c.idx,
@@ -226,7 +252,7 @@ def failures(db: Connection, job_id: JobId) -> list[FailureGroup]:
             .over(partition_by=outcomes.c.error_code, order_by=(outcomes.c.idx, outcomes.c.frame))
             .label("n"),
         )
-        .where(outcomes.c.job_id == job_id, outcomes.c.state == OutcomeState.FAILED, outcomes.c.frame == 0)
+        .where(outcomes.c.job_id == job_id, IS_FAILED, outcomes.c.frame == 0)
         .subquery()
     )
     query = (
@@ -239,6 +265,8 @@ def failures(db: Connection, job_id: JobId) -> list[FailureGroup]:
     for row in db.execute(query):
         groups.setdefault(row.error_code or "unknown", []).append(row)
     return [
-        FailureGroup(code, rows[0].failed, tuple(r.uri for r in rows), rows[0].error_message or "")
+        FailureGroup(
+            code, rows[0].failed, tuple(r.uri for r in rows), rows[0].error_message or "", tuple(r.idx for r in rows)
+        )
         for code, rows in groups.items()
     ]

@@ -37,6 +37,7 @@ from jobstore.connection import Database
 from jobstore.errors import InvalidJob, LeaseLost
 from jobstore.events import events_of
 from jobstore.export_requests import ExportRequests
+from jobstore.glances import Glances
 from jobstore.ids import new_id
 from jobstore.outbox import Outbox
 from jobstore.reading import ItemFilter, JobFilter
@@ -80,11 +81,13 @@ class JobStore:
         schedules: jobs that come back by the clock.
         outbox: webhooks that are to be sent.
         exports: exports that are to be made.
+        glances: what pages show; cheap however large a job is.
     """
 
     def __init__(self, database: Database) -> None:
         self._db = database
         self.schedules, self.outbox, self.exports = Schedules(database), Outbox(database), ExportRequests(database)
+        self.glances = Glances(database)
 
     @classmethod
     def open(cls, url: str, *, patience_s: float = 15.0) -> JobStore:

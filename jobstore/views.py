@@ -154,6 +154,7 @@ class FailureGroup:
     count: int
     examples: tuple[str, ...]  # up to three URIs
     message: str  # of the first example
+    indices: tuple[int, ...] = ()  # of the examples
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ pytest_plugins = [
     "tests.fixtures.databases",
     "tests.fixtures.broker",
     "tests.fixtures.fleet",
+    "tests.fixtures.browsing",
     "tests.fixtures.server",
     "tests.fixtures.gateways",
     "tests.fixtures.reaching",

@@ -29,6 +29,14 @@ def upgrade() -> None:
         for column in columns:
             op.add_column(table, column)
     op.create_index("ix_jobs_schedule_id_created", "jobs", ["schedule_id", "created"])
+    failed = sa.text("state = 'failed'")
+    op.create_index(
+        "ix_outcomes_failed",
+        "outcomes",
+        ["job_id", "error_code", "idx"],
+        postgresql_where=failed,
+        sqlite_where=failed,
+    )
     _create_result_cache()
     _create_drafts()
     _create_schedules()
@@ -41,6 +49,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in _TABLES:
         op.drop_table(table)
+    op.drop_index("ix_outcomes_failed", table_name="outcomes")
     op.drop_index("ix_jobs_schedule_id_created", table_name="jobs")
     for table, columns in _columns().items():
         for column in columns:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from producer.server import problems
+from producer.server import pages, problems
 from producer.server.describing import described
 from producer.server.limits import Limits
 from producer.server.rates import Rates
@@ -40,6 +40,7 @@ ROUTERS = (
     fleet.router,
     health.router,
     session.router,
+    *pages.ROUTERS,
 )
 
 

@@ -96,7 +96,8 @@ def test_due_times_become_one_job_each_labelled_exported_and_told(
     jobs = fleet.store.jobs()
     assert [run.state for run in runs] == [RunState.SUBMITTED] * 3
     assert {run.job_id for run in runs} == {job.job_id for job in jobs}
-    assert [(job.state, job.ok) for job in jobs] == [("completed", len(files))] * 3
+    # What the first run labelled, the later ones take over.
+    assert [(job.state, job.ok + job.cached) for job in jobs] == [("completed", len(files))] * 3
     told = sorted((json.loads(body)["job"]["id"], json.loads(body)["type"]) for _, body in receiver.got)
     assert told == sorted((job.job_id, kind) for job in jobs for kind in ("job.started", "job.finished"))
 

@@ -35,6 +35,8 @@ async def login(request: Request) -> Response:
     await check_same_site(request, "")
     token = str((await request.form()).get("token", "")).strip()
     if not token or await run_sync(token_row, services, token) is None:
+        if "text/html" in request.headers.get("accept", ""):  # a person, whose browser would show him JSON
+            return RedirectResponse("/login?failed=true", status_code=303)
         raise Unauthorized("the token is unknown, expired or revoked; `nightshift token create` makes one")
     answer = RedirectResponse("/", status_code=303)
     secure = services.options.is_https

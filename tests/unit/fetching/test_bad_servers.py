@@ -16,7 +16,7 @@ from fetching.errors import (
     FetchTimeout,
     FetchTooLarge,
 )
-from fetching.http import SafeClient, _retry_after_s
+from fetching.http import SafeClient, retry_after_s
 from fetching.policy import FetchPolicy
 from tests.fixtures.evil_http import BODY
 
@@ -156,13 +156,13 @@ def test_a_wish_to_wait_is_heeded(evil, make_client):
     [("12", 12.0), ("0", 0.0), ("-5", None), ("soon", None), ("nan", None), ("9" * 400, None), (None, None)],
 )
 def test_a_wish_to_wait_is_read_if_it_is_one(value, seconds):
-    assert _retry_after_s(value) == seconds
+    assert retry_after_s(value) == seconds
 
 
 def test_a_wish_to_wait_may_be_a_date():
     in_a_minute = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
-    assert 50 < _retry_after_s(in_a_minute) <= 60
-    assert _retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert 50 < retry_after_s(in_a_minute) <= 60
+    assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0
 
 
 def test_a_post_gives_whatever_was_answered_and_follows_nothing(evil, make_client):

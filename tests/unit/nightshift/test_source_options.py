@@ -5,10 +5,11 @@ import pytest
 from click.testing import CliRunner
 
 from fetching.policy import FetchPolicy
-from nightshift.cli.request import JobRequest, job_options
+from nightshift.cli.request import job_options, request_of
 from nightshift.fetch_settings import FetchSettings
 from nightshift.settings import load_settings
 from producer.errors import SourceInvalid
+from producer.sources import SourceOptions
 
 
 def asked(*arguments):
@@ -17,11 +18,11 @@ def asked(*arguments):
     @click.command()
     @job_options
     def command(**options):
-        made.append(JobRequest.from_options(options))
+        made.append(request_of(options))
 
     done = CliRunner().invoke(command, ["photos", "-m", "digits", *arguments])
     assert done.exit_code == 0, done.output
-    return made[0].source_options(FetchPolicy())
+    return made[0].source_options(SourceOptions())
 
 
 def test_what_is_taken_is_said_by_options():

@@ -1,0 +1,26 @@
+"""Models, and what would run them where."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from producer.server.auth import Reader
+from producer.server.pages.rendering import PageRoute, page
+from producer.server.pages.views.models import model_lines
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+#: The class that every machine has.
+_ALWAYS = "cpu"
+
+
+@router.get("/models")
+def show_models(caller: Reader) -> Response:
+    """List the models that the server finds, with the verdict for each class of hardware that somebody serves."""
+    services = caller.services
+    served = {hardware for row in services.store.workers() if row.state == "running" for hardware in row.serves}
+    classes = sorted(served | {_ALWAYS})
+    lines = model_lines(
+        services.list_models(), classes, lambda model, hardware: services.explain(model, hardware, {}).candidates
+    )
+    return page(caller, "models.html", models=lines, classes=classes)

@@ -1,0 +1,82 @@
+// What pages do beyond plain HTML: parts that change fetch themselves again, filters act at once, commands can be copied.
+
+const LOOK_MS = 2000;
+const SLOWEST_LOOK_MS = 30000;
+
+function follow(part) {
+  let wait = LOOK_MS;
+  let shown = "";
+  const look = async () => {
+    // A part that somebody works in, or selects text in, is left alone until he is done.
+    const busy = part.contains(document.activeElement) || part.contains(getSelection()?.anchorNode ?? null) && !getSelection().isCollapsed;
+    if (!document.hidden && !busy) {
+      try {
+        const answer = await fetch(part.dataset.live, { headers: { Accept: "text/html" } });
+        if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
+        const text = await answer.text();
+        if (text !== shown) {
+          part.innerHTML = text;
+          shown = text;
+        }
+        wait = LOOK_MS;
+      } catch {
+        wait = Math.min(wait * 2, SLOWEST_LOOK_MS);
+      }
+      tell(part.querySelector("[data-say]")?.dataset.say);
+    }
+    if (part.querySelector("[data-over]")) location.reload();
+    else setTimeout(look, wait);
+  };
+  setTimeout(look, wait);
+}
+
+// Screen readers hear of each tenth of the way and of each new state, not of every item.
+const coarse = (words) => words.replace(/(\d)(?=\s?%)/, "0");
+let told = coarse(document.querySelector("[data-say]")?.dataset.say ?? "");
+function tell(words) {
+  if (!words || coarse(words) === told) return;
+  document.getElementById("say").textContent = words;
+  told = coarse(words);
+}
+
+function filter(form) {
+  const score = form.elements.namedItem("score");
+  const only = form.elements.namedItem("only");
+  const apply = () => {
+    form.querySelector("output").textContent = Number(score.value).toFixed(2);
+    for (const found of document.querySelectorAll(".found")) {
+      const weak = Number(found.dataset.score) < Number(score.value);
+      found.classList.toggle("off", weak || Boolean(only?.value) && found.dataset.class !== only.value);
+    }
+    for (const words of document.querySelectorAll("[data-told]")) recount(words);
+  };
+  score.addEventListener("input", apply);
+  only?.addEventListener("change", () => (document.querySelector(".gallery") ? form.requestSubmit() : apply()));
+}
+
+function recount(words) {
+  const over = words.closest("figure, section").querySelector(".over");
+  if (!over) return;
+  const counts = new Map();
+  for (const found of over.querySelectorAll(".found:not(.off)")) {
+    counts.set(found.dataset.class, (counts.get(found.dataset.class) ?? 0) + 1);
+  }
+  const listed = [...counts].sort(([one], [other]) => (one < other ? -1 : 1));
+  words.textContent = listed.map(([name, count]) => `${count} × ${name}`).join(", ") || "nothing found";
+}
+
+function offerCopy(command) {
+  if (!navigator.clipboard) return;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = "Copy";
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(command.textContent);
+    button.textContent = "Copied";
+  });
+  command.after(button);
+}
+
+document.querySelectorAll("[data-live]").forEach(follow);
+document.querySelectorAll("[data-filter]").forEach(filter);
+document.querySelectorAll("[data-copy]").forEach(offerCopy);

@@ -1,0 +1,1 @@
+"""What each page shows, as frozen dataclasses that pure functions make of the store's rows."""

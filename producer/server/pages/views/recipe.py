@@ -1,0 +1,78 @@
+"""The command that makes a job like this one again."""
+
+from __future__ import annotations
+
+import posixpath
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jobstore.views import JobStatus
+
+#: Parameter -> option of `nightshift submit`.
+_PARAMS = {
+    "confidence": "--conf",
+    "iou_threshold": "--iou",
+    "classes": "--classes",
+    "max_detections": "--max-detections",
+}
+#: Wish -> option.
+_WISHES = {
+    "backend": "--backend",
+    "backend_order": "--backend-order",
+    "quantization": "--quantization",
+    "package_id": "--package",
+    "execution_providers": "--execution-providers",
+    "strategy": "--strategy",
+    "measuring_budget_s": "--measuring-budget",
+    "batch_size": "--batch",
+}
+#: What `max_failure_rate` is where nobody says.
+_USUAL_RATE = 0.02
+
+
+def command_of(job: JobStatus, uris: Sequence[str]) -> str:
+    """Give the line for a shell.
+
+    Args:
+        uris: of the first and the last item: the source is the folder that both lie in, or the one file.
+    """
+    words = ["nightshift", "submit", *source_of(uris), "-m", job.model]
+    words += ["--name", job.name] if job.name else []
+    words += ["--hardware", ",".join(job.hardware)]
+    words += _options(_PARAMS, job.params) + _options(_WISHES, job.wishes)
+    if (fusion := job.wishes.get("nms_fusion")) is not None:
+        words.append("--nms-fusion" if fusion else "--no-nms-fusion")
+    words += ["--priority", str(job.priority)] if job.priority else []
+    words += ["--max-failures", str(job.max_failures)] if job.max_failures is not None else []
+    words += ["--max-failure-rate", f"{job.max_failure_rate:g}"] if job.max_failure_rate != _USUAL_RATE else []
+    words += [word for key, value in job.tags.items() for word in ("--tag", f"{key}={value}")]
+    return shlex.join(words)
+
+
+def source_of(uris: Sequence[str]) -> list[str]:
+    """Give the folder that all of these lie in, or the one there is; none: a word that asks for it."""
+    different = list(dict.fromkeys(uris))
+    if len(different) == 1:
+        return different
+    schemes = {uri.partition("://")[0] if "://" in uri else "" for uri in different}
+    if not different or len(schemes) > 1:
+        return ["SOURCE"]
+    scheme = schemes.pop()
+    prefix = f"{scheme}://" if scheme else ""
+    folders = [posixpath.dirname(uri.removeprefix(prefix)) for uri in different]
+    if any(folder.startswith("/") for folder in folders) != all(folder.startswith("/") for folder in folders):
+        return ["SOURCE"]
+    common = posixpath.commonpath(folders)
+    return [prefix + common] if common.strip("/") else ["SOURCE"]
+
+
+def _options(names: Mapping[str, str], given: Mapping[str, Any]) -> list[str]:
+    words = []
+    for name, option in names.items():
+        value = given.get(name)
+        if value is not None:
+            listed = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            words += [option, listed]
+    return words
