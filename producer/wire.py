@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from jobstore.crontimes import CatchUp
+from jobstore.errors import InvalidJob
 from jobstore.export_requests import ExportState
 from jobstore.schedule_runs import Overlap, ScheduleRun
 from jobstore.schedules import ScheduleState
@@ -80,14 +81,18 @@ class VideoBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     end_s: Annotated[float, Meta(gt=0)] | None = None
     segment_s: Annotated[float, Meta(ge=0.1)] | None = None
     fail_partial: bool = False
+    track: bool = False
 
     def options(self) -> VideoOptions:
         """Give the checked options.
 
         Raises:
-            ValueError: fields that exclude each other.
+            InvalidJob: fields that exclude each other, which no description of a body can say.
         """
-        return VideoOptions(**msgspec.structs.asdict(self))
+        try:
+            return VideoOptions(**msgspec.structs.asdict(self))
+        except ValueError as error:
+            raise InvalidJob(f"video: {error}") from error
 
 
 class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -124,7 +129,7 @@ class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Give the store's word for it; `hardware` is the list with `auto` replaced.
 
         Raises:
-            ValueError: video options that exclude each other.
+            InvalidJob: video options that exclude each other.
         """
         asked = {field.name: getattr(self, field.name) for field in fields(JobSpec) if field.name not in NOT_ASKED}
         asked |= {"video": self.video and self.video.options(), "hardware": hardware}

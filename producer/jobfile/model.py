@@ -89,6 +89,7 @@ class VideoSection(Section):
     end_s: float | None = Field(default=None, gt=0)
     segment_s: float | None = Field(default=None, ge=0.1, description="Cuts videos into items of so many seconds.")
     fail_partial: bool = False
+    track: bool = False
 
     def options(self) -> VideoOptions:
         """Give them as the sources take them."""

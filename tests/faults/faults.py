@@ -313,7 +313,7 @@ FAULTS = (
     Fault("F01", "kill -9 of a worker, five times", _kill_workers(5), items=2500, lasts_s=4, starts=2),
     Fault(
         "F02", "kill -9 of workers at work, four times", _kill_at_work(4), check=_deaths_were_counted,
-        items=2500, lasts_s=_BACKOFFS_S, starts=4,
+        items=2500, lasts_s=_BACKOFFS_S, starts=4, is_quick=False,
     ),
     Fault(
         "F04", "kill -9 at SQLite's writes, by strace", disks.kill_at_writes, EMBEDDED,

@@ -73,6 +73,7 @@ FAULTS = tuple(
         f"Redis refuses: {words}",
         _refuse(words),
         lasts_s=_SETTLE_S + _LOOK_S + LEASE_S,
+        is_quick=False,
         starts=1,
         is_quick=not letter,
     )

@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults"), pytest.mark
 #: `FAULT_SEED=... python3 dev.py test tests/faults` repeats a run.
 SEED = int(os.environ.get("FAULT_SEED") or random.SystemRandom().randrange(2**31))
 #: Three minutes of the whole run, on two cores.
-FAULTS_A_RUN, POINTS_A_RUN = 9, 4
+FAULTS_A_RUN, POINTS_A_RUN = 6, 3
 
 
 def selection() -> list[tuple[Fault, str]]:

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Response
 
 from producer.server.auth import Submitter
 from producer.server.bodies import answer, gives, json_body, takes
-from producer.server.errors import FieldProblem, RequestInvalid
 from producer.server.problems import AnsweringRoute
 from producer.server.reading import check_place, is_path
 from producer.server.routes.jobs import JOB, Key
@@ -24,10 +23,7 @@ def create(
     """Accept a job without items; nothing of it runs before it is sealed."""
     if is_path(body.model):
         check_place(caller, body.model)
-    try:
-        spec = body.spec(caller.tenant, idempotency_key, body.hardware)
-    except ValueError as error:
-        raise RequestInvalid(f"video: {error}", [FieldProblem("/video", str(error))]) from error
+    spec = body.spec(caller.tenant, idempotency_key, body.hardware)
     job_id = caller.services.producer.create_draft(spec)
     record = job_record(caller.services.store.status(job_id))
     return answer(record, 201, {"Location": f"/v1/jobs/{job_id}"})

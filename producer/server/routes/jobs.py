@@ -11,7 +11,6 @@ from jobstore.reading import JobFilter
 from jobstore.schema import JobId, JobState
 from producer.server.auth import Caller, Reader, Submitter
 from producer.server.bodies import answer, gives, json_body, listed, takes
-from producer.server.errors import FieldProblem, RequestInvalid
 from producer.server.paging import Cursor, PageLimit, cursor_of, place_of, storable_text
 from producer.server.problems import AnsweringRoute
 from producer.server.reading import check_place, is_path, items_of
@@ -41,10 +40,7 @@ def submit(
 ) -> Response:
     """Accept a job: once this answers, the work is safe. 200: an earlier request with the same key made it."""
     services = caller.services
-    try:
-        spec = body.spec(caller.tenant, idempotency_key, body.hardware)
-    except ValueError as error:
-        raise RequestInvalid(f"video: {error}", [FieldProblem("/video", str(error))]) from error
+    spec = body.spec(caller.tenant, idempotency_key, body.hardware)
     if is_path(body.model):
         check_place(caller, body.model)
     known = None if idempotency_key is None else services.store.job_of_token(caller.tenant, idempotency_key)

@@ -189,4 +189,10 @@ def test_a_pipe_gets_aligned_text():
 
 
 def test_dataclasses_become_json_objects():
-    assert plain(FailureGroup("c", 1, ("x",), "m")) == {"code": "c", "count": 1, "examples": ["x"], "message": "m"}
+    assert plain(FailureGroup("c", 1, ("x",), "m")) == {
+        "code": "c",
+        "count": 1,
+        "examples": ["x"],
+        "message": "m",
+        "indices": [],
+    }

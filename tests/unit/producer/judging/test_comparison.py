@@ -40,8 +40,9 @@ def kinds(difference):
     return [change.kind for change in difference.changes]
 
 
-def test_every_task_that_can_be_drawn_can_be_compared():
-    assert set(MEASURES) == set(TASKS)
+def test_every_task_of_a_jobs_model_that_can_be_drawn_can_be_compared():
+    pipelines = {"detect-then-classify"}
+    assert set(MEASURES) == set(TASKS) - pipelines
 
 
 def test_a_record_does_not_differ_from_itself():
