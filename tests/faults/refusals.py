@@ -75,7 +75,6 @@ FAULTS = tuple(
         lasts_s=_SETTLE_S + _LOOK_S + LEASE_S,
         is_quick=False,
         starts=1,
-        is_quick=not letter,
     )
     for letter, words in zip(("", "b", "c", "d"), REFUSALS, strict=True)
 )
