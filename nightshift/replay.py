@@ -36,6 +36,7 @@ def replay_spec(capsule: Capsule, hardware: tuple[str, ...], backend: str | None
         hardware=hardware,
         max_failure_rate=1.0,  # what failed then shall fail again
         canary_items=0,
+        use_cache=False,  # an earlier answer proves nothing
         tags={"replay": str(job["id"])},
     )
 

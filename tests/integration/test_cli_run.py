@@ -108,7 +108,8 @@ def test_ctrl_c_leaves_the_job_and_watch_goes_on_with_it(environment, photos, tm
     for index in range(3, 300):  # enough that the job is not over before the signal comes
         os.link(photos / f"{index % 3}.png", photos / f"{index}.png")
     options = {"start_new_session": True, "preexec_fn": take_ctrl_c}
-    with start(environment, "run", str(photos), "-m", "digits", "--backend", "onnx", **options) as process:
+    asked = ("run", str(photos), "-m", "digits", "--backend", "onnx", "--no-cache")  # it is three pictures, 300 times
+    with start(environment, *asked, **options) as process:
         said = interrupt_when_accepted(process)
     assert process.returncode == 130, said
     job = json.loads(nightshift(environment, "jobs", "--json")[1])["job_id"]
