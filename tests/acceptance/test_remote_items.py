@@ -22,7 +22,7 @@ COUNT = 200
 
 
 def submit(fleet, items, **options):
-    return fleet.producer.submit(JobSpec(model=str(DIGITS), **{"shard_size": 16, **options}), items)
+    return fleet.producer.submit(JobSpec(model=str(DIGITS), **{"shard_size": 16, "use_cache": False, **options}), items)
 
 
 def codes(fleet, job_id):
@@ -48,8 +48,7 @@ def test_a_bucket_that_is_slow_fails_and_breaks_off_is_labelled_from_and_to(flee
     status = fleet.producer.wait(job_id, timeout_s=150)
 
     assert status.state is JobState.COMPLETED_WITH_ERRORS
-    status = fleet.assert_each_item_has_one_outcome(job_id)
-    assert status.ok + status.cached == COUNT - 3  # many keys hold the same bytes
+    assert fleet.assert_each_item_has_one_outcome(job_id).ok == COUNT - 3
     assert codes(fleet, job_id) == {"fetch_not_found": 1, "fetch_forbidden": 1, "fetch_failed": 1}
 
     client.create_bucket(Bucket="labels")
