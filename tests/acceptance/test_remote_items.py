@@ -10,6 +10,7 @@ import pytest
 
 from fetching.policy import FetchPolicy
 from jobstore.schema import ItemRef, JobSpec, JobState
+from producer.exporting import export_job
 from producer.sources import expand
 from tests.fixtures.flawed_s3 import put_objects
 from tests.fixtures.fleet import DIGITS, kill_9
@@ -52,7 +53,7 @@ def test_a_bucket_that_is_slow_fails_and_breaks_off_is_labelled_from_and_to(flee
     assert codes(fleet, job_id) == {"fetch_not_found": 1, "fetch_forbidden": 1, "fetch_failed": 1}
 
     client.create_bucket(Bucket="labels")
-    fleet.producer.export(job_id, ["coco", "jsonl"], "s3://labels/yard")
+    export_job(fleet.producer, job_id, ["coco", "jsonl"], "s3://labels/yard")
     found = [entry["Key"] for entry in client.list_objects_v2(Bucket="labels", Prefix="yard/")["Contents"]]
     coco = next(key for key in found if key.endswith(".json") and "manifest" not in key)
     body = json.loads(client.get_object(Bucket="labels", Key=coco)["Body"].read())
