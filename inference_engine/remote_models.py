@@ -22,7 +22,7 @@ from inference_engine.packages import CONFIG_FILE, ModelPackage, read_package
 from inference_engine.providers import FoundModel, ProviderOptions, provider
 from inference_engine.remote_packages import RemoteFile, RemotePackage
 from inference_engine.tasks import classification, multi_label
-from inference_engine.transport import Limits, check_url, make_client
+from inference_engine.transport import check_url, make_client
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class RemoteModels:
         return FoundModel(known[0], tuple(stale), absent)
 
     def _fetcher(self, package: RemotePackage) -> Fetch:
-        source, limits = provider(package.provider), self.options.limits or Limits()
+        source, limits = provider(package.provider), self.options.asking_limits
 
         def fetch(file: RemoteFile, folder: Path) -> str:
             if file.hash is None and not self.options.allow_files_without_hash:

@@ -25,6 +25,7 @@ class WorkerConfig:
         weights_provider: who knows plain model ids; None: the models folders.
         api_keys: provider -> key.
         offline: use what was fetched, and ask no provider.
+        models_private_hosts: hosts of models that may have addresses in a private network.
         trust: sha256 of packages that may be opened although they can run code; true: all but those with Python.
         allow_local_code_packages: packages with Python code of their own may run.
         concurrency: shards a process works on at a time.
@@ -63,6 +64,7 @@ class WorkerConfig:
     weights_provider: str | None = None
     api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     offline: bool = False
+    models_private_hosts: tuple[str, ...] = ()
     trust: tuple[str, ...] | bool = False
     allow_local_code_packages: bool = False
     concurrency: int = 4
