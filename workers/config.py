@@ -34,7 +34,7 @@ class WorkerConfig:
         relay_interval_s: seconds between two ticks of the relay.
         resend_after_s: age at which a hint that is no longer in Redis is sent again.
         window: hints a queue holds in Redis at most.
-        max_deaths: lost workers after which a shard is split; an item that stands alone is given up at the next.
+        max_deaths: lost workers after which a shard is split, and an item given up that two of them had alone.
         item_attempts: tries of an item that fails for a reason that may pass.
         item_timeout_s: limit of one stage of one item outside the model: fetch, decode, preprocess, postprocess.
         forward_timeout_s: limit of one run of the model.
