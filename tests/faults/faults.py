@@ -13,7 +13,7 @@ from sqlalchemy import text
 from jobstore.errors import StoreUnavailable
 from jobstore.schema import JobId
 from jobstore.store import JobStore
-from tests.faults import bad_models, disks, hosts, messages, refusals, relaying, submitting
+from tests.faults import bad_models, disks, hosts, interrupting, messages, refusals, relaying, submitting
 from tests.faults.fault import EMBEDDED, OPEN, SERVER, Act, Fault, no_preparation, nothing
 from tests.faults.system import LEASE_S, RELAY_INTERVAL_S, System, running
 from tests.fixtures.fleet import wait_until
@@ -326,6 +326,7 @@ FAULTS = (
     ),
     Fault("F07", "kill -9 of a launcher", _kill_machines, starts=1),
     Fault("F08", "SIGTERM of each machine under load", _drain, starts=1),
+    *interrupting.FAULTS,
     *bad_models.FAULTS,
     Fault("F11", "power cut: everything at once", _everything, lasts_s=3, starts=1),
     Fault("F12", "SIGSTOP for two leases, then SIGCONT", _freeze),
