@@ -80,7 +80,7 @@ class WorkerSettings(BaseModel):
     max_deaths: int = Field(
         default=3,
         ge=1,
-        description="Workers lost after which a shard is split, a model's class refused, an item given up that two had alone.",
+        description="Workers lost after which a shard is split, a class refused, an item given up that two had alone.",
     )
     item_attempts: int = Field(default=3, ge=1, description="Tries of an item that fails for a reason that may pass.")
     item_timeout_s: float = Field(
