@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -100,6 +101,9 @@ def _environment(system: System, folder: str = "data") -> dict[str, str]:
 
 def _seconds_of_a_run(system: System) -> float:
     """What the command takes; embedded, in a data folder of its own, so that interrupts meet the very first run."""
+    if system.machines:  # which start meanwhile
+        status, _, err = nightshift(_environment(system, "measured"), *_command(system), "--limit", "1")
+        assert status == 0, err
     begun = time.monotonic()
     status, _, err = nightshift(_environment(system, "measured"), *_command(system))
     assert status == 0, err
@@ -109,7 +113,8 @@ def _seconds_of_a_run(system: System) -> float:
 def _interrupted(system: System, after_s: float) -> tuple[int, str]:
     """Press Ctrl-C: the terminal sends it to the command and to all that stand in its process group."""
     with start(_environment(system), *_command(system), start_new_session=True, preexec_fn=take_ctrl_c) as process:
-        system.pause(after_s)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(after_s)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=DEADLINE_S)
