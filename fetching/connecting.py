@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httpcore
 
@@ -19,8 +19,6 @@ from fetching.errors import FetchDenied, FetchFailed, FetchTimeout
 
 if TYPE_CHECKING:
     import ssl
-
-    from fetching.policy import FetchPolicy
 
 #: From a host's name to its addresses. Raises OSError.
 Resolver = Callable[[str, int], Sequence[str]]
@@ -57,11 +55,18 @@ def left_s() -> float:
     return seconds
 
 
-class CheckedBackend(httpcore.NetworkBackend):
-    """Connects to addresses that the policy allows, and to no other."""
+class AddressRule(Protocol):
+    """Whoever knows which addresses may be connected to; `FetchPolicy` for items."""
 
-    def __init__(self, policy: FetchPolicy, resolve: Resolver = system_resolver) -> None:
-        self._policy, self._resolve, self._system = policy, resolve, httpcore.SyncBackend()
+    def check_address(self, host: str, address: str) -> None:
+        """Raise an error of its own for an address that `host` must not lead to."""
+
+
+class CheckedBackend(httpcore.NetworkBackend):
+    """Connects to addresses that the rule allows, and to no other."""
+
+    def __init__(self, rule: AddressRule, resolve: Resolver = system_resolver) -> None:
+        self._rule, self._resolve, self._system = rule, resolve, httpcore.SyncBackend()
 
     def connect_tcp(
         self,
@@ -74,12 +79,13 @@ class CheckedBackend(httpcore.NetworkBackend):
         """Connect to the first of the host's addresses that answers.
 
         Raises:
-            FetchDenied: any of them is not allowed: a name that leads to both worlds is a trap.
+            FetchDenied: any of them is not allowed (or the rule's own error): a name that leads to both worlds is a
+                trap.
             FetchFailed: the host is not known now.
         """
         addresses = self._addresses(host, port)
         for address in addresses:
-            self._policy.check_address(host, address)
+            self._rule.check_address(host, address)
         for address in addresses[:-1]:
             try:
                 return self._connect(address, port, timeout, local_address, socket_options)

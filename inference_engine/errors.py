@@ -104,6 +104,12 @@ class ProviderUnavailable(ProviderError):
         self.retry_after_s = retry_after_s
 
 
+class CacheUnusable(ProviderUnavailable):
+    """The folder of fetched packages refuses: read only, full, or another user's. What it holds whole still opens."""
+
+    code = "cache_unusable"
+
+
 class NoRunnableBackend(EngineError):
     """No package of this model can run on this machine; the message lists every reason."""
 

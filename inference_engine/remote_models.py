@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from inference_engine.cache.models import recall, remember
 from inference_engine.cache.packages import Fetch, PackageCache
 from inference_engine.cache.upkeep import prune
 from inference_engine.downloads import Download, download
-from inference_engine.errors import DownloadRefused, ModelNotFound, ProviderUnavailable
+from inference_engine.errors import CacheUnusable, DownloadRefused, ModelNotFound, ProviderUnavailable
 from inference_engine.hf_architectures import MODEL_TYPES
 from inference_engine.hf_generative import STEPS as GENERATIVE_TYPES
 from inference_engine.hf_promptable import STEPS as PROMPTABLE_TYPES
@@ -22,7 +23,7 @@ from inference_engine.packages import CONFIG_FILE, ModelPackage, read_package
 from inference_engine.providers import FoundModel, ProviderOptions, provider
 from inference_engine.remote_packages import RemoteFile, RemotePackage
 from inference_engine.tasks import classification, multi_label
-from inference_engine.transport import Limits, check_url, make_client
+from inference_engine.transport import check_url, make_client
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,6 @@ class RemoteModels:
 
     def find(self, name: str, model_id: str) -> FoundModel:
         """Ask the provider; where it does not answer, use what it said last and what is on disk."""
-        self.cache.prepare()
         if self.options.offline:
             return self._recalled(
                 name, model_id, ModelNotFound(f"{model_id!r} of {name} is not on disk, and this is offline")
@@ -64,13 +64,21 @@ class RemoteModels:
             logger.warning("%s; using what is on disk", error)
             return self._recalled(name, model_id, error)
         offered = tuple(package for package in found.packages if isinstance(package, RemotePackage))
-        remember(self.cache_dir, name, model_id, found.model_id, offered)
+        try:
+            self.cache.prepare()
+            remember(self.cache_dir, name, model_id, found.model_id, offered)
+        except OSError as error:
+            logger.warning("what %s says of %s is not kept for worse days: %s", name, model_id, error)
         unread = {package.package_id: why for package in offered if (why := against_reading(package))}
         packages = tuple(self._mine(package) for package in found.packages if package.package_id not in unread)
         return replace(found, packages=packages, broken={**found.broken, **unread})
 
     def bring(self, package: RemotePackage) -> ModelPackage:
         """Fetch what is not there yet, and read the package."""
+        with self._cache_is_named():
+            return self._bring(package)
+
+    def _bring(self, package: RemotePackage) -> ModelPackage:
         fetch = None if self.options.offline else self._fetcher(package)
         extra = {CONFIG_FILE: json.dumps(config_of(package), indent=1, sort_keys=True).encode()}
         read = read_package(self.cache.bring(package, extra, fetch))
@@ -89,7 +97,19 @@ class RemoteModels:
 
     def heal(self, package: RemotePackage) -> bool:
         """Hash what is there; set damaged files aside and say whether there were any."""
-        return self.cache.heal_alone(package.key)
+        with self._cache_is_named():
+            return self.cache.heal_alone(package.key)
+
+    @contextmanager
+    def _cache_is_named(self) -> Iterator[None]:
+        """Whatever the folder's file system refuses is one error of ours; a later try goes on where this one ended."""
+        try:
+            yield
+        except OSError as error:
+            raise CacheUnusable(
+                f"the folder of fetched packages, {self.cache_dir}, refuses ({error.strerror or error}): "
+                "see that it has room and may be written, or name another"
+            ) from error
 
     def _mine(self, package: ModelPackage | RemotePackage) -> ModelPackage | RemotePackage:
         return replace(package, origin=self) if isinstance(package, RemotePackage) else package
@@ -106,7 +126,7 @@ class RemoteModels:
         return FoundModel(known[0], tuple(stale), absent)
 
     def _fetcher(self, package: RemotePackage) -> Fetch:
-        source, limits = provider(package.provider), self.options.limits or Limits()
+        source, limits = provider(package.provider), self.options.asking_limits
 
         def fetch(file: RemoteFile, folder: Path) -> str:
             if file.hash is None and not self.options.allow_files_without_hash:

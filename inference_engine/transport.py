@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from fetching.connecting import Resolver, system_resolver
+from inference_engine.connecting import LOOPBACK, CheckedTransport, HostRule
 from inference_engine.errors import (
     AccessPaused,
     AnswerInvalid,
@@ -41,7 +43,6 @@ _ERRORS: Mapping[int, type[Exception]] = {
     404: ModelNotFound,
     423: AccessPaused,
 }
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,8 @@ class Limits:
         wait_s: before the second try; it doubles from there.
         max_file_bytes: larger files are refused.
         allow_http: take unencrypted addresses; this machine's own are taken anyhow.
-        proxy: URL of a proxy; the environment is not asked.
+        private_hosts: patterns such as `*.corp.example` of hosts that may have addresses in a private network.
+        proxy: URL of a proxy; the environment is not asked. It finds the addresses, and has to check them.
     """
 
     deadline_s: float = 3600.0
@@ -65,13 +67,18 @@ class Limits:
     max_wait_s: float = 30.0
     max_file_bytes: int = 64 * 2**30
     allow_http: bool = False
+    private_hosts: tuple[str, ...] = ()
     proxy: str | None = field(default=None, repr=False)
 
 
-def make_client(limits: Limits) -> httpx.Client:
-    """A client that follows redirects to allowed addresses only; httpx drops `Authorization` where the host changes."""
+def make_client(limits: Limits, resolve: Resolver = system_resolver) -> httpx.Client:
+    """A client that follows redirects to allowed addresses only; httpx drops `Authorization` where the host changes.
+
+    Asking raises DownloadRefused where a host leads to an address that is not allowed.
+    """
     _hide_queries()
     return httpx.Client(
+        transport=None if limits.proxy else CheckedTransport(HostRule(limits.private_hosts), resolve),
         timeout=httpx.Timeout(limits.read_s, connect=limits.connect_s),
         follow_redirects=True,
         trust_env=False,  # neither proxies nor .netrc: the engine reads no environment
@@ -83,7 +90,7 @@ def make_client(limits: Limits) -> httpx.Client:
 def check_url(url: str, limits: Limits) -> None:
     """Raise DownloadRefused for an address that is not HTTPS, unless HTTP is allowed or stays on this machine."""
     parts = urlsplit(url)
-    is_plain = parts.scheme == "http" and (limits.allow_http or parts.hostname in _LOOPBACK)
+    is_plain = parts.scheme == "http" and (limits.allow_http or parts.hostname in LOOPBACK)
     if not parts.hostname or not (parts.scheme == "https" or is_plain):
         raise DownloadRefused(f"{shown(url)}: expected an https:// address")
 

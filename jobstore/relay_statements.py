@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, Row, case, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, insert, select, update
 
 from jobstore.clock import db_now
 from jobstore.counters import Counters, added, counters_of
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Stored with the outcome of an item that stood alone and still took its workers with it.
 WORKER_LOST = "worker_lost"
+#: Deaths over an item alone without which it is not given up: one may be the machine's own.
+ALONE_DEATHS = 2
 
 
 def expire_leases(db: Connection, max_deaths: int) -> int:
@@ -124,8 +126,12 @@ def _take_back(db: Connection, max_deaths: int, *conditions: ColumnElement[bool]
     is_open = shards.c.opening == Stage.OPEN
     # Who was lost before the model was open is read from the answer; those rows are cleaned below.
     kept = {"owner": case((is_open, None), else_=shards.c.owner), "opening": shards.c.opening}
-    deaths = shards.c.deaths + case((is_open, 1), else_=0)
-    values = {**UNOWNED, **kept, "state": ShardState.PENDING, "attempt": shards.c.attempt + 1, "deaths": deaths}
+    is_alone = shards.c.ok + shards.c.cached + shards.c.failed + shards.c.skipped == shards.c.size - 1
+    deaths = {
+        "deaths": shards.c.deaths + case((is_open, 1), else_=0),
+        "deaths_alone": shards.c.deaths_alone + case((and_(is_open, is_alone), 1), else_=0),
+    }
+    values = {**UNOWNED, **kept, **deaths, "state": ShardState.PENDING, "attempt": shards.c.attempt + 1}
     rows = db.execute(update(shards).where(*conditions).values(values).returning(*shards.c)).all()
     begun, unopened = ([row for row in rows if (row.opening == Stage.OPEN) is wanted] for wanted in (True, False))
     if unopened:
@@ -142,14 +148,15 @@ def _take_back(db: Connection, max_deaths: int, *conditions: ColumnElement[bool]
 def _narrow(db: Connection, shard: Row[Any], max_deaths: int) -> None:
     """Come closer to the item that kills: halve the shard, or give its last item up.
 
-    An item that stands alone is tried once more than a shard: a verdict follows, and machines die too.
+    An item is not given up for deaths beside others: whoever comes from a split has `max_deaths - 1` of those, and an
+    item that always stood alone none, so that neither has more than `max_deaths` of its own.
     """
     job_id = JobId(shard.job_id)
     left = items_left(db, job_id, shard.first_idx, shard.last_idx)
     if len(left) > 1:
         _split(db, shard, left, max_deaths)
         return
-    if left and shard.deaths == max_deaths:
+    if left and shard.deaths_alone < ALONE_DEATHS:
         return
     counted = counters_of(shard._mapping)  # noqa: SLF001 - public in SQLAlchemy
     for item in left:

@@ -190,7 +190,7 @@ def _open(db: Connection, job_id: JobId, reopened: Sequence[Row[Any]]) -> None:
     refused = set(db.execute(select(class_refusals.c.hardware).where(class_refusals.c.job_id == job_id)).scalars())
     classes: list[str] = from_json(job.hardware)
     hardware = next((name for name in classes if name not in refused), classes[0])
-    fresh = {**UNOWNED, "deaths": 0, "offers": 0, "ended": None, "attempt": shards.c.attempt + 1}
+    fresh = {**UNOWNED, "deaths": 0, "deaths_alone": 0, "offers": 0, "ended": None, "attempt": shards.c.attempt + 1}
     place = {"hardware": hardware, "queue": queue_name(hardware, job.model)}
     change = update(shards).where(shards.c.id == bindparam("shard")).values(**fresh, **place, state=bindparam("now"))
     db.execute(change, [{"shard": row.id, "now": _state(job, row)} for row in reopened])

@@ -213,7 +213,7 @@ class JobStore:
         """Give a shard back that ended, or is about to end, this process: as if its lease had run out.
 
         Args:
-            max_deaths: lost workers after which the shard is split; an item that stands alone is given up at the next.
+            max_deaths: lost workers after which the shard is split, and an item given up that two of them had alone.
                 Where its model was not open yet, after which its class is refused.
 
         Returns:

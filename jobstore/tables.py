@@ -134,6 +134,7 @@ shards = Table(
     Column("offers", Integer, nullable=False, server_default="0"),  # times it was taken from a slow owner
     Column("ended", Double),  # when its last outcome was written; with `leased_at`, how long it took
     Column("opening", Integer, nullable=False, server_default="0"),  # leased: how far its model is (`openings.Stage`)
+    Column("deaths_alone", Integer, nullable=False, server_default="0"),  # those of `deaths` over its last item alone
     UniqueConstraint("job_id", "seq"),
     CheckConstraint(_NOT_NEGATIVE, name="counters_not_negative"),
     CheckConstraint("ok + cached + failed + skipped <= size", name="books"),

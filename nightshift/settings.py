@@ -80,7 +80,7 @@ class WorkerSettings(BaseModel):
     max_deaths: int = Field(
         default=3,
         ge=1,
-        description="Workers lost after which a shard is split or a model's class refused; an item alone has one more.",
+        description="Workers lost after which a shard is split, a class refused, an item given up that two had alone.",
     )
     item_attempts: int = Field(default=3, ge=1, description="Tries of an item that fails for a reason that may pass.")
     item_timeout_s: float = Field(
@@ -170,6 +170,9 @@ class Settings(BaseSettings):
         default=None, description="Who knows plain model ids, such as roboflow; unset: the models folders."
     )
     offline: bool = Field(default=False, description="Use fetched models only, and ask no provider.")
+    models_private_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Hosts of models, joined by commas, that may lead to a private network; metadata never."
+    )
     trust: Annotated[tuple[str, ...] | bool, NoDecode] = Field(
         default=False,
         description="Which packages workers here may open that can run code (TensorRT plans, TorchScript, exported "
@@ -196,6 +199,12 @@ class Settings(BaseSettings):
     def split_folders(cls, value: object) -> object:
         """Take `a:b` from the environment as well as a list from a file."""
         return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
+
+    @field_validator("models_private_hosts", mode="before")
+    @classmethod
+    def split_hosts(cls, value: object) -> object:
+        """Take `a,b` from the environment as well as a list from a file."""
+        return split_words(value, ",")
 
     @field_validator("trust", mode="before")
     @classmethod
@@ -274,6 +283,7 @@ class Settings(BaseSettings):
             cache_dir=self.package_cache_dir,
             api_keys=self.api_keys,
             offline=self.offline,
+            private_hosts=self.models_private_hosts,
             max_cache_bytes=self.cache_max_bytes,
         )
 
@@ -321,6 +331,7 @@ class Settings(BaseSettings):
             "weights_provider": self.weights_provider,
             "api_keys": self.api_keys,
             "offline": self.offline,
+            "models_private_hosts": self.models_private_hosts,
             "trust": self.trust,
             "allow_local_code_packages": self.allow_local_code_packages,
             "log_level": self.log_level,

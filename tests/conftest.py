@@ -10,6 +10,7 @@ pytest_plugins = [
     "tests.fixtures.server",
     "tests.fixtures.gateways",
     "tests.fixtures.reaching",
+    "tests.fixtures.encrypted",
     "tests.fixtures.evil_http",
     "tests.fixtures.buckets",
     "tests.fixtures.flawed_s3",

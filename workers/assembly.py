@@ -91,6 +91,7 @@ def provider_options(config: WorkerConfig) -> ProviderOptions:
         cache_dir=Path(config.cache_dir) if config.cache_dir else None,
         api_keys=config.api_keys,
         offline=config.offline,
+        private_hosts=config.models_private_hosts,
         max_cache_bytes=config.cache_max_bytes,
     )
 

@@ -25,6 +25,7 @@ class WorkerConfig:
         weights_provider: who knows plain model ids; None: the models folders.
         api_keys: provider -> key.
         offline: use what was fetched, and ask no provider.
+        models_private_hosts: hosts of models that may have addresses in a private network.
         trust: sha256 of packages that may be opened although they can run code; true: all but those with Python.
         allow_local_code_packages: packages with Python code of their own may run.
         concurrency: shards a process works on at a time.
@@ -33,7 +34,7 @@ class WorkerConfig:
         relay_interval_s: seconds between two ticks of the relay.
         resend_after_s: age at which a hint that is no longer in Redis is sent again.
         window: hints a queue holds in Redis at most.
-        max_deaths: lost workers after which a shard is split; an item that stands alone is given up at the next.
+        max_deaths: lost workers after which a shard is split, and an item given up that two of them had alone.
         item_attempts: tries of an item that fails for a reason that may pass.
         item_timeout_s: limit of one stage of one item outside the model: fetch, decode, preprocess, postprocess.
         forward_timeout_s: limit of one run of the model.
@@ -63,6 +64,7 @@ class WorkerConfig:
     weights_provider: str | None = None
     api_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     offline: bool = False
+    models_private_hosts: tuple[str, ...] = ()
     trust: tuple[str, ...] | bool = False
     allow_local_code_packages: bool = False
     concurrency: int = 4

@@ -5,6 +5,7 @@ POSIX `flock`: the kernel frees it on kill -9, so that there is no stale mark to
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import threading
@@ -12,26 +13,43 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_NOT_WRITABLE = frozenset({errno.EROFS, errno.EACCES})
 _held: dict[Path, int] = {}
 _guard = threading.Lock()
 
 
 def hold(path: Path) -> None:
-    """Mark as in use until this process ends; its modification time says when it was used last."""
+    """Mark as in use until this process ends; its modification time says when it was used last.
+
+    Where nothing can be written there is no mark: whoever could remove the package does not work through this folder.
+    """
     with _guard:
-        if path not in _held:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(handle, fcntl.LOCK_SH)
-            _held[path] = handle
-        os.utime(_held[path])
+        try:
+            if path not in _held:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                fcntl.flock(handle, fcntl.LOCK_SH)
+                _held[path] = handle
+            os.utime(_held[path])
+        except OSError as error:
+            if error.errno not in _NOT_WRITABLE:
+                raise
 
 
 @contextmanager
 def unused(path: Path) -> Iterator[bool]:
-    """Keep others from taking it up meanwhile; gives False at once where somebody, this process included, has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """Keep others from taking it up meanwhile; gives False at once where somebody, this process included, has it.
+
+    So it does where nothing can be written, and thus nothing removed.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in _NOT_WRITABLE:
+            raise
+        yield False
+        return
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
+from urllib.parse import urlsplit
 
 from inference_engine.errors import ParameterInvalid
 from inference_engine.packages import ModelPackage
@@ -56,6 +57,8 @@ class ProviderOptions:
         allow_files_without_hash: fetch files that nothing can be verified by.
         max_cache_bytes: above it, the least recently used packages go.
         limits: times, tries and sizes; None: the defaults of `transport.Limits`.
+        private_hosts: patterns such as `*.corp.example` of hosts that may have addresses in a private network; those
+            of `hosts` may anyhow.
     """
 
     weights_provider: str | None = None
@@ -66,6 +69,16 @@ class ProviderOptions:
     allow_files_without_hash: bool = False
     max_cache_bytes: int = DEFAULT_CACHE_BYTES
     limits: Limits | None = None
+    private_hosts: tuple[str, ...] = ()
+
+    @property
+    def asking_limits(self) -> Limits:
+        """The limits with the hosts that whoever made these options has named."""
+        from inference_engine.transport import Limits  # httpx, which models on disk do not need
+
+        limits = self.limits or Limits()
+        named = [host for address in self.hosts.values() if (host := urlsplit(address).hostname)]
+        return replace(limits, private_hosts=(*limits.private_hosts, *self.private_hosts, *named))
 
 
 class Provider(Protocol):

@@ -28,7 +28,7 @@ from inference_engine.errors import (
 from inference_engine.packages import CONFIG_FILE
 from inference_engine.providers import FoundModel, ProviderOptions
 from inference_engine.remote_packages import FileHash, RemoteFile, RemotePackage, is_file_name
-from inference_engine.transport import RETRIED, Limits, get_json, make_client
+from inference_engine.transport import RETRIED, get_json, make_client
 
 NAME = "huggingface"
 HOST = "https://huggingface.co"
@@ -84,7 +84,7 @@ def _listing(repository: str, revision: str, options: ProviderOptions) -> tuple[
         from huggingface_hub.errors import HfHubHTTPError
     except ImportError as error:
         raise ParameterInvalid("hf:// needs huggingface_hub: pip install nightshift[huggingface]") from error
-    limits = options.limits or Limits()
+    limits = options.asking_limits
     api = HfApi(endpoint=options.hosts.get(NAME, HOST), token=options.api_keys.get(NAME) or False)
     try:
         info = api.model_info(repository, revision=revision, files_metadata=True, timeout=limits.read_s)
@@ -160,7 +160,7 @@ def _named(file: RemoteFile, name: str) -> RemoteFile:
 
 
 def _json(repository: str, commit: str, path: str, options: ProviderOptions) -> dict[str, Any]:
-    limits = options.limits or Limits()
+    limits = options.asking_limits
     with make_client(limits) as client:
         return get_json(client, _address(repository, commit, path, options), limits, headers=_headers(options))
 

@@ -32,7 +32,7 @@ from inference_engine.errors import (
 from inference_engine.package_sections import PRECISIONS
 from inference_engine.providers import FoundModel, ProviderOptions
 from inference_engine.remote_packages import FileHash, RemoteFile, RemotePackage
-from inference_engine.transport import RETRIED, Limits, check_url, get_json, make_client, shown
+from inference_engine.transport import RETRIED, check_url, get_json, make_client, shown
 
 NAME = "manifest"
 SCHEMA_VERSION = 1
@@ -119,7 +119,7 @@ def _file(data: Mapping[str, Any], address: str, package_id: str) -> RemoteFile:
 
 
 def _read_web(address: str, options: ProviderOptions) -> dict[str, Any]:
-    limits = options.limits or Limits()
+    limits = options.asking_limits
     check_url(address, limits)
     with make_client(limits) as client:
         return get_json(client, address, limits)
@@ -154,7 +154,7 @@ def _bucket_client(options: ProviderOptions) -> Any:
     import boto3
     from botocore.config import Config
 
-    limits = options.limits or Limits()
+    limits = options.asking_limits
     config = Config(
         connect_timeout=limits.connect_s,
         read_timeout=limits.read_s,

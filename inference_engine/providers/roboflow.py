@@ -118,7 +118,7 @@ def read_package(data: Any, model: _Model) -> RemotePackage:
 
 def _pages(model_id: str, options: ProviderOptions) -> Iterator[dict[str, Any]]:
     """Every page; an answer that repeats a token, or never ends, is refused rather than cut off."""
-    limits = options.limits or Limits()
+    limits = options.asking_limits
     ask = _asker(options.hosts.get(NAME, HOST).rstrip("/") + PATH, options, limits)
     with make_client(limits) as client:
         token: Any = None

@@ -81,6 +81,7 @@ def _columns() -> dict[str, tuple[sa.Column[Any], ...]]:
             _text("webhooks"),
             _text("output"),
         ),
+        "shards": (sa.Column("deaths_alone", sa.Integer(), nullable=False, server_default="0"),),
         "outcomes": (_text("content"),),
     }
 

@@ -13,9 +13,9 @@ from sqlalchemy import text
 from jobstore.errors import StoreUnavailable
 from jobstore.schema import JobId
 from jobstore.store import JobStore
-from tests.faults import bad_models, disks, hosts, messages, refusals, relaying, submitting
+from tests.faults import bad_models, caches, disks, hosts, interrupting, messages, refusals, relaying, submitting
 from tests.faults.fault import EMBEDDED, OPEN, SERVER, Act, Fault, no_preparation, nothing
-from tests.faults.system import LEASE_S, RELAY_INTERVAL_S, System, running
+from tests.faults.system import LEASE_S, RELAY_INTERVAL_S, System, judge, running
 from tests.fixtures.fleet import wait_until
 
 
@@ -224,20 +224,43 @@ def _everything(system: System, _: JobId) -> None:
     system.redis.start()
 
 
-def _nemesis(system: System, job_id: JobId) -> None:
-    """Anything at any time, for half a minute."""
-    chosen = [fault for fault in FAULTS if _is_for_nemesis(fault, system)]
-    until = time.monotonic() + 30
-    while time.monotonic() < until and system.store.state(job_id) in OPEN:
-        system.rng.choice(chosen).inject(system, job_id)
-        system.keep_machines()
-        system.pause(system.rng.uniform(0.2, 2))
+def soak(seconds: float) -> Fault:
+    """Anything at any time for so long, one job after the other; each of them is judged."""
+
+    def inject(system: System, job_id: JobId) -> None:
+        chosen = [fault for fault in FAULTS if _is_for_nemesis(fault, system)]
+        until, present = time.monotonic() + seconds, job_id
+        while time.monotonic() < until:
+            if system.store.state(present) not in OPEN:
+                _assert_good(system, present)
+                present = system.submit(system.items)
+                system.wait_for(present, 1)
+            system.rng.choice(chosen).inject(system, present)
+            system.keep_machines()
+            system.pause(system.rng.uniform(0.2, 2))
+        _assert_good(system, present)
+
+    return Fault(
+        SOAK,
+        f"anything at any time for {seconds:.0f} s",
+        inject,
+        lasts_s=25,
+        starts=2,
+        is_quick=False,
+        items=_SOAK_ITEMS,
+    )
+
+
+def _assert_good(system: System, job_id: JobId) -> None:
+    system.finish(job_id)
+    verdict = judge(system, job_id, system.items, {})
+    assert verdict.is_good, verdict
 
 
 def _is_for_nemesis(fault: Fault, system: System) -> bool:
-    """Whether it acts on a running system of any make, and is not nemesis herself."""
-    is_plain = fault.prepare is no_preparation and fault.stage is running and fault.inject not in (nothing, _nemesis)
-    return is_plain and not fault.needs and system.mode in fault.modes
+    """Whether it acts on a running system of any make, and is not the soak itself."""
+    is_plain = fault.prepare is no_preparation and fault.stage is running and fault.inject is not nothing
+    return is_plain and fault.name != SOAK and not fault.needs and system.mode in fault.modes
 
 
 def _point(place: str, number: int) -> Fault:
@@ -309,15 +332,12 @@ def _few_descriptors(system: System) -> None:
 
 #: What a launcher waits before the four starts that follow each other's death, all told (`workers.launch`).
 _BACKOFFS_S = 0.5 + 1 + 2 + 4
+SOAK, _SOAK_ITEMS = "F38", 6000
 FAULTS = (
     Fault("F01", "kill -9 of a worker, five times", _kill_workers(5), items=2500, lasts_s=4, starts=2),
     Fault(
         "F02", "kill -9 of workers at work, four times", _kill_at_work(4), check=_deaths_were_counted,
         items=2500, lasts_s=_BACKOFFS_S, starts=4, is_quick=False,
-    ),
-    Fault(
-        "F04", "kill -9 at SQLite's writes, by strace", disks.kill_at_writes, EMBEDDED,
-        lasts_s=4, starts=2, needs=("strace",), is_quick=False,
     ),
     Fault("F05", "kill -9 of a producer while it submits", nothing, submit=submitting.submit_through_deaths),
     Fault(
@@ -326,7 +346,10 @@ FAULTS = (
     ),
     Fault("F07", "kill -9 of a launcher", _kill_machines, starts=1),
     Fault("F08", "SIGTERM of each machine under load", _drain, starts=1),
+    *interrupting.FAULTS,
     *bad_models.FAULTS,
+    *disks.FAULTS,
+    *caches.FAULTS,
     Fault("F11", "power cut: everything at once", _everything, lasts_s=3, starts=1),
     Fault("F12", "SIGSTOP for two leases, then SIGCONT", _freeze),
     Fault("F14", "clocks of two machines +1 h and -1 h", nothing, prepare=_skew, machines=0),
@@ -351,19 +374,11 @@ FAULTS = (
     Fault("F30", "half-open database for two leases", _half_open_database, SERVER, lasts_s=2 * LEASE_S),
     Fault("F31", "another process holds SQLite's lock", _hold_write_lock, EMBEDDED, lasts_s=2 * LEASE_S),
     Fault(
-        "F33", "disk full under SQLite for two leases", disks.fill, EMBEDDED, stage=disks.on_small_disk,
-        lasts_s=2 * LEASE_S + 2, needs=("root", "mount"), is_quick=False,
-    ),
-    Fault(
         "F33b", "a machine whose processes may have 40 descriptors", nothing, prepare=_few_descriptors, machines=1,
         lasts_s=30, starts=1, is_quick=False,
     ),
-    Fault(
-        "F34", "kill -9 at fsync and rename of an export", nothing, check=disks.kill_exports,
-        needs=("strace",), is_quick=False, items=300,
-    ),
     *(_point(place, number) for place, number in POINTS),
-    Fault("F38", "anything at any time for 30 s", _nemesis, lasts_s=25, starts=2, is_quick=False, items=6000),
+    soak(30),
     Fault(
         "F41", "a host of a network cut off for three leases", hosts.cut_off, SERVER, stage=hosts.on_three_hosts,
         needs=("root", "ip"), is_quick=False, items=6000,

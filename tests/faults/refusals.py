@@ -1,4 +1,4 @@
-"""A Redis that is there and says no: no permission, no password, read only, no memory."""
+"""A Redis that is there and says no: no permission, no password, read only, no memory, no replica."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ REFUSALS = {
     "a password": (f"CONFIG SET requirepass {_WORD}", f'AUTH {_WORD}\r\nCONFIG SET requirepass ""'),
     "a replica's answers": ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"),
     "no memory": ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"),
+    "too few replicas": ("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0"),
+    "no right to our keys": ("ACL SETUSER default resetkeys ~others:*", "ACL SETUSER default allkeys"),
 }
 #: Long enough that what was in flight has ended, then so long that a loop without a pause shows.
 _SETTLE_S, _LOOK_S = 1.5, 4.0
@@ -76,5 +78,5 @@ FAULTS = tuple(
         is_quick=False,
         starts=1,
     )
-    for letter, words in zip(("", "b", "c", "d"), REFUSALS, strict=True)
+    for letter, words in zip(("", "b", "c", "d", "e", "f"), REFUSALS, strict=True)
 )

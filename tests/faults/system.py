@@ -99,7 +99,7 @@ class System:
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         self.producer = Direct(self.store, Doorbell(self.redis.url))
-        self.model = write_model(self.folder / "model")
+        self.model: Path | str = write_model(self.folder / "model")
 
     @property
     def mode(self) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from nightshift.claim import Claim
 from producer.resident import ping
-from tests.fixtures.cli import DEADLINE_S, nightshift, start
+from tests.fixtures.cli import DEADLINE_S, nightshift, start, take_ctrl_c
 
 
 def test_run_labels_exports_and_leaves_nothing_running(environment, photos, tmp_path):
@@ -97,11 +97,6 @@ def interrupt_when_accepted(process: subprocess.Popen[str]) -> str:
             break
     process.send_signal(signal.SIGINT)
     return said + process.communicate(timeout=DEADLINE_S)[1]
-
-
-def take_ctrl_c() -> None:
-    """What a shell starts in the background ignores Ctrl-C, and all that it starts: a run in CI, for example."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_ctrl_c_leaves_the_job_and_watch_goes_on_with_it(environment, photos, tmp_path):

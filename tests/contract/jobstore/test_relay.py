@@ -105,13 +105,41 @@ def test_one_item_that_kills_every_worker_is_isolated_and_the_others_succeed(sto
     assert_books_balance(store, job_id)
 
 
-def test_an_item_that_stands_alone_is_tried_once_more_than_a_shard(store):
+def test_an_item_that_always_stood_alone_is_given_up_at_the_third_death(store):
     job_id = add(store, 1)
-    die(store, times=3)
+    die(store, times=2)
+    assert store.status(job_id).failed == 0
 
+    die(store)
+
+    assert [group.code for group in store.failures(job_id)] == ["worker_lost"]
+    assert_books_balance(store, job_id)
+
+
+def test_an_item_is_not_given_up_for_deaths_that_others_were_beside(store):
+    job_id = add(store, 2)
+    die(store, times=3)  # then each stands alone
+    die(store)
+
+    finish(store, lease_next(store))
     finish(store, lease_next(store))
 
     assert store.status(job_id).state is JobState.COMPLETED
+
+
+def test_the_last_item_of_a_shard_is_given_up_for_deaths_since_its_neighbours_were_written(store):
+    job_id = add(store, 2)
+    die(store, times=2)
+    lease = lease_next(store)
+    write(store, lease, [ok(0)])
+    store.renew(lease.owner, [(lease.shard_id, lease.attempt)], OVER_S)
+    assert store.expire_leases(3) == 1
+    assert store.status(job_id).failed == 0
+
+    die(store)
+
+    assert (store.status(job_id).ok, store.status(job_id).failed) == (1, 1)
+    assert_books_balance(store, job_id)
 
 
 def test_the_neighbour_of_a_deadly_item_is_not_in_work_beside_it(store):
@@ -213,7 +241,7 @@ def test_a_death_that_is_counted_at_once_needs_no_lease_to_run_out(store):
 
 def test_the_last_death_that_is_counted_gives_the_item_up(store):
     job_id = add(store, 1)
-    for _ in range(4):
+    for _ in range(3):
         assert store.count_death(lease_next(store), 3)
 
     assert [group.code for group in store.failures(job_id)] == ["worker_lost"]

@@ -1,5 +1,6 @@
 """Fetched packages on disk: whole or absent, healed when damaged, there when the provider is not."""
 
+import errno
 import logging
 import os
 import signal
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 
 from inference_engine import AutoModel, explain
+from inference_engine.cache import uses
 from inference_engine.cache.packages import PackageCache
 from inference_engine.cache.upkeep import entries, prune, verify
 from inference_engine.cache.uses import _held, last_use
-from inference_engine.errors import ModelNotFound, ParameterInvalid, ProviderUnavailable
+from inference_engine.errors import CacheUnusable, ModelNotFound, ParameterInvalid, ProviderUnavailable
 from inference_engine.testing_server import WEIGHTS_PATH
 
 IMAGE = np.zeros((8, 8, 3), np.uint8)
@@ -356,3 +358,44 @@ def test_a_lock_that_a_killed_process_held_keeps_nobody_out(tmp_path):
 
     with PackageCache(tmp_path, lock_s=1.0)._locked("key"):
         pass
+
+
+def refuse(number):
+    """What a call raises where the file system says no."""
+
+    def refused(*_arguments, **_options):
+        raise OSError(number, os.strerror(number))
+
+    return refused
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC, errno.EACCES], ids=lambda n: errno.errorcode[n])
+def test_a_folder_that_refuses_is_an_error_of_its_own_and_the_next_try_goes_on(
+    server, serve_model, load, cache, monkeypatch, number
+):
+    serve_model()
+    with monkeypatch.context() as refusing:
+        refusing.setattr(os, "fsync", refuse(number))
+        with pytest.raises(CacheUnusable, match="refuses") as raised:
+            load()
+
+    assert raised.value.code == "cache_unusable"
+    assert raised.value.retryable
+    assert not names(cache)
+
+    assert len(load()(IMAGE)) == 1
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES], ids=lambda n: errno.errorcode[n])
+def test_what_lies_whole_in_a_folder_that_is_read_only_opens(serve_model, load, let_go, monkeypatch, number, caplog):
+    serve_model()
+    load()
+    let_go()
+    for owner, name in ((uses.os, "open"), (os, "fsync"), (uses.os, "utime")):
+        monkeypatch.setattr(owner, name, refuse(number))
+
+    with caplog.at_level(logging.WARNING):
+        model = load()
+
+    assert len(model(IMAGE)) == 1
+    assert "not kept for worse days" in caplog.text

@@ -120,7 +120,14 @@ def test_settings_cannot_be_changed():
 
 def test_worker_settings_are_the_fields_and_defaults_of_the_worker_config():
     from_elsewhere = {"database_url", "broker_url", "model_dirs", "log_level", "log_format"}
-    from_elsewhere |= {"cache_dir", "cache_max_bytes", "weights_provider", "api_keys", "offline"}
+    from_elsewhere |= {
+        "cache_dir",
+        "cache_max_bytes",
+        "weights_provider",
+        "api_keys",
+        "offline",
+        "models_private_hosts",
+    }
     from_elsewhere |= {"trust", "allow_local_code_packages", "fetch"}
     expected = {f.name: f.default for f in dataclasses.fields(WorkerConfig) if f.name not in from_elsewhere}
 
