@@ -133,7 +133,7 @@ def test_the_last_item_of_a_shard_is_given_up_for_deaths_since_its_neighbours_we
     lease = lease_next(store)
     write(store, lease, [ok(0)])
     store.renew(lease.owner, [(lease.shard_id, lease.attempt)], OVER_S)
-    assert store.expire_leases(3) == 1
+    assert store.relay.expire_leases(3) == 1
     assert store.status(job_id).failed == 0
 
     die(store)
