@@ -232,7 +232,8 @@ FAULTS = (
         lasts_s=2 * LEASE_S + 8, starts=2, needs=_MOUNTS, is_quick=False,
     ),
     Fault(
-        "F33g", "no file of a worker may grow for two leases", forbid_growth, EMBEDDED, lasts_s=2 * LEASE_S + 2,
+        "F33g", "no file of a worker may grow for two leases", forbid_growth, EMBEDDED,
+        lasts_s=2 * LEASE_S + 2, is_quick=False,
     ),
     Fault(
         "F34", "kill -9 at fsync and rename of an export", nothing, check=kill_exports,
