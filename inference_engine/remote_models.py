@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,10 @@ logger = logging.getLogger(__name__)
 #: Tasks of which every Hugging Face architecture runs.
 _CLASSIFIERS = frozenset({classification.TASK, multi_label.TASK})
 
+#: What a file system says that takes nothing: read only, not ours, full, used up, broken.
+_REFUSALS = frozenset(
+    {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOTDIR}
+)
 #: Endings by which the artefact of a kind is known; the first file that has one is the weights.
 WEIGHTS = {
     "onnx": (".onnx",),
@@ -106,6 +111,8 @@ class RemoteModels:
         try:
             yield
         except OSError as error:
+            if error.errno not in _REFUSALS:
+                raise  # a provider of somebody's own has failed
             raise CacheUnusable(
                 f"the folder of fetched packages, {self.cache_dir}, refuses ({error.strerror or error}): "
                 "see that it has room and may be written, or name another"

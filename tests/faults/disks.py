@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -158,11 +159,26 @@ def refuse_writes(system: System, _: JobId) -> None:
         tracer.wait()
 
 
+def forbid_growth(system: System, _: JobId) -> None:
+    """For two leases no file of a worker may grow, as where its owner's share of the disk is used up."""
+    pids = system.worker_pids()
+    for pid in pids:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    system.pause(2 * LEASE_S)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
 def start_read_only(system: System, _: JobId) -> None:
     """Machines that start again find the store's disk read only for two leases; a submit is refused with words."""
+    workers = system.worker_pids()
     for machine in system.machines:
         machine.process.kill()
         machine.process.wait()
+    for pid in workers:  # at once: they would finish their shards first
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, SIGKILL)
     apart = system.folder / STORE
     wait_until(lambda: _is_remounted(system, apart), 60, "a disk that nobody writes to")
     system.keep_machines()
@@ -214,6 +230,10 @@ FAULTS = (
     Fault(
         "F33f", "machines start on a read-only disk, for two leases", start_read_only, EMBEDDED, stage=with_store_apart,
         lasts_s=2 * LEASE_S + 8, starts=2, needs=_MOUNTS, is_quick=False,
+    ),
+    Fault(
+        "F33g", "no file of a worker may grow for two leases", forbid_growth, EMBEDDED,
+        lasts_s=2 * LEASE_S + 2, is_quick=False,
     ),
     Fault(
         "F34", "kill -9 at fsync and rename of an export", nothing, check=kill_exports,

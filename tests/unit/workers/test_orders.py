@@ -17,12 +17,14 @@ from workers.process import Orders
 
 def test_keys_and_cache_folder_of_providers_reach_the_worker(monkeypatch, tmp_path):
     monkeypatch.setenv("ROBOFLOW_API_KEY", "rf_secret")
+    monkeypatch.setenv("NIGHTSHIFT_MODELS_PRIVATE_HOSTS", "models.corp, *.inner")
     settings = load_settings(cache_dir=tmp_path, weights_provider="roboflow", offline=True)
 
     sent = msgspec.json.encode(settings.worker_config("redis://x"))
     options = provider_options(msgspec.json.decode(sent, type=WorkerConfig))
 
     assert options == settings.provider_options
+    assert options.private_hosts == ("models.corp", "*.inner")
     assert "rf_secret" not in repr(settings.worker_config("redis://x"))
 
 
