@@ -95,7 +95,7 @@ def _behind(bench: Bench, arguments: argparse.Namespace) -> None:
     huge, ratios = bench.add(arguments.huge, "huge"), []
     for number in range(arguments.rounds):
         bench.store.pause(huge)
-        while any(row.leased for row in bench.store.queues()):
+        while any(row.leased for row in bench.store.fleet.queues()):
             time.sleep(_LOOK_S)
         alone = bench.run([(LATECOMER_ITEMS, f"alone-{number}")])
         bench.store.resume(huge)

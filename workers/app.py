@@ -103,7 +103,7 @@ class FollowDemand(bootsteps.StartStopStep):  # type: ignore[misc]
         while not self._stopped.is_set():
             self.news.heard.clear()
             try:
-                wanted = self.reserve.runtime.store.queues_with_work(self.demand.serves)
+                wanted = self.reserve.runtime.store.fleet.queues_with_work(self.demand.serves)
                 self.reserve.look(self._consumed(c).intersection(wanted))
             except StoreUnavailable as error:
                 logger.warning("demand not known: %s", error, extra={"event": "demand_failed"})
