@@ -15,7 +15,7 @@ from jobstore.leases import leases_of, taken_by
 from jobstore.schema import RUNNABLE_STATES, Item, Lease, ShardState
 from jobstore.submit import DEFAULT_SHARD_SIZE
 from jobstore.tables import items, jobs, shards
-from jobstore.window import IN_QUEUE, in_line
+from jobstore.window import in_line, in_queue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ def lease_beside(db: Connection, first: Lease, most_items: int, lease_s: float) 
     if db.execute(select(shards.c.id).where(*waiting).limit(1)).first() is None:
         return []
     chosen: list[str] = []
-    for shard in db.execute(_candidates(first), {IN_QUEUE: first.queue}):
+    for shard in db.execute(_candidates(first), in_queue(first.queue)):
         if shard.size > most_items:
             break
         most_items -= shard.size

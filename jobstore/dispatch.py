@@ -26,6 +26,7 @@ TRANSPORT_OPTIONS = {
     "queue_order_strategy": "round_robin",
 }
 _EPOCH_KEY = "nightshift:epoch"
+_WORK_CHANNEL = "nightshift:work"
 
 
 def celery_app(broker_url: str) -> Any:
@@ -119,19 +120,31 @@ class Doorbell:
                 pipeline.publish(_ended_channel(job_id), "")
             self._execute(pipeline)
 
+    def announce_work(self) -> None:
+        """Tell workers that work was handed over. Nobody depends on it: they look four times a second anyway."""
+        with contextlib.suppress(BrokerUnavailable), self._pipeline() as pipeline:
+            pipeline.publish(_WORK_CHANNEL, "")
+            self._execute(pipeline)
+
     @contextlib.contextmanager
-    def listening(self, job_id: JobId) -> Iterator[Callable[[float], None]]:
-        """Give a wait of so many seconds that is over at once when the job's end is announced."""
+    def listening(self, job_id: JobId | None = None) -> Iterator[Callable[[float], bool]]:
+        """Give a wait of so many seconds that is over at once, and true, when the job's end is announced.
+
+        None listens for work that is handed over.
+        """
+        name = _WORK_CHANNEL if job_id is None else _ended_channel(job_id)
         with self._client().pubsub(ignore_subscribe_messages=True) as channel:
 
-            def wait(seconds: float) -> None:
+            def wait(seconds: float) -> bool:
                 until = time.monotonic() + seconds
                 try:
-                    channel.subscribe(_ended_channel(job_id))
-                    while (left := until - time.monotonic()) > 0 and channel.get_message(timeout=left) is None:
-                        pass
+                    channel.subscribe(name)  # once more each time: a connection that was cut listens again
+                    while (left := until - time.monotonic()) > 0:
+                        if channel.get_message(timeout=left) is not None:
+                            return True
                 except _connection_errors():
                     time.sleep(max(0.0, until - time.monotonic()))
+                return False
 
             yield wait
 
@@ -177,10 +190,18 @@ class MuteDoorbell(Doorbell):
     def announce_end(self, *job_ids: JobId) -> None:
         """Tell nobody: who waits looks once a second."""
 
+    def announce_work(self) -> None:
+        """Tell nobody: workers look four times a second."""
+
     @contextlib.contextmanager
-    def listening(self, job_id: JobId) -> Iterator[Callable[[float], None]]:  # noqa: ARG002 - it hears of no job
+    def listening(self, job_id: JobId | None = None) -> Iterator[Callable[[float], bool]]:  # noqa: ARG002 - hears nothing
         """Give a wait of so many seconds."""
-        yield time.sleep
+
+        def wait(seconds: float) -> bool:
+            time.sleep(seconds)
+            return False
+
+        yield wait
 
 
 def _ended_channel(job_id: JobId) -> str:

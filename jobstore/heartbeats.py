@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, RowMapping, func, literal, select, union_all, update
+from sqlalchemy import Connection, RowMapping, literal, select, union_all, update
 
 from jobstore.clock import db_now
 from jobstore.encoding import from_json, to_json
+from jobstore.hops import values_behind
 from jobstore.schema import WAITING_SHARDS, WorkerId, WorkerRow
 from jobstore.tables import shards, workers
 from jobstore.upsert import insert_or_update
@@ -81,26 +82,16 @@ def live_workers(db: Connection) -> list[WorkerRow]:
 
 
 def queues_with_work(db: Connection, hardware: Sequence[str]) -> list[str]:
-    """List the queues of these classes in which shards wait, by hops from name to name over the index.
-
-    DISTINCT would read an index entry for each waiting shard; each worker asks twice a second.
-    """
+    """List the queues of these classes in which shards wait; each worker asks several times a second."""
     if not hardware:
         return []
     starts = [
-        select(literal(str(state)).label("state"), literal(kind).label("hardware"), literal("").label("queue"))
+        select(literal(str(state)).label("state"), literal(kind).label("hardware"))
         for state in WAITING_SHARDS
         for kind in hardware
     ]
-    hop = select(union_all(*starts).subquery("start")).cte("hop", recursive=True)
-    following = (
-        select(func.min(shards.c.queue))
-        .where(shards.c.state == hop.c.state, shards.c.hardware == hop.c.hardware, shards.c.queue > hop.c.queue)
-        .scalar_subquery()
-    )
-    hop = hop.union_all(select(hop.c.state, hop.c.hardware, following).where(hop.c.queue.is_not(None)))
-    names = select(hop.c.queue).where(hop.c.queue > "").distinct().order_by(hop.c.queue)
-    return list(db.execute(names).scalars())
+    found = values_behind(union_all(*starts).cte("start"), (shards.c.queue,))
+    return list(db.execute(select(found.c.queue).distinct().order_by(found.c.queue)).scalars())
 
 
 def _worker(row: RowMapping) -> WorkerRow:

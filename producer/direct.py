@@ -207,6 +207,10 @@ class Direct:
     def _ring(self, job_id: JobId, queue: str | None = None) -> None:
         """Send what is due; what Redis does not take now, the relay sends."""
         try:
-            self._doorbell.ring(self._store.release(self._window, queue))
+            hints = self._store.release(self._window, queue)
+            self._doorbell.ring(hints)
         except BrokerUnavailable as error:
             logger.warning("job %s is safe; its hints go out when Redis is back: %s", job_id, error)
+        else:
+            if hints:
+                self._doorbell.announce_work()

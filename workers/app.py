@@ -16,16 +16,18 @@ from jobstore.errors import StoreUnavailable
 from jobstore.queues import TASK_NAME, decode_hint, idle_queue
 from workers.demand import Demand
 from workers.gate import gate_step
+from workers.news import News
 from workers.reserve import Reserve
 from workers.shards import Runtime, process_shard
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at which queues have work for this process's hardware classes.
-DEMAND_INTERVAL_S = 0.25
+#: Seconds between two looks at which queues have work for this process's hardware classes, at most, and at least: the
+#: next look comes earlier when work is handed over, and costs 2 ms.
+DEMAND_INTERVAL_S, _LEAST_INTERVAL_S = 0.25, 0.05
 
 
-def build_app(runtime: Runtime, reserve: Reserve, broker_url: str, demand: Demand) -> Any:
+def build_app(runtime: Runtime, reserve: Reserve, broker_url: str, demand: Demand, news: News) -> Any:
     """A Celery application whose one task works on this runtime."""
     app = celery_app(broker_url)
 
@@ -37,7 +39,7 @@ def build_app(runtime: Runtime, reserve: Reserve, broker_url: str, demand: Deman
     app.task(run_shard, name=TASK_NAME, bind=True)
     app.steps["consumer"].add(gate_step(runtime.store, runtime.worker_id, runtime.meter))
     app.steps["consumer"].add(AckGuard)
-    app.steps["consumer"].add(demand_step(reserve, demand))
+    app.steps["consumer"].add(demand_step(reserve, demand, news))
 
     def drain(**_: Any) -> None:
         runtime.draining.set()
@@ -82,6 +84,7 @@ class FollowDemand(bootsteps.StartStopStep):  # type: ignore[misc]
     requires = ("celery.worker.consumer.tasks:Tasks",)
     reserve: Reserve
     demand: Demand
+    news: News
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
@@ -98,6 +101,7 @@ class FollowDemand(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _follow(self, c: Any) -> None:
         while not self._stopped.is_set():
+            self.news.heard.clear()
             try:
                 wanted = self.reserve.runtime.store.fleet.queues_with_work(self.demand.serves)
                 self.reserve.look(self._consumed(c).intersection(wanted))
@@ -105,7 +109,8 @@ class FollowDemand(bootsteps.StartStopStep):  # type: ignore[misc]
                 logger.warning("demand not known: %s", error, extra={"event": "demand_failed"})
             else:
                 self._adjust(c, wanted)
-            self._stopped.wait(DEMAND_INTERVAL_S)
+            if not self._stopped.wait(_LEAST_INTERVAL_S):
+                self.news.heard.wait(DEMAND_INTERVAL_S - _LEAST_INTERVAL_S)
 
     def _adjust(self, c: Any, wanted: list[str]) -> None:
         loaded = self.reserve.runtime.models.references()
@@ -120,6 +125,6 @@ class FollowDemand(bootsteps.StartStopStep):  # type: ignore[misc]
         return set(c.app.amqp.queues.consume_from) - {idle_queue(self.demand.serves[0])}
 
 
-def demand_step(reserve: Reserve, demand: Demand) -> type[FollowDemand]:
+def demand_step(reserve: Reserve, demand: Demand, news: News) -> type[FollowDemand]:
     """The boot step for this process."""
-    return type("FollowDemand", (FollowDemand,), {"reserve": reserve, "demand": demand})
+    return type("FollowDemand", (FollowDemand,), {"reserve": reserve, "demand": demand, "news": news})

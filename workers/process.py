@@ -87,6 +87,7 @@ def _work(orders: Orders) -> int:
     from workers.assembly import build_runtime
     from workers.demand import Demand
     from workers.logs import configure_logging
+    from workers.news import News
     from workers.pulse import INTERVAL_S, Pulse
     from workers.refill import Refill
     from workers.reserve import Reserve
@@ -99,7 +100,8 @@ def _work(orders: Orders) -> int:
     doorbell = Doorbell(config.broker_url)
     refill = Refill(runtime.store, doorbell, config.window, runtime.draining)
     reserve = Reserve(runtime, refill, config.concurrency)
-    app = build_app(runtime, reserve, config.broker_url, Demand(slot.serves, config.models))
+    news = News(doorbell)
+    app = build_app(runtime, reserve, config.broker_url, Demand(slot.serves, config.models), news)
     app.steps["worker"].add(signals_step(runtime))
     own_queue = idle_queue(slot.hardware)
 
@@ -111,6 +113,7 @@ def _work(orders: Orders) -> int:
         Pulse(runtime, slot, min(INTERVAL_S, config.lease_s / 4), consumed, lambda: drain(runtime), orders.lifeline),
         Watchdog(runtime, config.item_timeout_s, config.forward_timeout_s, config.open_timeout_s, consumed),
         refill,
+        news,
     )
     threads = [
         threading.Thread(target=each.run, args=(stopped,), name=type(each).__name__, daemon=True) for each in watchers

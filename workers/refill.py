@@ -59,12 +59,13 @@ class Refill:
             with self._changed:
                 self._changed.wait_for(lambda: self._due.shards > 0, _LOOK_S)
             if self._due.shards:
-                self._work()
+                self.work_off()
                 with self._changed:
                     self._changed.wait_for(lambda: self._due.shards >= self.window // 2, INTERVAL_S)
-        self._work()
+        self.work_off()
 
-    def _work(self) -> None:
+    def work_off(self) -> None:
+        """Do what is due now; any thread may."""
         with self._changed:
             due, self._due = self._due, _Due()
         if due.jobs:

@@ -1,8 +1,9 @@
 """One place more than a process has, for a tenant who comes while all of them work for others.
 
 Hints are taken only when a place becomes free, and a place is taken for a whole shard: whoever comes late waited for
-half a shard of somebody else's. The reserved place looks into SQL instead, in the rhythm in which a process looks for
-demand, and only while the process is full; the late shard's items then go first (`workers.turns`).
+half a shard of somebody else's. The reserved place looks into SQL instead, when work is handed over (`workers.news`)
+and in the rhythm in which a process looks for demand, and only while the process is full; the late shard's items then
+go first (`workers.turns`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from jobstore.errors import StoreUnavailable
+from jobstore.schema import Hint
 from workers.refill import Refill
 from workers.shards import Runtime, process_shard
 
@@ -58,8 +60,8 @@ class Reserve:
         Raises:
             StoreUnavailable: the database does not answer.
         """
-        if self.is_wanted and self.runtime.store.newcomer(queues) is not None:
-            self._thread = threading.Thread(target=self._work, args=(queues,), name="reserve", daemon=True)
+        if self.is_wanted and (hint := self.runtime.store.newcomer(queues)) is not None:
+            self._thread = threading.Thread(target=self._work, args=(queues, hint), name="reserve", daemon=True)
             self._thread.start()
 
     def close(self) -> None:
@@ -67,10 +69,16 @@ class Reserve:
         if self._thread is not None:
             self._thread.join()
 
-    def _work(self, queues: Collection[str]) -> None:
-        """A newcomer's shards, one after the other: he has nothing else in work between them."""
+    def _work(self, queues: Collection[str], first: Hint) -> None:
+        """A newcomer's shards, one after the other: he has nothing else in work between them.
+
+        His next one gets its place in a full window when the one before has ended, so that is asked for here and now.
+        """
+        hint: Hint | None = first
         try:
-            while not self.runtime.draining.is_set() and (hint := self.runtime.store.newcomer(queues)) is not None:
+            while hint is not None and not self.runtime.draining.is_set():
                 self.refill.shard_ended(hint.queue, *process_shard(self.runtime, hint))
+                self.refill.work_off()
+                hint = self.runtime.store.newcomer(queues)
         except StoreUnavailable as error:
             logger.warning("the reserved place is free again: %s", error, extra={"event": "reserve_failed"})

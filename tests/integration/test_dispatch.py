@@ -51,6 +51,18 @@ def test_the_end_of_a_job_wakes_who_waits_for_it(doorbell):
     assert time.monotonic() - started < 15
 
 
+def test_work_that_is_handed_over_wakes_who_listens_for_it(doorbell):
+    with doorbell.listening() as wait:
+        wait(0.0)
+        doorbell.announce_end(JobId("j1"))
+        assert not wait(0.2)
+        announcer = threading.Timer(0.1, doorbell.announce_work)
+        announcer.start()
+
+        assert wait(30.0)
+    announcer.join()
+
+
 def test_waiting_goes_on_without_redis():
     bell = Doorbell("redis://127.0.0.1:1/0")
 

@@ -33,6 +33,14 @@ def test_a_full_window_has_a_place_for_a_job_that_has_none_in_it(store):
     assert take(store, first[0]).job_id == late
 
 
+def test_a_full_window_has_no_place_for_a_job_while_a_more_urgent_one_waits(store):
+    add(store, 400, priority=5)
+    store.release(4)
+    add(store, 40)
+
+    assert store.release(4) == []
+
+
 def test_newcomers_fill_a_second_window_and_no_more(store):
     add(store, 400)
     store.release(3)

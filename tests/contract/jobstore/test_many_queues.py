@@ -10,6 +10,8 @@ from jobstore.tables import jobs, shards
 from tests.fixtures.jobs import ALICE, add, lease_next
 
 QUEUES = 3_000
+#: Jobs that run beside each other, and what each may cost a release.
+JOBS, STEPS_A_JOB = 200, 700
 #: Steps of SQLite's virtual machine between two calls of the counter.
 RESOLUTION = 10
 
@@ -99,6 +101,22 @@ def test_looking_for_work_and_the_relays_tick_cost_the_same_beside_3000_quiet_qu
 
     slower = {name: (before[name], steps) for name, steps in after.items() if steps > 1.5 * before[name] + 1_000}
     assert slower == {}
+
+
+def test_a_release_costs_the_same_however_many_shards_wait_and_little_for_each_job(counted):
+    store, cost_of = counted
+    a_running_fleet(store)
+    asks = {name: ASKS[name] for name in ("release", "release of a queue")}
+    add(store, 200, shard_size=4)
+    few = {name: cost_of(ask) for name, ask in asks.items()}
+    add(store, 20_000, shard_size=4)
+    many = {name: cost_of(ask) for name, ask in asks.items()}
+    for number in range(JOBS):
+        add(store, 4, tenant=f"t{number % 20}")
+    crowded = {name: cost_of(ask) for name, ask in asks.items()}
+
+    assert {name: steps for name, steps in many.items() if steps > 1.2 * few[name] + 1_000} == {}
+    assert {name: steps for name, steps in crowded.items() if steps > many[name] + JOBS * STEPS_A_JOB} == {}
 
 
 def test_the_counter_would_notice_a_statement_that_visits_every_queue(counted):

@@ -23,7 +23,7 @@ from inference_engine.opencv import import_cv2
 from inference_engine.sniff import ImageLimits
 from inference_engine.tasks import read_prediction
 from inference_engine.tasks.embedding import Embedding
-from jobstore.dispatch import Doorbell
+from jobstore.dispatch import MuteDoorbell
 from jobstore.errors import StoreUnavailable
 from jobstore.ids import new_id
 from jobstore.queues import queue_name
@@ -305,13 +305,14 @@ def test_small_jobs_whose_session_breaks_are_given_back_together(world):
 
 @pytest.mark.parametrize("is_full", [True, False], ids=["every place is taken", "a place is free"])
 def test_the_reserved_place_serves_who_comes_while_all_work_for_others(world, is_full):
-    files = world.photos([1, 2, 3, 4])
+    files, window = world.photos([1, 2, 3, 4]), 2
     world.submit(files, tenant="large", shard_size=1)
-    (hint,) = world.store.release(1)
+    hint = world.store.release(window)[0]
     world.store.lease_shard(hint.shard_id, hint.attempt, world.runtime.worker_id, 30.0)
-    late = world.submit(files, tenant="late", shard_size=2)
-    world.store.release(4)
-    refill = Refill(world.store, Doorbell("memory://"), 4, world.runtime.draining)
+    world.store.release(window)
+    late = world.submit(files, tenant="late", shard_size=1)
+    world.store.release(window)
+    refill = Refill(world.store, MuteDoorbell(), window, world.runtime.draining)
     reserve = Reserve(world.runtime, refill, places=1 if is_full else 2)
 
     with reserve.taking_a_place():
