@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from producer.server.errors import FieldProblem, RequestInvalid
+from producer.server.errors import FieldProblem, RangeInvalid, RequestInvalid
 from producer.wire import encode
 
 if TYPE_CHECKING:
@@ -37,14 +37,17 @@ STATUS_OF_CODE = {
     "client_token_reused": 409,
     "export_not_ready": 409,
     "export_not_found": 404,
+    "delivery_not_found": 404,
     "schedule_not_found": 404,
     "invalid_schedule": 422,
     "job_file_invalid": 422,
     "fetch_denied": 422,
+    "destination_denied": 422,
     "explain_unavailable": 503,
     "missing_extra": 503,
     "body_too_large": 413,
     "media_unsupported": 415,
+    "range_invalid": 416,
     "request_invalid": 422,
     "cursor_invalid": 422,
     "invalid_job": 422,
@@ -115,6 +118,8 @@ def answer_error(error: Exception) -> Response:
     headers = {"WWW-Authenticate": "Bearer"} if found.status == HTTPStatus.UNAUTHORIZED else {}
     if (wait_s := getattr(error, "retry_after_s", None)) is not None:
         headers["Retry-After"] = str(wait_s)
+    if isinstance(error, RangeInvalid):
+        headers["Content-Range"] = f"bytes */{error.size}"
     return found.response(headers)
 
 
