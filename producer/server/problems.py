@@ -105,8 +105,12 @@ def problem(code: str, detail: str, *, retryable: bool = False, errors: tuple[Fi
     return Problem(f"urn:nightshift:error:{code}", HTTPStatus(status).phrase, status, detail, code, retryable, errors)
 
 
-def answer_error(error: Exception) -> Response:
-    """Give the answer for an exception of ours; what nobody foresaw says nothing of itself but that it was logged."""
+def answer_error(error: Exception, *, close: bool = False) -> Response:
+    """Give the answer for an exception of ours; what nobody foresaw says nothing of itself but that it was logged.
+
+    Args:
+        close: whether the connection ends with it.
+    """
     code = getattr(error, "code", None)
     if code not in STATUS_OF_CODE:
         logger.error("a request ended with a defect", exc_info=error, extra={"event": "request_defect"})
@@ -118,6 +122,8 @@ def answer_error(error: Exception) -> Response:
     headers = {"WWW-Authenticate": "Bearer"} if found.status == HTTPStatus.UNAUTHORIZED else {}
     if (wait_s := getattr(error, "retry_after_s", None)) is not None:
         headers["Retry-After"] = str(wait_s)
+    if close:
+        headers["Connection"] = "close"
     if isinstance(error, RangeInvalid):
         headers["Content-Range"] = f"bytes */{error.size}"
     return found.response(headers)

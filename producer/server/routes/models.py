@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Path, Query, Response
 
+from jobstore.errors import InvalidJob
 from jobstore.wishes import check_wishes
 from producer.answers import Page
 from producer.gateway import Explanation
@@ -45,7 +46,7 @@ def _wishes(text: str) -> dict[str, Any]:
     try:
         found = decode(text, dict[str, Any])
     except (msgspec.DecodeError, RecursionError) as error:
-        raise refused("wishes", f"expected a JSON object of wishes ({error})") from error
+        raise InvalidJob(f"wishes: expected a JSON object ({error})") from error
     if problems := check_wishes(found):
-        raise refused("wishes", "; ".join(problems))
+        raise InvalidJob("; ".join(problems))
     return found

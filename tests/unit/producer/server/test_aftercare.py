@@ -29,7 +29,7 @@ def test_a_request_can_say_what_a_job_file_can(http, services, tmp_path):
     )  # fmt: skip
     (item,) = http.get(f"/v1/jobs/{job_id}/items").json()["data"]
     assert item["uri"].endswith("new.jpg")
-    services.store.forget_hints()
+    services.store.relay.forget_hints()
     run_to_end(services.store)
     (message,) = services.store.outbox.list()
     (export,) = services.store.exports.of_job(job_id)
@@ -44,7 +44,7 @@ def test_a_draft_takes_them_too(http, services, tmp_path):
     part = {"items": [{"uri": picture(tmp_path)}], "part_token": "1"}
     assert http.post(f"/v1/jobs/{job_id}:append", json=part).status_code == 200
     http.post(f"/v1/jobs/{job_id}:seal")
-    services.store.forget_hints()
+    services.store.relay.forget_hints()
     run_to_end(services.store)
     assert [each.url for each in services.store.outbox.list()] == [URL]
     assert maker(services, services.options.data_dir).make_due() == 1
@@ -55,7 +55,7 @@ def test_a_draft_takes_them_too(http, services, tmp_path):
 
 def test_a_webhook_without_words_is_told_of_the_usual(http, services, tmp_path):
     submitted(http, tmp_path, webhooks=[{"url": URL}])
-    services.store.forget_hints()
+    services.store.relay.forget_hints()
     run_to_end(services.store)
     assert [each.event for each in services.store.outbox.list()] == ["job.finished"]
     assert Webhook(URL).on == USUAL_EVENTS

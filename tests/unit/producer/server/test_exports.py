@@ -28,7 +28,7 @@ def maker(services, folder: Path) -> ExportMaker:
 def made(http, services, tmp_path):
     """An export that is done: its address, and where its files are."""
     job_id = submitted(http, tmp_path)
-    services.store.forget_hints()
+    services.store.relay.forget_hints()
     run_to_end(services.store)
     asked = http.post(f"/v1/jobs/{job_id}/exports", json={"formats": ["jsonl"]})
     assert (asked.status_code, asked.json()["state"]) == (202, "pending")

@@ -225,8 +225,8 @@ def test_what_is_hidden_and_what_is_not_there_answer_alike(scene):
 def credentials(store, victim):
     """Ways to come without a token that is good: name -> headers."""
     revoked = bearer(store, Role.ADMIN, MARK)
-    store.revoke_token(store.token_of(revoked["Authorization"].partition(" ")[2]).token_id)
-    _, expired = store.add_token(TokenWish("expired", MARK, Role.ADMIN, lifetime_s=1e-9))
+    store.tokens.revoke(store.tokens.find(revoked["Authorization"].partition(" ")[2]).token_id)
+    _, expired = store.tokens.add(TokenWish("expired", MARK, Role.ADMIN, lifetime_s=1e-9))
     token = victim.token
     return {
         "none": {},

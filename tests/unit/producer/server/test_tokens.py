@@ -129,7 +129,7 @@ def test_a_wrong_token_signs_nobody_in(services):
          "a tab", "a line break", "another site", "a scheme", "a script", "a header", "too long"],
 )  # fmt: skip
 def test_signing_in_leads_to_the_page_that_was_asked_for_and_never_to_another_site(services, following, place):
-    _, token = services.store.add_token(TokenWish("browser"))
+    _, token = services.store.tokens.add(TokenWish("browser"))
     with TestClient(create_app(services), follow_redirects=False) as browser:
         form = browser.get("/login", params={"next": following}).text
         assert f'name="next" value="{html.escape(place)}"' in form
@@ -140,7 +140,7 @@ def test_signing_in_leads_to_the_page_that_was_asked_for_and_never_to_another_si
 
 
 def test_who_is_not_signed_in_comes_back_to_the_page_that_he_asked_for(services):
-    _, token = services.store.add_token(TokenWish("browser"))
+    _, token = services.store.tokens.add(TokenWish("browser"))
     with TestClient(create_app(services), follow_redirects=False) as browser:
         led = urlsplit(browser.get("/jobs?show=done&search=yard").headers["location"])
         (following,) = parse_qs(led.query)["next"]
