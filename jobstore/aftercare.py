@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -22,6 +23,13 @@ class WebhookEvent(StrEnum):
 
 #: What is told where nobody says of what.
 USUAL_EVENTS = (WebhookEvent.FINISHED, WebhookEvent.FAILED, WebhookEvent.NEEDS_ATTENTION, WebhookEvent.MISSED)
+
+
+#: Begins the `dest` of an export that a server keeps for download; the name of its folder follows (`producer.shelf`).
+SHELF = "shelf:"
+#: An address without a user name and a password, which would stand in rows.
+_ADDRESS = re.compile(r"https?://[^@/?#\s]+([/?#]\S*)?")
+_BUCKET = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]*(/[^\x00-\x1f]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +52,7 @@ class Output:
     """What is exported when a job ends.
 
     Attributes:
-        dest: an absolute folder, or `s3://bucket/prefix`.
+        dest: an absolute folder, `s3://bucket/prefix`, or `SHELF` and the name of a server's folder for downloads.
         formats: names of export formats; empty: those of the usual ones that fit.
         options: fields of the exporter's options that differ from the defaults.
     """
@@ -52,3 +60,14 @@ class Output:
     dest: str
     formats: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def aftercare_problems(webhooks: Iterable[Webhook], output: Output | None) -> Iterator[str]:
+    """Say what is wrong with who is told and with what is written, of what shows without asking anybody."""
+    for each in webhooks:
+        if not _ADDRESS.fullmatch(each.url):
+            yield "a webhook's address: expected http(s)://host/..., without user name, password and spaces"
+        if not each.on:
+            yield "a webhook that is told of nothing: expected some of " + ", ".join(WebhookEvent)
+    if output is not None and not output.dest.startswith(("/", SHELF)) and not _BUCKET.fullmatch(output.dest):
+        yield f"output to {output.dest[:200]!r}: expected an absolute folder or s3://bucket/prefix"

@@ -4,6 +4,7 @@
   x JobNotFound            no such job for this tenant: look at `nightshift jobs`
   x ScheduleNotFound       no such schedule for this tenant: look at `nightshift schedule ls`
   x ExportNotFound         no such export for this tenant: look at the job
+  x DeliveryNotFound       no such message of a webhook for this tenant: look at `nightshift notify ls`
   x InvalidSchedule        the schedule asks for something that cannot be
   x InvalidJob             the job asks for something that cannot be
   x InvalidToken           a token's name, tenant or life cannot be
@@ -42,6 +43,12 @@ class ExportNotFound(JobStoreError):
     """No export of this tenant has this id."""
 
     code = "export_not_found"
+
+
+class DeliveryNotFound(JobStoreError):
+    """No message of a webhook of this tenant has this id."""
+
+    code = "delivery_not_found"
 
 
 class InvalidSchedule(JobStoreError):

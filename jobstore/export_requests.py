@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import Connection, RowMapping, and_, insert, or_, select, update
 
-from jobstore.aftercare import Output
+from jobstore.aftercare import SHELF, Output
 from jobstore.clock import db_now
 from jobstore.encoding import from_json, storable, to_json
 from jobstore.errors import ExportNotFound
@@ -86,9 +86,13 @@ class ExportRequests:
         query = select(exports).where(exports.c.job_id == job_id).order_by(exports.c.created.desc(), exports.c.id)
         return self._db.read(lambda db: [_request(row) for row in db.execute(query).mappings()])
 
-    def claim(self, owner: str, lease_s: float) -> ExportRequest | None:
-        """Take the oldest export that nobody makes; None: there is none."""
-        return self._db.write(lambda db: _claim(db, owner, lease_s))
+    def claim(self, owner: str, lease_s: float, shelf: str | None = None) -> ExportRequest | None:
+        """Take the oldest export that nobody makes; None: there is none.
+
+        Args:
+            shelf: `dest` of the server's folder that the owner reaches: what is kept in others is made by others.
+        """
+        return self._db.write(lambda db: _claim(db, owner, lease_s, shelf))
 
     def renew(self, request: ExportRequest, lease_s: float) -> bool:
         """Lengthen the lease of a claimed export; False: somebody else has it by now."""
@@ -152,7 +156,7 @@ def _get(db: Connection, export_id: str, tenant: str | None) -> ExportRequest:
     return _request(row)
 
 
-def _claim(db: Connection, owner: str, lease_s: float) -> ExportRequest | None:
+def _claim(db: Connection, owner: str, lease_s: float, shelf: str | None) -> ExportRequest | None:
     is_over = or_(exports.c.lease_until.is_(None), exports.c.lease_until < db_now())
     is_due = and_(exports.c.state.in_([ExportState.PENDING, ExportState.RUNNING]), is_over)
     db.execute(
@@ -161,7 +165,8 @@ def _claim(db: Connection, owner: str, lease_s: float) -> ExportRequest | None:
         .values(state=ExportState.FAILED, message=_LOST, finished=db_now(), lease_until=None)
     )
     # Two claimers at once: the second passes over the first one's row, or waits for it and finds it no longer due.
-    first = select(exports.c.id).where(is_due).order_by(exports.c.created, exports.c.id).limit(1)
+    is_ours = or_(exports.c.dest.not_like(f"{SHELF}%"), exports.c.dest == shelf)
+    first = select(exports.c.id).where(is_due, is_ours).order_by(exports.c.created, exports.c.id).limit(1)
     taken = {
         "state": ExportState.RUNNING,
         "owner": owner,

@@ -11,11 +11,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, and_, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, and_, func, insert, literal, select, tuple_, update
 
 from jobstore.aftercare import Webhook, WebhookEvent
 from jobstore.clock import db_now
 from jobstore.encoding import from_json, storable, to_json
+from jobstore.errors import DeliveryNotFound
 from jobstore.ids import new_id
 from jobstore.reading import status
 from jobstore.schema import ENDED_STATES, JobId, JobState
@@ -97,14 +98,26 @@ class Outbox:
 
     def list(
         self, *, tenant: str | None = None, job_id: JobId | None = None, states: Sequence[DeliveryState] = (),
-        limit: int = 50,
+        limit: int = 50, before: tuple[float, str] | None = None,
     ) -> Sequence[Delivery]:  # fmt: skip
-        """List messages, the newest first; no states means all."""
+        """List messages, the newest first; no states means all, `before` is `created` and id of the last one known."""
         query = select(table, _age()).order_by(table.c.created.desc(), table.c.id.desc()).limit(limit)
         for column, value in ((table.c.tenant, tenant), (table.c.job_id, job_id)):
             query = query if value is None else query.where(column == value)
         query = query.where(table.c.state.in_(states)) if states else query
+        if before is not None:
+            query = query.where(tuple_(table.c.created, table.c.id) < tuple_(*map(literal, before)))
         return self._db.read(lambda db: [_delivery(row) for row in db.execute(query).mappings()])
+
+    def resend(self, delivery_id: str, tenant: str | None = None) -> bool:
+        """Make a message that no receiver took due now; False: one took it. None as tenant searches all.
+
+        One that is older than a day gets one more try. One that somebody is sending at this moment may come twice.
+
+        Raises:
+            DeliveryNotFound.
+        """
+        return self._db.write(lambda db: _resend(db, delivery_id, tenant))
 
     def counts(self) -> Mapping[DeliveryState, int]:
         """Count messages by state."""
@@ -118,6 +131,14 @@ class Outbox:
             table.c.tries == delivery.tries,
         )
         return self._db.write(lambda db: db.execute(update(table).where(is_held).values(values)).rowcount) == 1
+
+
+def _resend(db: Connection, delivery_id: str, tenant: str | None) -> bool:
+    is_it = table.c.id == delivery_id if tenant is None else and_(table.c.id == delivery_id, table.c.tenant == tenant)
+    if db.execute(select(table.c.id).where(is_it)).first() is None:
+        raise DeliveryNotFound(f"no message {delivery_id}: see `nightshift notify ls`")
+    again = update(table).where(is_it, table.c.state != DeliveryState.DELIVERED)
+    return db.execute(again.values(state=DeliveryState.PENDING, next_at=db_now())).rowcount == 1
 
 
 def tell_of_job(db: Connection, job_id: JobId, kind: str) -> None:

@@ -151,7 +151,7 @@ exports = Table(
     Column("job_id", Text, ForeignKey("jobs.id"), nullable=False),
     Column("formats", Text, nullable=False),  # JSON
     Column("options", Text, nullable=False),  # JSON
-    Column("dest", Text, nullable=False),  # a folder of the server, or s3://
+    Column("dest", Text, nullable=False),  # a folder, s3://, or shelf: and a server's folder
     Column("state", Text, nullable=False),  # pending, running, done, failed
     Column("tries", Integer, nullable=False, server_default="0"),
     Column("owner", Text),

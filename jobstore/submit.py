@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 from sqlalchemy import Connection, insert, select
 
+from jobstore.aftercare import aftercare_problems
 from jobstore.clock import db_now
 from jobstore.encoding import is_storable, to_json, to_json_or_none, to_sorted_json
 from jobstore.errors import ClientTokenReused, InvalidJob
@@ -104,6 +105,7 @@ def check_spec(spec: JobSpec) -> None:
         (not is_storable(text), f"{name} {text!r}: no NUL, no lone surrogates") for name, text in texts.items()
     ]
     found = [words for wrong, words in problems if wrong] + check_wishes(spec.wishes)
+    found += aftercare_problems(spec.webhooks, spec.output)
     if found:
         raise InvalidJob("; ".join(found))
 

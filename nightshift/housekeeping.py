@@ -68,7 +68,8 @@ def housekeeper(settings: Settings, store: JobStore, gateway: Direct) -> Iterato
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     options = SourceOptions(policy=settings.fetch_policy)
     with sender(settings, store) as sending:
-        yield Housekeeper(Scheduler(store, gateway, owner, options), sending, ExportMaker(store, gateway, owner))
+        exporter = ExportMaker(store, gateway, owner, shelf_folder=settings.server_dir)
+        yield Housekeeper(Scheduler(store, gateway, owner, options), sending, exporter)
 
 
 @contextlib.contextmanager

@@ -128,12 +128,13 @@ def _server(services: Services) -> uvicorn.Server:
     """A server whose log has no line a request: paths and headers are where tokens go astray."""
     import uvicorn
 
+    from nightshift.heads import BoundedHeads
     from producer.server.app import create_app
 
     return uvicorn.Server(
         uvicorn.Config(
             create_app(services),
-            http="h11",  # the one whose header limit is a setting
+            http=BoundedHeads,  # of h11, whose header limit is a setting
             h11_max_incomplete_event_size=MAX_WAITED_BYTES,
             ws="none",
             lifespan="off",

@@ -127,9 +127,28 @@ class ServerSettings(BaseModel):
     max_upload_bytes: int = Field(default=512 * 2**20, ge=1, description="Bytes of one upload with all its files.")
     requests_per_s: float = Field(default=50.0, gt=0, description="Requests a second that one token may send.")
     burst: int = Field(default=200, ge=1, description="Requests that it may send at once.")
+    export_destinations: Annotated[tuple[str, ...] | None, NoDecode] = Field(
+        default=None,
+        description="Folders and s3://bucket/prefix that exports may go to, joined by commas; {tenant} is filled; "
+        "unset: every bucket, of a server that other machines reach none. Downloads always work.",
+    )
     https: bool = Field(
         default=False, description="Whether people reach the server by https, through a proxy; cookies then need it."
     )
+
+    @field_validator("export_destinations", mode="before")
+    @classmethod
+    def split_commas(cls, value: object) -> object:
+        """Take `a,b` from the environment as well as a list from a file."""
+        return split_words(value, ",")
+
+    @field_validator("export_destinations")
+    @classmethod
+    def check_destinations(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """Refuse what is neither a folder nor a bucket."""
+        if wrong := [each for each in value or () if not each.startswith(("/", "s3://"))]:
+            raise ValueError(f"{wrong[0]!r} is no absolute folder and no s3://bucket/prefix")
+        return value
 
 
 class Settings(BaseSettings):
@@ -287,6 +306,11 @@ class Settings(BaseSettings):
             max_cache_bytes=self.cache_max_bytes,
         )
 
+    @property
+    def server_dir(self) -> Path:
+        """Where a server keeps uploads and exports."""
+        return self.data_dir / "server"
+
     def server_options(self, host: str, *, needs_token: bool) -> ServerOptions:
         """Give what a server on this address allows."""
         from nightshift.serving import is_loopback
@@ -295,8 +319,11 @@ class Settings(BaseSettings):
         policy = self.fetch_policy
         if policy.allowed_roots is None and not is_loopback(host):
             policy = replace(policy, allowed_roots=())
+        destinations = self.server.export_destinations
+        if destinations is None and not is_loopback(host):
+            destinations = ()
         return ServerOptions(
-            data_dir=self.data_dir / "server",
+            data_dir=self.server_dir,
             needs_token=needs_token,
             hosts=frozenset({"localhost", "127.0.0.1", "::1", host}),
             fetch=policy,
@@ -305,6 +332,7 @@ class Settings(BaseSettings):
             requests_per_s=self.server.requests_per_s,
             burst=self.server.burst,
             is_https=self.server.https,
+            export_destinations=destinations,
         )
 
     @property

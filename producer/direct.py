@@ -8,8 +8,9 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
+from jobstore.aftercare import SHELF
 from jobstore.dispatch import Doorbell, MuteDoorbell
-from jobstore.errors import BrokerUnavailable
+from jobstore.errors import BrokerUnavailable, InvalidJob
 from jobstore.queues import queue_name
 from jobstore.schema import SETTLED_STATES, DecisionRow, ItemRef, JobId, JobSpec, JobState, OutcomeState, WorkerRow
 from jobstore.store import JobStore
@@ -198,7 +199,13 @@ class Direct:
         self._store.close()
 
     def _placed(self, spec: JobSpec) -> JobSpec:
-        """Give a job its hardware; asked for again, it is the same request, whoever works by then."""
+        """Give a job its hardware; asked for again, it is the same request, whoever works by then.
+
+        Raises:
+            InvalidJob: its exports have no destination, which only a server has a folder for.
+        """
+        if spec.output is not None and spec.output.dest == SHELF:
+            raise InvalidJob("output has no dest; expected a folder or s3://bucket/prefix: only a server keeps exports")
         if spec.hardware != AUTO:
             return spec
         served = classes_of(AUTO, self._store.fleet.workers())

@@ -225,6 +225,12 @@ class MissingExtra(ProducerError):
     code = "missing_extra"
 
 
+class DestinationDenied(ProducerError):
+    """The operator of the server does not let this tenant's exports be written there."""
+
+    code = "destination_denied"
+
+
 class ExportFailed(ProducerError):
     """The export could not be written; nothing of it is visible."""
 

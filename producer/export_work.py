@@ -11,13 +11,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobstore.aftercare import SHELF
 from jobstore.errors import JobStoreError
 from jobstore.schema import JobId
 from producer.claims import kept
 from producer.errors import ProducerError
 from producer.exporting import export_job, fitting_formats
 from producer.exports import ExportOptions, ExportSummary
+from producer.exports.archive import write_archive
 from producer.exports.bucket import is_bucket
+from producer.shelf import Shelf
 
 if TYPE_CHECKING:
     from jobstore.export_requests import ExportRequest
@@ -40,6 +43,7 @@ class ExportMaker:
     Attributes:
         write: writes one job's exports.
         lease_s: seconds after which others take over from an exporter that is not heard of.
+        shelf_folder: where a server of this machine keeps exports for download, or would; None: nowhere.
     """
 
     store: JobStore
@@ -47,6 +51,7 @@ class ExportMaker:
     owner: str
     write: Writer = export_job
     lease_s: float = 60.0
+    shelf_folder: Path | None = None
 
     def make_due(self) -> int:
         """Make every export that nobody makes; give the number of those that were written.
@@ -55,15 +60,18 @@ class ExportMaker:
             StoreUnavailable: what was claimed is made by whoever comes first.
         """
         made = 0
-        while (request := self.store.exports.claim(self.owner, self.lease_s)) is not None:
-            made += self._make(request)
+        # Looked for each time: a server may begin to use the folder after we did.
+        shelf = None if self.shelf_folder is None else Shelf.find(self.shelf_folder)
+        place = None if shelf is None else shelf.dest
+        while (request := self.store.exports.claim(self.owner, self.lease_s, place)) is not None:
+            made += self._make(request, shelf)
         return made
 
-    def _make(self, request: ExportRequest) -> bool:
+    def _make(self, request: ExportRequest, shelf: Shelf | None) -> bool:
         retry_s: float | None = _FIRST_RETRY_S * 2 ** (request.tries - 1)
         try:
             with kept(lambda: self.store.exports.renew(request, self.lease_s), self.lease_s):
-                written = self._write(request)
+                written = self._write(request, shelf)
         except (ProducerError, JobStoreError, ValueError, TypeError) as error:
             retry_s = retry_s if getattr(error, "retryable", False) else None
             problem = str(error)
@@ -77,12 +85,18 @@ class ExportMaker:
         self.store.exports.failed(request, problem, retry_s)
         return False
 
-    def _write(self, request: ExportRequest) -> list[ExportSummary]:
+    def _write(self, request: ExportRequest, shelf: Shelf | None) -> list[ExportSummary]:
         output = request.output
         formats = output.formats or fitting_formats(self.gateway, request.job_id, USUAL_FORMATS)
         lists = {name: tuple(value) for name, value in output.options.items() if isinstance(value, list)}
+        options = ExportOptions(**{**output.options, **lists})
         dest = output.dest if is_bucket(output.dest) else Path(output.dest)
-        return self.write(self.gateway, request.job_id, formats, dest, ExportOptions(**{**output.options, **lists}))
+        if shelf is None or not output.dest.startswith(SHELF):
+            return self.write(self.gateway, request.job_id, formats, dest, options)
+        folder = shelf.place(request.tenant, request.export_id)
+        written = self.write(self.gateway, request.job_id, formats, folder, options)
+        write_archive(folder, shelf.archive(request.tenant, request.export_id))
+        return written
 
 
 def record_of(summary: ExportSummary) -> Mapping[str, Any]:

@@ -10,16 +10,16 @@ from urllib.parse import quote
 
 import httpx
 
-from jobstore.errors import InvalidJob
 from jobstore.schema import DecisionRow, OutcomeState, WorkerRow
 from jobstore.views import FailureGroup, ItemRow, JobEvent, JobStatus, QueueRow, ResultRow
+from producer.answers import Appended, Page
 from producer.calling import Caller
 from producer.ending import words_of_timeout
 from producer.errors import JobTimeout, ServerUnavailable
 from producer.gateway import RESULTS_A_PAGE, Explanation
 from producer.sending import Sender, as_here
 from producer.watching import watch
-from producer.wire import Appended, DraftBody, JobBody, Page, PriorityBody, ResumeBody, RetryBody, decode, encode
+from producer.wire import DraftBody, JobBody, PriorityBody, ResumeBody, RetryBody, decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -61,7 +61,7 @@ class Remote:
 
     def submit(self, spec: JobSpec, items: Iterable[ItemRef]) -> JobId:
         """Accept a job; repeated with the spec's client token until somebody answers, it is one job."""
-        body = encode(JobBody.of(_sendable(spec), items=list(items)))
+        body = encode(JobBody.of(spec, items=list(items)))
         headers = {"Idempotency-Key": spec.client_token or ""}
         content = self._caller.ask("POST", "jobs", body=body, headers=headers, is_repeatable=bool(spec.client_token))
         return decode(content, JobStatus).job_id
@@ -69,7 +69,7 @@ class Remote:
     def create_draft(self, spec: JobSpec) -> JobId:
         """Accept a job whose items follow; nothing runs before it is sealed."""
         headers = {"Idempotency-Key": spec.client_token or ""}
-        body = encode(DraftBody.of(_sendable(spec)))
+        body = encode(DraftBody.of(spec))
         content = self._caller.ask("POST", "drafts", body=body, headers=headers, is_repeatable=bool(spec.client_token))
         return decode(content, JobStatus).job_id
 
@@ -216,10 +216,10 @@ class Remote:
         """Workers; one that is silent has the state `lost`. Needs an operator's token."""
         return self._list("workers", WorkerRow)
 
-    def explain(self, model: str, hardware: str, wishes: Mapping[str, Any]) -> Explanation:  # noqa: ARG002
-        """Which backend would run a model on the server's machine; wishes are not heeded there."""
-        place = f"models/{quote(model)}/explain"
-        return decode(self._caller.ask("GET", place, params={"hardware": hardware}), Explanation)
+    def explain(self, model: str, hardware: str, wishes: Mapping[str, Any]) -> Explanation:
+        """Which backend would run a model on the server's machine."""
+        asked = {"hardware": hardware} | ({"wishes": encode(wishes).decode()} if wishes else {})
+        return decode(self._caller.ask("GET", f"models/{quote(model)}/explain", params=asked), Explanation)
 
     def is_silent(self) -> bool:
         """A server has its own workers."""
@@ -247,14 +247,3 @@ class Remote:
             if page.next is None or (most is not None and len(found) >= most):
                 return found
             asked["cursor"] = page.next
-
-
-def _sendable(spec: JobSpec) -> JobSpec:
-    """Give a job as it is.
-
-    Raises:
-        InvalidJob: it asks for what goes over no wire.
-    """
-    if spec.webhooks:
-        raise InvalidJob("a server's jobs take no webhook of their own: name it in a schedule, or leave it out")
-    return spec

@@ -12,13 +12,14 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from jobstore.aftercare import Webhook
 from jobstore.errors import InvalidJob
 from jobstore.schema import ItemRef, JobSpec
-from producer.sources import Source, SourceOptions, SourceReport, expand
+from producer.afterwards import output_of, webhooks_of
+from producer.sources import Source, SourceOptions, SourceReport, expand, read_since
 from videos.options import VideoOptions
 
 if TYPE_CHECKING:
+    from jobstore.aftercare import Output, Webhook
     from jobstore.schema import WorkerRow
 
 #: Where no worker is known: any GPU, else the CPU; the relay moves the work to the class that somebody serves.
@@ -48,7 +49,12 @@ class JobOptions(TypedDict, total=False):
         expires: when what is left is given up; likewise.
         shard_size: items a shard.
         use_cache: whether predictions of earlier runs with the same bytes, package and parameters are taken over.
-        webhook: URL that is told when the job ended or needs attention; a server's jobs take none.
+        webhook: URL that is told when the job ended or needs attention.
+        webhooks: receivers in full, each with the fields of `jobstore.aftercare.Webhook`.
+        output: what is exported when the job ends: `dest` (a folder, or `s3://bucket/prefix`; without one a server
+            keeps the files for download), `formats`, and fields of `producer.exports.ExportOptions`.
+        include, exclude: patterns of names that are taken of folders, patterns and prefixes, and that are not.
+        since: only what was changed after it: `24h`, or a date.
         limit: items at most.
     """
 
@@ -69,6 +75,11 @@ class JobOptions(TypedDict, total=False):
     shard_size: int | None
     use_cache: bool
     webhook: str | None
+    webhooks: Sequence[Webhook | Mapping[str, Any]]
+    output: Output | Mapping[str, Any] | None
+    include: Sequence[str]
+    exclude: Sequence[str]
+    since: str | None
     limit: int | None
 
 
@@ -108,7 +119,8 @@ def spec_of(model: str | os.PathLike[str], options: JobOptions) -> JobSpec:
         client_token=options.get("idempotency_key") or uuid.uuid4().hex,
         deadline=_moment(options.get("deadline")),
         expires=_moment(options.get("expires")),
-        webhooks=() if options.get("webhook") is None else (Webhook(str(options["webhook"])),),
+        webhooks=webhooks_of(options),
+        output=output_of(options),
         **fields,
     )
     check_spec(spec)
@@ -126,7 +138,16 @@ def items_of(
     Raises:
         SourceInvalid: there is no such source, or nothing in it.
     """
-    source_options = SourceOptions(limit=options.get("limit"), video=video_of(options) or VideoOptions())
+    moment = datetime.now().astimezone()
+    since = options.get("since")
+    source_options = SourceOptions(
+        limit=options.get("limit"),
+        video=video_of(options) or VideoOptions(),
+        include=tuple(options.get("include", ())),
+        exclude=tuple(options.get("exclude", ())),
+        since=None if since is None else read_since(since, moment),
+        moment=moment,
+    )
     items = _items(sources, source_options, report)
     return chain(list(islice(items, 1)), items)
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from jobstore.views import ItemRow, ResultRow
+from producer.answers import Page, Uploaded
 from producer.errors import ServerRefused, UploadRefused
-from producer.wire import Page, Uploaded, decode
+from producer.wire import decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -16,9 +16,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
 from fetching.errors import FetchDenied, FetchError
 from fetching.http import retry_after_s
+from fetching.policy import shown
 from producer.errors import WebhookSecretMissing
 
 if TYPE_CHECKING:
@@ -85,7 +87,9 @@ class Sender:
         try:
             answer = self.post(delivery.url, delivery.delivery_id, delivery.body, delivery.secret_env)
         except (FetchError, WebhookSecretMissing) as error:
-            problem, is_final = str(error), isinstance(error, FetchDenied)
+            # The path of such an address is often a secret, which no row and no log needs.
+            problem = str(error).replace(shown(delivery.url), receiver_of(delivery.url))
+            is_final = isinstance(error, FetchDenied)
             asked_s = getattr(error, "retry_after_s", None)
         else:
             status = answer.status
@@ -120,6 +124,12 @@ class Sender:
         if not self.secrets.get(name):
             raise WebhookSecretMissing(f"the variable {name} is not set where webhooks are sent; set it and restart")
         return self.secrets[name]
+
+
+def receiver_of(url: str) -> str:
+    """Give scheme and host of a receiver, which may be told."""
+    address = urlsplit(url)
+    return f"{address.scheme}://{address.netloc.rpartition('@')[2]}"
 
 
 def signature(secret: str, delivery_id: str, timestamp: str, content: bytes) -> str:

@@ -1,34 +1,30 @@
 """What goes over HTTP as JSON. The server and the remote client both read and write it with this module.
 
-Answers are the dataclasses of `jobstore.schema` and `jobstore.views`, field by field; a job has what is computed from
-its counters beside them. Bytes are base64, times seconds since the epoch. What a reader does not know it passes over,
-so that fields can be added; what a server does not know it refuses, so that no wish is lost by a slip of the pen.
+Answers are the dataclasses of `jobstore.schema`, `jobstore.views` and `producer.answers`, field by field; a job has
+what is computed from its counters beside them. Bytes are base64, times seconds since the epoch. What a reader does not
+know it passes over, so that fields can be added; what a server does not know it refuses, so that no wish is lost by a
+slip of the pen.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from dataclasses import fields
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
-from jobstore.crontimes import CatchUp
+from jobstore.aftercare import SHELF, USUAL_EVENTS, Output, Webhook, WebhookEvent
 from jobstore.errors import InvalidJob
-from jobstore.export_requests import ExportState
-from jobstore.schedule_runs import Overlap, ScheduleRun
-from jobstore.schedules import ScheduleState
-from jobstore.schema import ItemRef, JobId, JobSpec, JobState, OutcomeState
+from jobstore.schema import ItemRef, JobSpec, OutcomeState
 from jobstore.views import JobStatus
 from videos.options import Clip, VideoOptions
 
 T = TypeVar("T")
 
-#: Fields of a job's spec that no body says: the token and the header `Idempotency-Key` give the first two, and who is
-#: told and where files go is for the server's operator.
-NOT_ASKED = frozenset({"request_hash", "tenant", "client_token", "webhooks", "output", "schedule_id"})
+#: Fields of a job's spec that no body says: token and header `Idempotency-Key` give them, or a schedule does.
+NOT_ASKED = frozenset({"request_hash", "tenant", "client_token", "schedule_id"})
 #: What an answer about a job has beside the fields of `JobStatus`: name -> its property.
 DERIVED = {
     "done": "done",
@@ -40,6 +36,9 @@ DERIVED = {
     "items_per_second": "items_per_second",
     "eta_seconds": "eta_s",
 }
+
+#: Fields of `producer.exports.ExportOptions` that a body says beside formats and destination.
+EXPORT_OPTIONS = ("min_confidence", "classes", "save_conf", "with_images")
 
 Text = Annotated[str, Meta(min_length=1, max_length=4096)]
 ShortText = Annotated[str, Meta(max_length=256)]
@@ -95,6 +94,46 @@ class VideoBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise InvalidJob(f"video: {error}") from error
 
 
+class WebhookBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who is told of a job; see `jobstore.aftercare.Webhook`."""
+
+    url: Annotated[str, Meta(max_length=2048, pattern=r"^https?://[!-~]+$")]
+    secret_env: Annotated[str, Meta(max_length=128, pattern=r"^[A-Z0-9_]*HOOK[A-Z0-9_]*$")] | None = None
+    on: Annotated[tuple[WebhookEvent, ...], Meta(min_length=1, max_length=8)] = USUAL_EVENTS
+
+    def receiver(self) -> Webhook:
+        """Give the store's word for it."""
+        return Webhook(self.url, self.secret_env, self.on)
+
+
+class ExportBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which formats to write, where to, and of what; see `producer.exports.ExportOptions`.
+
+    Attributes:
+        formats: empty: those of the usual ones that fit.
+        dest: `s3://bucket/prefix`, or a folder that the server's operator allows; None: the server keeps the files, and
+            `download` gives them.
+    """
+
+    formats: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(max_length=32)] = ()
+    dest: Text | None = None
+    min_confidence: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    classes: tuple[ShortText, ...] = ()
+    save_conf: bool = False
+    with_images: bool = False
+
+    def options(self) -> dict[str, Any]:
+        """Give the fields of `ExportOptions` that differ from the defaults."""
+        given = msgspec.structs.asdict(self)
+        return {name: given[name] for name in EXPORT_OPTIONS if given[name] not in (0, (), False)}
+
+    @classmethod
+    def of(cls, output: Output) -> Self:
+        """Give the body that asks a server for this."""
+        dest = None if output.dest.startswith(SHELF) else output.dest
+        return decode(encode({**output.options, "formats": output.formats, "dest": dest}), cls)
+
+
 class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a job is asked for with, but for its items; fields as in `jobstore.schema.JobSpec`."""
 
@@ -113,27 +152,37 @@ class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tags: dict[str, str] = {}
     video: VideoBody | None = None
     use_cache: bool = True
+    webhooks: Annotated[tuple[WebhookBody, ...], Meta(max_length=8)] = ()
+    output: ExportBody | None = None
 
     @classmethod
     def of(cls, spec: JobSpec, **more: Any) -> Self:
-        """Give the body that asks a server for this job; `more` are fields that no spec has."""
+        """Give the body that asks a server for this job; `more` are fields that no spec has.
+
+        Raises:
+            InvalidJob: a field that no body can hold.
+        """
         asked = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name not in NOT_ASKED}
-        return decode(encode({**asked, **more}), cls)
+        try:
+            asked["output"] = None if spec.output is None else ExportBody.of(spec.output)
+            return decode(encode({**asked, **more}), cls)
+        except msgspec.ValidationError as error:
+            raise InvalidJob(f"a server takes no such job: {error}") from error
 
     def request_hash(self) -> str:
         """Give what tells this request from another with the same key: all of it but its times, sources included."""
         asked = msgspec.structs.replace(self, deadline=None, expires=None)
         return hashlib.sha256(msgspec.json.encode(asked, order="deterministic")).hexdigest()
 
-    def spec(self, tenant: str, client_token: str | None, hardware: tuple[str, ...]) -> JobSpec:
-        """Give the store's word for it; `hardware` is the list with `auto` replaced.
+    def spec(self, tenant: str, client_token: str | None, output: Output | None) -> JobSpec:
+        """Give the store's word for it; `output` is the body's, with the place that the server chose for it.
 
         Raises:
             InvalidJob: video options that exclude each other.
         """
         asked = {field.name: getattr(self, field.name) for field in fields(JobSpec) if field.name not in NOT_ASKED}
-        asked |= {"video": self.video and self.video.options(), "hardware": hardware}
-        asked |= {"request_hash": self.request_hash()}
+        asked |= {"video": self.video and self.video.options(), "output": output}
+        asked |= {"webhooks": tuple(each.receiver() for each in self.webhooks), "request_hash": self.request_hash()}
         return JobSpec(**asked, tenant=tenant, client_token=client_token)
 
 
@@ -141,12 +190,18 @@ class JobBody(DraftBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a job is asked for with, and what it labels.
 
     Attributes:
-        sources: folders, patterns, manifests, pictures and videos as the server and the workers see them.
+        sources: folders, patterns, manifests, pictures and videos as the server and the workers see them; `{date}` is
+            filled.
+        include, exclude: patterns of names that are taken of `sources`, and that are not.
+        since: only what was changed after it: `24h`, or a date.
         items: single items with their metadata, after those of `sources`.
         limit: items at most.
     """
 
     sources: Annotated[tuple[Text, ...], Meta(max_length=10_000)] = ()
+    include: Annotated[tuple[ShortText, ...], Meta(max_length=100)] = ()
+    exclude: Annotated[tuple[ShortText, ...], Meta(max_length=100)] = ()
+    since: ShortText | None = None
     items: tuple[ItemBody, ...] = ()
     limit: Positive | None = None
 
@@ -182,137 +237,6 @@ class RetryBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def outcomes(self) -> tuple[OutcomeState, ...]:
         """Give the states as the store calls them."""
         return tuple(OutcomeState(state) for state in self.states)
-
-
-class ExportBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which formats to write, and of what; see `producer.exports.ExportOptions`."""
-
-    formats: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(min_length=1, max_length=32)]
-    min_confidence: Annotated[float, Meta(ge=0, le=1)] = 0.0
-    classes: tuple[ShortText, ...] = ()
-    save_conf: bool = False
-    with_images: bool = False
-
-    def options(self) -> dict[str, Any]:
-        """Give the fields of `ExportOptions` that differ from the defaults."""
-        given = msgspec.structs.asdict(self)
-        return {name: value for name, value in given.items() if name != "formats" and value not in (0, (), False)}
-
-
-@dataclass(frozen=True, slots=True)
-class ExportAnswer:
-    """How an export stands.
-
-    Attributes:
-        dest: where a job's own `output` is written; None: on the server, from where `download` gives it.
-        download: path of the zip archive; None: it is not there yet, or lies at `dest`.
-        written: by format: items, objects, and problems in words.
-    """
-
-    export_id: str
-    job_id: JobId
-    state: ExportState
-    formats: tuple[str, ...]
-    options: Mapping[str, Any]
-    tries: int
-    message: str | None
-    created: float
-    finished: float | None
-    dest: str | None
-    download: str | None
-    written: tuple[Mapping[str, Any], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ScheduleAnswer:
-    """A schedule as it stands; see `jobstore.schedules.Schedule`.
-
-    Attributes:
-        next_at: seconds since the epoch; null: it is paused, or never comes again.
-        in_words: when it is due, for people.
-        runs: the last ones, the newest first.
-    """
-
-    schedule_id: str
-    name: str
-    job: Mapping[str, Any]
-    cron: str
-    timezone: str
-    catch_up: CatchUp
-    overlap: Overlap
-    state: ScheduleState
-    next_at: float | None
-    in_words: str
-    runs: tuple[ScheduleRun, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ScheduledRun:
-    """A run that was asked for: its time names it."""
-
-    schedule: str
-    due: float
-
-
-@dataclass(frozen=True, slots=True)
-class Drained:
-    """A worker that was asked to leave."""
-
-    worker_id: str
-    is_draining: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """Jobs by state; a state that no job has is missing."""
-
-    jobs: Mapping[JobState, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """How the server is; a problem says what is wrong."""
-
-    status: str
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """Some of a list; `next` is the cursor of what follows, null at the end."""
-
-    data: Sequence[T]
-    next: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """How many items a part brought."""
-
-    items: int
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What became of an act.
-
-    Attributes:
-        is_changed: false where the job was in no state for it.
-        items: of a retry, how many run again.
-    """
-
-    job: Mapping[str, Any]
-    is_changed: bool
-    items: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Uploaded:
-    """One file that was taken; `uri` is what a job names it by."""
-
-    name: str
-    uri: str
-    sha256: str
-    size_bytes: int
 
 
 def job_record(status: JobStatus, **more: Any) -> dict[str, Any]:

@@ -15,6 +15,9 @@ from nightshift.settings import load_settings
 from nightshift.stack import open_client, open_store
 from producer.ending import short
 
+#: Messages about one job that are sent again at a time.
+_MOST = 10_000
+
 
 @click.group()
 def notify() -> None:
@@ -62,3 +65,24 @@ def list_deliveries(job: str | None, states: tuple[str, ...], limit: int, as_jso
          str(each.last_status or ""), each.url, each.last_error or "")
         for each in found
     ])  # fmt: skip
+
+
+@notify.command("retry")
+@click.argument("messages", nargs=-1, metavar="[MESSAGE...]")
+@click.option("--job", help="All messages about this job that were given up.")
+@json_option
+def retry(messages: tuple[str, ...], job: str | None, as_json: bool) -> None:
+    """Send messages again that no receiver took; `notify ls --json` has their ids."""
+    if not messages and job is None:
+        raise click.UsageError("name messages, or a job with --job")
+    with open_store(load_settings()) as store:
+        given_up = () if job is None else store.outbox.list(
+            job_id=store.find_job(job), states=(DeliveryState.GIVEN_UP,), limit=_MOST
+        )  # fmt: skip
+        wanted = [*messages, *(each.delivery_id for each in given_up)]
+        again = {delivery_id: store.outbox.resend(delivery_id) for delivery_id in wanted}
+    if as_json:
+        for delivery_id, is_changed in again.items():
+            print_json({"id": delivery_id, "is_changed": is_changed})
+        return
+    say("again", f"{sum(again.values())} of {len(again)} messages are sent now; the others were taken before")

@@ -168,6 +168,13 @@ class OutputSection(Section):
     save_conf: bool = False
     with_images: bool = False
 
+    @field_validator("uri")
+    @classmethod
+    def _check_uri(cls, uri: str) -> str:
+        if "://" in uri and "@" in uri.partition("://")[2].partition("/")[0]:
+            raise ValueError("a bucket's address holds no key and no password: they would be stored; see AWS_PROFILE")
+        return uri
+
     @field_validator("formats")
     @classmethod
     def _check_formats(cls, names: list[str]) -> list[str]:
@@ -190,7 +197,9 @@ _SHORT_EVENTS = {event.rpartition(".")[2]: event for event in WebhookEvent if ev
 class NotifySection(Section):
     """Who is told of what."""
 
-    webhook: Text = Field(pattern="^https?://", description="Address that messages are sent to.")
+    webhook: Text = Field(
+        pattern=r"^https?://[^@/?#]+([/?#]|$)", description="Address that messages are sent to; without a password."
+    )
     secret_env: Text | None = Field(
         default=None, description="Variable of the workers' environment with the signing secret."
     )

@@ -23,6 +23,7 @@ from producer.server.routes import (
     schedules,
     session,
     uploads,
+    webhooks,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ ROUTERS = (
     exports.router,
     uploads.router,
     schedules.router,
+    webhooks.router,
     models.router,
     fleet.router,
     health.router,

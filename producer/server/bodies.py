@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 JSON = "application/json"
 #: Statuses of problems that any route may answer.
-PROBLEM_STATUSES = (400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 431, 503)
+PROBLEM_STATUSES = (400, 401, 403, 404, 408, 409, 413, 415, 416, 422, 429, 431, 503)
 _REF = "#/components/schemas/{name}"
 
 

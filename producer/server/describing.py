@@ -6,16 +6,16 @@ from typing import Any
 
 from jobstore.schema import DecisionRow, WorkerRow
 from jobstore.views import AutoscaleFigures, FailureGroup, ItemRow, JobStatus, QueueRow, ResultRow
-from producer import wire
+from producer import answers, wire
 from producer.gateway import Explanation
 from producer.server.bodies import components
 
 #: Every type that a body or an answer is.
 KINDS = (
     JobStatus, DecisionRow, WorkerRow, AutoscaleFigures, FailureGroup, ItemRow, QueueRow, ResultRow, Explanation,
-    wire.JobBody, wire.DraftBody, wire.PartBody, wire.Appended, wire.ResumeBody, wire.RetryBody, wire.PriorityBody,
-    wire.ExportBody, wire.ExportAnswer, wire.Change, wire.Uploaded, wire.Drained, wire.ScheduleAnswer,
-    wire.ScheduledRun, wire.Stats, wire.Health,
+    wire.JobBody, wire.DraftBody, wire.PartBody, answers.Appended, wire.ResumeBody, wire.RetryBody, wire.PriorityBody,
+    wire.ExportBody, answers.ExportAnswer, answers.Change, answers.Uploaded, answers.Drained, answers.ScheduleAnswer,
+    answers.ScheduledRun, answers.DeliveryAnswer, answers.Resent, answers.Stats, answers.Health,
 )  # fmt: skip
 _NUMBER_OR_NULL = {"anyOf": [{"type": "number"}, {"type": "null"}]}
 _COUNT, _TRUTH = {"type": "integer", "minimum": 0}, {"type": "boolean"}

@@ -12,6 +12,7 @@
   x BodyTooLarge        the body has more bytes than are taken
   x BodyTooSlow         the body did not arrive in time
   x TooManyRequests     the token asks more often than it may
+  x RangeInvalid        a part of a file is asked for that it does not have
   x ExportNotReady      the export has no files yet, or failed
   x NotReady            database, schema or broker are not as they have to be
 """
@@ -112,6 +113,16 @@ class TooManyRequests(ServerError):
     def __init__(self, message: str, retry_after_s: int) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class RangeInvalid(ServerError):
+    """A part of a file is asked for that it does not have."""
+
+    code = "range_invalid"
+
+    def __init__(self, message: str, size: int) -> None:
+        super().__init__(message)
+        self.size = size
 
 
 class ExportNotReady(ServerError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from producer.server.errors import BodyTooLarge, BodyTooSlow, HeadersTooLarge
+from producer.server.errors import BodyInvalid, BodyTooLarge, BodyTooSlow, HeadersTooLarge
 from producer.server.problems import answer_error
 
 if TYPE_CHECKING:
@@ -48,7 +48,13 @@ class Limits:
             await answer_error(HeadersTooLarge(words))(scope, receive, _hardened(send))
             return
         limit = self._limit(scope["path"])
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        given = dict(scope["headers"])
+        if b"content-length" in given and b"transfer-encoding" in given:
+            # RFC 9112, section 6.1: whoever stands before us may have read another end of the body than we would.
+            words = "the body has both a Content-Length and a Transfer-Encoding: send one of them"
+            await answer_error(BodyInvalid(words), close=True)(scope, receive, _hardened(send))
+            return
+        announced = given.get(b"content-length", b"0")
         if announced.isdigit() and int(announced) > limit:
             await answer_error(_too_large(limit))(scope, receive, _hardened(send))
             return

@@ -13,7 +13,7 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from producer.server.errors import FieldProblem, RequestInvalid
+from producer.server.errors import FieldProblem, RangeInvalid, RequestInvalid
 from producer.wire import encode
 
 if TYPE_CHECKING:
@@ -37,14 +37,17 @@ STATUS_OF_CODE = {
     "client_token_reused": 409,
     "export_not_ready": 409,
     "export_not_found": 404,
+    "delivery_not_found": 404,
     "schedule_not_found": 404,
     "invalid_schedule": 422,
     "job_file_invalid": 422,
     "fetch_denied": 422,
+    "destination_denied": 422,
     "explain_unavailable": 503,
     "missing_extra": 503,
     "body_too_large": 413,
     "media_unsupported": 415,
+    "range_invalid": 416,
     "request_invalid": 422,
     "cursor_invalid": 422,
     "invalid_job": 422,
@@ -102,8 +105,12 @@ def problem(code: str, detail: str, *, retryable: bool = False, errors: tuple[Fi
     return Problem(f"urn:nightshift:error:{code}", HTTPStatus(status).phrase, status, detail, code, retryable, errors)
 
 
-def answer_error(error: Exception) -> Response:
-    """Give the answer for an exception of ours; what nobody foresaw says nothing of itself but that it was logged."""
+def answer_error(error: Exception, *, close: bool = False) -> Response:
+    """Give the answer for an exception of ours; what nobody foresaw says nothing of itself but that it was logged.
+
+    Args:
+        close: whether the connection ends with it.
+    """
     code = getattr(error, "code", None)
     if code not in STATUS_OF_CODE:
         logger.error("a request ended with a defect", exc_info=error, extra={"event": "request_defect"})
@@ -115,6 +122,10 @@ def answer_error(error: Exception) -> Response:
     headers = {"WWW-Authenticate": "Bearer"} if found.status == HTTPStatus.UNAUTHORIZED else {}
     if (wait_s := getattr(error, "retry_after_s", None)) is not None:
         headers["Retry-After"] = str(wait_s)
+    if close:
+        headers["Connection"] = "close"
+    if isinstance(error, RangeInvalid):
+        headers["Content-Range"] = f"bytes */{error.size}"
     return found.response(headers)
 
 

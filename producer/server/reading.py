@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +15,9 @@ from fetching.errors import FetchDenied
 from fetching.paths import check_inside
 from fetching.policy import FetchPolicy, is_remote
 from producer.errors import SourceDenied, SourceEmpty
-from producer.sources import SourceOptions, expand
+from producer.sources import SourceOptions, expand, read_since
 from producer.sources.checking import check_uri, path_of
+from producer.sources.dates import fill_dates
 from videos.options import VideoOptions
 
 if TYPE_CHECKING:
@@ -32,11 +34,6 @@ def uploads_of(options: ServerOptions, tenant: str) -> Path:
     return options.data_dir / "uploads" / tenant
 
 
-def exports_of(options: ServerOptions, tenant: str) -> Path:
-    """Give the folder of a tenant's exports."""
-    return options.data_dir / "exports" / tenant
-
-
 def items_of(caller: Caller, body: JobBody) -> Iterator[ItemRef]:
     """Give every item that a body names, in order; nothing is looked at that the caller may not name.
 
@@ -45,11 +42,19 @@ def items_of(caller: Caller, body: JobBody) -> Iterator[ItemRef]:
     """
     if not body.sources and not body.items:
         raise SourceEmpty("no source was given; expected `sources` (folders, patterns, files) or `items`")
-    for source in body.sources:
+    moment = datetime.now(UTC)
+    sources = [fill_dates(source, moment) for source in body.sources]
+    for source in sources:
         check_place(caller, source if is_remote(source) else _MAGIC.split(source)[0])
-    video = body.video.options() if body.video else VideoOptions()
-    options = SourceOptions(policy=_policy_of(caller), video=video)
-    found = expand(body.sources, options) if body.sources else iter(())
+    options = SourceOptions(
+        policy=_policy_of(caller),
+        video=body.video.options() if body.video else VideoOptions(),
+        include=body.include,
+        exclude=body.exclude,
+        since=None if body.since is None else read_since(body.since, moment),
+        moment=moment,
+    )
+    found = expand(sources, options) if sources else iter(())
     given = (each.ref() for each in body.items)
     yield from islice(chain(_not_the_servers(caller, found), _each_checked(caller, given)), body.limit)
 

@@ -36,6 +36,8 @@ class ServerOptions:
         body_timeout_s: of one silence of a sender.
         look_s: seconds between two looks at a job that is followed.
         keep_alive_s: seconds after which a silent stream says that it is there.
+        export_destinations: folders and `s3://bucket/prefix` below which jobs may have exports written, `{tenant}` for
+            the caller's; None: every bucket that the credentials open, and no folder.
         is_https: whether people reach the server by https, so that cookies may ask for it.
     """
 
@@ -51,6 +53,13 @@ class ServerOptions:
     look_s: float = 0.5
     keep_alive_s: float = 15.0
     is_https: bool = False
+    export_destinations: tuple[str, ...] | None = None
+
+    def destinations_of(self, tenant: str) -> tuple[str, ...] | None:
+        """Give where a tenant's exports may be written; None: every bucket, and no folder."""
+        if self.export_destinations is None:
+            return None
+        return tuple(each.replace("{tenant}", tenant).rstrip("/") for each in self.export_destinations)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
+from producer.answers import Uploaded
 from producer.errors import SourceUnsupported
 from producer.sources.kinds import PICTURE_SUFFIXES, VIDEO_SUFFIXES, suffix_of
-from producer.wire import Uploaded
 
 _CHUNK_BYTES = 2**20
 _LONGEST_NAME = 255

@@ -12,12 +12,13 @@ from fastapi.responses import StreamingResponse
 from jobstore.reading import ItemFilter
 from jobstore.schema import DecisionRow, JobId, OutcomeState
 from jobstore.views import FailureGroup, ItemRow, ResultRow
+from producer.answers import Page
 from producer.server.auth import Caller, Reader
 from producer.server.bodies import answer, gives, listed
 from producer.server.paging import Cursor, PageLimit, cursor_of, place_of, storable_text
 from producer.server.problems import AnsweringRoute
 from producer.server.sse import MEDIA_TYPE, follow, is_over
-from producer.wire import Page, encode
+from producer.wire import encode
 
 router = APIRouter(
     prefix="/v1/jobs/{job_id}", tags=["results"], route_class=AnsweringRoute, default_response_class=Response

@@ -6,12 +6,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
+from producer.answers import Appended, Change
+from producer.server.aftercare import spec_of
 from producer.server.auth import Submitter
 from producer.server.bodies import answer, gives, json_body, takes
 from producer.server.problems import AnsweringRoute
-from producer.server.reading import check_place, is_path
+from producer.server.reading import check_place
 from producer.server.routes.jobs import JOB, Key
-from producer.wire import Appended, Change, DraftBody, PartBody, job_record
+from producer.wire import DraftBody, PartBody, job_record
 
 router = APIRouter(prefix="/v1", tags=["drafts"], route_class=AnsweringRoute, default_response_class=Response)
 
@@ -21,10 +23,7 @@ def create(
     caller: Submitter, body: Annotated[DraftBody, Depends(json_body(DraftBody))], idempotency_key: Key = None
 ) -> Response:
     """Accept a job without items; nothing of it runs before it is sealed."""
-    if is_path(body.model):
-        check_place(caller, body.model)
-    spec = body.spec(caller.tenant, idempotency_key, body.hardware)
-    job_id = caller.services.producer.create_draft(spec)
+    job_id = caller.services.producer.create_draft(spec_of(caller, body, idempotency_key))
     record = job_record(caller.services.store.status(job_id))
     return answer(record, 201, {"Location": f"/v1/jobs/{job_id}"})
 

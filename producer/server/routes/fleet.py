@@ -10,11 +10,11 @@ from jobstore.encoding import is_storable
 from jobstore.schema import WorkerId, WorkerRow
 from jobstore.tokens import Role
 from jobstore.views import AutoscaleFigures, QueueRow
+from producer.answers import Drained, Page, Stats
 from producer.server.auth import Operator, Reader
 from producer.server.bodies import answer, gives, listed
 from producer.server.errors import NotFound
 from producer.server.problems import AnsweringRoute
-from producer.wire import Drained, Page, Stats
 
 router = APIRouter(prefix="/v1", tags=["fleet"], route_class=AnsweringRoute, default_response_class=Response)
 

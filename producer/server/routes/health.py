@@ -7,12 +7,12 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from jobstore.errors import JobStoreError
+from producer.answers import Health
 from producer.server.auth import Operator
 from producer.server.bodies import answer, gives
 from producer.server.errors import NotReady
 from producer.server.problems import AnsweringRoute
 from producer.server.services import Services
-from producer.wire import Health
 
 router = APIRouter(tags=["health"], route_class=AnsweringRoute, default_response_class=Response)
 

@@ -9,12 +9,14 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 
 from jobstore.reading import JobFilter
 from jobstore.schema import JobId, JobState
+from producer.answers import Change, Page
+from producer.server.aftercare import spec_of
 from producer.server.auth import Caller, Reader, Submitter
 from producer.server.bodies import answer, gives, json_body, listed, takes
 from producer.server.paging import Cursor, PageLimit, cursor_of, place_of, storable_text
 from producer.server.problems import AnsweringRoute
-from producer.server.reading import check_place, is_path, items_of
-from producer.wire import Change, JobBody, Page, PriorityBody, ResumeBody, RetryBody, job_record
+from producer.server.reading import items_of
+from producer.wire import JobBody, PriorityBody, ResumeBody, RetryBody, job_record
 
 router = APIRouter(prefix="/v1", tags=["jobs"], route_class=AnsweringRoute, default_response_class=Response)
 
@@ -40,9 +42,7 @@ def submit(
 ) -> Response:
     """Accept a job: once this answers, the work is safe. 200: an earlier request with the same key made it."""
     services = caller.services
-    spec = body.spec(caller.tenant, idempotency_key, body.hardware)
-    if is_path(body.model):
-        check_place(caller, body.model)
+    spec = spec_of(caller, body, idempotency_key)
     known = None if idempotency_key is None else services.store.job_of_token(caller.tenant, idempotency_key)
     job_id = services.producer.submit(spec, items_of(caller, body))
     status = 201 if known is None else 200

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Path, Query, Response
 
+from jobstore.errors import InvalidJob
+from jobstore.wishes import check_wishes
+from producer.answers import Page
 from producer.gateway import Explanation
 from producer.server.auth import Reader
 from producer.server.bodies import answer, gives, listed
 from producer.server.paging import refused, storable_text
 from producer.server.problems import AnsweringRoute
 from producer.server.reading import is_path
-from producer.wire import Page
+from producer.wire import decode
 
 router = APIRouter(prefix="/v1", tags=["models"], route_class=AnsweringRoute, default_response_class=Response)
 
@@ -30,8 +34,19 @@ def explain(
     caller: Reader,
     model: Annotated[str, Path(min_length=1, max_length=256)],
     hardware: Annotated[str, Query(min_length=1, max_length=64, pattern=r"^[a-z0-9-]+$")] = "auto",
+    wishes: Annotated[str, Query(max_length=4096, description='As a job\'s, as JSON: {"backend": "onnx"}')] = "{}",
 ) -> Response:
     """Say which backend would run a model on the server's machine, and why not the others."""
     if is_path(storable_text("model", model)):
         raise refused("model", "expected a model's id; paths of the server are not looked into")
-    return answer(caller.services.explain(model, hardware, {}))
+    return answer(caller.services.explain(model, hardware, _wishes(wishes)))
+
+
+def _wishes(text: str) -> dict[str, Any]:
+    try:
+        found = decode(text, dict[str, Any])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidJob(f"wishes: expected a JSON object ({error})") from error
+    if problems := check_wishes(found):
+        raise InvalidJob("; ".join(problems))
+    return found

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Depends, Path, Response
 from jobstore.encoding import is_storable
 from jobstore.errors import ScheduleNotFound
 from jobstore.schedules import Applied, Schedule
+from producer.answers import Page, ScheduleAnswer, ScheduledRun
 from producer.jobfile import parse_job
 from producer.server.auth import Caller, Reader, Submitter
 from producer.server.bodies import JSON, answer, gives, json_body, listed
 from producer.server.problems import AnsweringRoute
 from producer.server.scheduled import check_scheduled
-from producer.wire import Page, ScheduleAnswer, ScheduledRun
 
 router = APIRouter(
     prefix="/v1/schedules", tags=["schedules"], route_class=AnsweringRoute, default_response_class=Response

@@ -8,6 +8,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import UploadFile
 
+from producer.answers import Page, Uploaded
 from producer.server.auth import Submitter
 from producer.server.bodies import answer, gives, listed
 from producer.server.errors import MediaUnsupported, RequestInvalid
@@ -15,7 +16,6 @@ from producer.server.limits import UPLOADS_PATH
 from producer.server.problems import AnsweringRoute
 from producer.server.reading import uploads_of
 from producer.server.uploads import keep
-from producer.wire import Page, Uploaded
 
 router = APIRouter(tags=["uploads"], route_class=AnsweringRoute, default_response_class=Response)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jobstore.aftercare import Output
+from jobstore.aftercare import SHELF, Output
 from jobstore.errors import ExportNotFound
 from jobstore.export_requests import MAX_TRIES, ExportState
 from jobstore.store import JobStore
@@ -86,3 +86,16 @@ def test_another_tenants_export_is_not_found(store: JobStore) -> None:
     export_id = store.exports.ask(add(store, 1), OUTPUT)
     with pytest.raises(ExportNotFound, match=export_id):
         store.exports.get(export_id, "other")
+
+
+def test_what_a_server_keeps_is_made_by_those_who_reach_its_folder(store: JobStore) -> None:
+    job_id = add(store, 1)
+    kept = store.exports.ask(job_id, Output(f"{SHELF}one", ("jsonl",)))
+    sent = store.exports.ask(job_id, OUTPUT)
+    claimed = store.exports.claim("of another folder", LEASE_S, f"{SHELF}two")
+    assert claimed is not None
+    assert claimed.export_id == sent
+    assert store.exports.claim("of no folder", LEASE_S) is None
+    claimed = store.exports.claim("of the same", LEASE_S, f"{SHELF}one")
+    assert claimed is not None
+    assert claimed.export_id == kept

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import Connection
 
 from jobstore.aftercare import Webhook, WebhookEvent
+from jobstore.errors import DeliveryNotFound
 from jobstore.leases import lease_shard
 from jobstore.outbox import DeliveryState
 from jobstore.schema import JobId
@@ -136,3 +137,24 @@ def test_what_is_rolled_back_was_never_told(store: JobStore) -> None:
     with pytest.raises(RuntimeError, match="power"):
         store._db.write(start_and_fail)
     assert store.outbox.list() == []
+
+
+def test_messages_are_listed_page_by_page_and_sent_again(store: JobStore) -> None:
+    receivers = tuple(Webhook(f"{URL}/{number}", on=(WebhookEvent.FINISHED,)) for number in range(3))
+    add(store, 1, webhooks=receivers)
+    run_to_end(store)
+    whole = store.outbox.list()
+    first = store.outbox.list(limit=2)
+    rest = store.outbox.list(limit=2, before=(first[-1].created, first[-1].delivery_id))
+    assert [*first, *rest] == [
+        replace(each, age_s=found.age_s) for each, found in zip(whole, [*first, *rest], strict=True)
+    ]
+    (claimed,) = store.outbox.claim(1, LEASE_S)
+    store.outbox.failed(claimed, 500, "the receiver answered 500", None)
+    with pytest.raises(DeliveryNotFound):
+        store.outbox.resend(claimed.delivery_id, "another tenant")
+    assert store.outbox.resend(claimed.delivery_id, "default")
+    again = next(each for each in store.outbox.claim(3, LEASE_S) if each.delivery_id == claimed.delivery_id)
+    assert again.tries == 2
+    assert store.outbox.delivered(again, 200)
+    assert not store.outbox.resend(claimed.delivery_id)

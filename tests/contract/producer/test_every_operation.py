@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from jobstore.aftercare import Output
 from jobstore.errors import ClientTokenReused, InvalidJob, JobNotFound
 from jobstore.schema import ItemRef, JobState, OutcomeState, WorkerId, WorkerRow
 from producer import JobFailed, JobTimeout
@@ -85,6 +86,24 @@ def test_a_limit_ends_the_items(world, folder):
     assert world.producer.submit("digits", folder, hardware="cpu", limit=2).status().total == 2
 
 
+def test_who_is_told_and_what_is_exported_is_said_with_the_job(world, folder):
+    world.producer.submit(
+        "digits", folder, hardware="cpu", max_failure_rate=1.0, include=["*.jpg"], exclude=["b_*"], since="24h",
+        webhook="https://a.example/1", webhooks=[{"url": "https://b.example/2", "secret_env": "YARD_HOOK",
+                                                  "on": ["job.started"]}],
+        output={"dest": "s3://labels/yard", "formats": ["jsonl", "coco"], "min_confidence": 0.5, "classes": ["dog"]},
+    )  # fmt: skip
+    world.work()
+
+    told = {(each.url, each.secret_env, each.event) for each in world.store.outbox.list()}
+    assert told == {
+        ("https://a.example/1", None, "job.finished"), ("https://b.example/2", "YARD_HOOK", "job.started"),
+    }  # fmt: skip
+    export = world.store.exports.claim("maker", 60)
+    assert world.store.status(export.job_id).total == 5
+    assert export.output == Output("s3://labels/yard", ("jsonl", "coco"), {"min_confidence": 0.5, "classes": ["dog"]})
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -96,8 +115,29 @@ def test_a_limit_ends_the_items(world, folder):
         ({"params": {"confidence": {1, 2}}}, "what JSON can hold"),
         ({"max_failure_rate": 3}, "max_failure_rate 3"),
         ({"tags": ["a"]}, "a mapping"),
+        ({"webhook": "hooks.example"}, r"http\(s\)://host"),
+        ({"webhook": "https://me:secret@hooks.example"}, "without user name"),
+        ({"webhooks": [{"url": "https://hooks.example", "on": ["done"]}]}, "job.finished"),
+        ({"output": {"dest": "s3://"}}, "s3://bucket/prefix"),
+        ({"output": {"dest": "s3://key:secret@labels"}}, "s3://bucket/prefix"),
+        ({"output": {"dest": "out", "format": "coco"}}, "formats"),
     ],
-    ids=["option", "video field", "video", "wish", "trust", "params", "rate", "tags"],
+    ids=[
+        "option",
+        "video field",
+        "video",
+        "wish",
+        "trust",
+        "params",
+        "rate",
+        "tags",
+        "webhook",
+        "password",
+        "event",
+        "no bucket",
+        "key in a bucket",
+        "export option",
+    ],
 )
 def test_what_cannot_be_is_refused_and_leaves_no_job(world, folder, options, words):
     with pytest.raises(InvalidJob, match=words):

@@ -12,7 +12,14 @@ import pytest
 
 from jobstore.errors import InvalidJob
 from producer import ItemRef, Producer
-from producer.errors import ServerUnavailable, SettingInvalid, SourceDenied, TokenRefused, UploadRefused
+from producer.errors import (
+    DestinationDenied,
+    ServerUnavailable,
+    SettingInvalid,
+    SourceDenied,
+    TokenRefused,
+    UploadRefused,
+)
 from producer.remote import Remote
 
 
@@ -139,6 +146,15 @@ def test_a_server_that_does_not_answer_is_unavailable():
 def test_what_is_no_address_is_refused(url):
     with pytest.raises(SettingInvalid, match="no server's address"):
         Producer(url)
+
+
+def test_a_server_keeps_an_export_without_destination_and_refuses_its_own_folders(server_url, token, pictures):
+    with Producer(server_url, token=token) as producer:
+        job = producer.submit("digits", pictures, hardware="cpu", output={"formats": ["jsonl"]})
+        with pytest.raises(DestinationDenied, match="so that the server keeps them"):
+            producer.submit("digits", pictures, hardware="cpu", output={"dest": str(pictures)})
+
+        assert [each.id for each in producer.jobs()] == [job.id]
 
 
 def test_a_server_explains_its_models(server_url, token):

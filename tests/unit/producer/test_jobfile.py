@@ -74,6 +74,19 @@ def refused(folder: Path, text: str, suffix: str = ".yaml") -> str:
     return str(caught.value).replace(str(path), "job")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"notify": [{"webhook": "https://me:secret@hooks.example/x"}]},
+        {"output": {"uri": "s3://key:secret@labels/yard"}},
+    ],
+    ids=["webhook", "output"],
+)
+def test_a_password_in_an_address_is_refused_before_it_is_stored(change):
+    with pytest.raises(JobFileInvalid):
+        parse_job({"source": "/photos", "model": "digits", **change})
+
+
 def test_the_three_formats_say_the_same(tmp_path: Path) -> None:
     yaml, toml = read_job_file(write(tmp_path, FULL)), read_job_file(write(tmp_path, AS_TOML, ".toml"))
     as_json = write(tmp_path, yaml.model_dump_json(exclude_defaults=True), ".json")

@@ -8,13 +8,11 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Response
 from fastapi.responses import RedirectResponse
 
-from jobstore.aftercare import Output
-from jobstore.ids import new_id
 from jobstore.schema import JobId
-from producer.exports import find_format
+from producer.server.aftercare import output_of
 from producer.server.auth import Submitter
 from producer.server.pages.rendering import PageRoute
-from producer.server.reading import exports_of
+from producer.wire import ExportBody
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -50,10 +48,7 @@ def retry(caller: Submitter, job_id: str, cause: Annotated[str, Form(max_length=
 def export(caller: Submitter, job_id: str, formats: Annotated[list[str], Form(max_length=32)]) -> Response:
     """Ask for an export in some formats."""
     found = caller.job(job_id)
-    for name in formats:
-        find_format(name)
-    dest = exports_of(caller.services.options, caller.tenant) / new_id()
-    caller.services.store.exports.ask(found, Output(str(dest), tuple(formats)))
+    caller.services.store.exports.ask(found, output_of(caller, ExportBody(formats=tuple(formats))))
     return _back(found, "export", is_changed=True)
 
 

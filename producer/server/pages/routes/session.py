@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse
 
 from producer.server.errors import NotFound
 from producer.server.pages.rendering import ASSETS, PageRoute, asset_bytes, page
+from producer.server.routes.session import own_path
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -23,11 +24,16 @@ def home() -> Response:
 
 
 @router.get("/login")
-def sign_in(request: Request, *, failed: Annotated[bool, Query()] = False) -> Response:
-    """Ask for a token."""
+def sign_in(
+    request: Request,
+    *,
+    failed: Annotated[bool, Query()] = False,
+    following: Annotated[str, Query(alias="next")] = "/",
+) -> Response:
+    """Ask for a token, and lead to the page that was asked for first."""
     if not request.app.state.services.options.needs_token:
         return RedirectResponse("/jobs", status_code=303)
-    return page(None, "login.html", has_failed=failed, status=401 if failed else 200)
+    return page(None, "login.html", has_failed=failed, following=own_path(following), status=401 if failed else 200)
 
 
 @router.get("/static/{file}")

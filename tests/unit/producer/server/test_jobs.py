@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
-from jobstore.export_requests import ExportState
 from jobstore.schema import JobSpec
 from jobstore.tokens import Role
 from producer.server.app import create_app
@@ -151,27 +148,6 @@ def test_failed_items_run_again(http, services, tmp_path):
     write(services.store, lease, [failed(0)], finished=True)
     answer = http.post(f"/v1/jobs/{job_id}:retry", json={"causes": ["not_an_image"]}).json()
     assert (answer["is_changed"], answer["job"]["pending"]) == (True, 1)
-
-
-def test_an_export_is_fetched_as_an_archive_and_file_by_file(http, services, tmp_path):
-    job_id = submitted(http, tmp_path)
-    answer = http.post(f"/v1/jobs/{job_id}/exports", json={"formats": ["jsonl"]})
-    assert (answer.status_code, answer.json()["state"]) == (202, "pending")
-    where = answer.headers["location"]
-    assert http.get(f"{where}/download").json()["code"] == "export_not_ready"
-    export = services.store.exports.claim("maker", 60)
-    folder = tmp_path / export.output.dest
-    (folder / "deep").mkdir(parents=True)
-    (folder / "deep" / "a.txt").write_text("labels")
-    (folder / "out").symlink_to(tmp_path / "store.db")
-    services.store.exports.done(export, ({"format": "jsonl", "items": 1, "objects": 2},))
-    told = http.get(where).json()
-    assert (told["state"], told["download"], told["dest"]) == (ExportState.DONE, f"{where}/download", None)
-    with zipfile.ZipFile(io.BytesIO(http.get(told["download"]).content)) as archive:
-        assert {name: archive.read(name) for name in archive.namelist()} == {"deep/a.txt": b"labels"}
-    assert http.get(f"{where}/files/deep/a.txt").content == b"labels"
-    for path in ("out", "deep", "../../../../store.db", "%2e%2e/%2e%2e/store.db", "/etc/passwd", "no\0ne"):
-        assert http.get(f"{where}/files/{path.replace(chr(0), '%00')}").status_code == 404, path
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_a_reader_changes_nothing(http: TestClient, services: Services, tmp_path
         pytest.param({"source": "{photos}/{{date:../../etc}}"}, "", id="a date that leads out"),
         pytest.param({"source": "photos"}, "no absolute path", id="relative"),
         pytest.param({"model": "/etc/model.onnx"}, "", id="model outside"),
-        pytest.param({"output": {"uri": "/srv"}}, "expected s3://bucket/prefix", id="output outside"),
+        pytest.param({"output": {"uri": "/srv"}}, "s3://bucket/prefix", id="output outside"),
         pytest.param({"modelx": 1}, "did you mean 'model'", id="key"),
         pytest.param({"schedule": {"cron": "99 * * * *"}}, "cannot be read", id="cron"),
     ],

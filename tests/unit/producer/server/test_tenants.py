@@ -6,12 +6,15 @@ import logging
 from dataclasses import dataclass
 
 import pytest
-from fastapi.routing import APIRoute
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from jobstore.aftercare import Output
-from jobstore.tokens import Role
+from jobstore.tokens import Role, TokenWish, digest
+from producer.exports.archive import write_archive
 from producer.server.app import ROUTERS, create_app
+from producer.server.auth import COOKIE
+from producer.shelf import Shelf
 from tests.fixtures.server import bearer, picture, services_on
 
 #: What only the victim's rows hold; no answer to anybody else may have any of it.
@@ -44,6 +47,9 @@ ROUTES = {
     ("GET", "/v1/jobs/{job_id}/exports/{export_id}/download"): (HIDDEN, None),
     ("GET", "/v1/jobs/{job_id}/exports/{export_id}/files/{path:path}"): (HIDDEN, None),
     ("POST", "/v1/uploads"): (415, {}),
+    ("GET", "/v1/webhooks"): (OWN_ONLY, None),
+    ("GET", "/v1/jobs/{job_id}/webhooks"): (HIDDEN, None),
+    ("POST", "/v1/webhooks/{delivery_id}:retry"): (HIDDEN, None),
     ("PUT", "/v1/schedules/{name}"): (422, {"schedule": {"cron": "0 2 * * *"}, "source": "/etc", "model": "digits"}),
     ("GET", "/v1/schedules"): (OWN_ONLY, None),
     ("GET", "/v1/schedules/{name}"): (HIDDEN, None),
@@ -82,22 +88,23 @@ ROUTES = {
     ("GET", "/schedules"): (OWN_ONLY, None),
     ("POST", "/schedules/{act}"): (HIDDEN, {"name": "every night"}),
     ("GET", "/compare"): (OWN_ONLY, None),
+    ("GET", "/openapi.json"): (OPEN, None),
 }
 #: Asked without a token at all.
 NO_TOKEN = {
     ("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/login"),
-    ("GET", "/"), ("GET", "/login"), ("GET", "/static/{file}"),
+    ("GET", "/"), ("GET", "/login"), ("GET", "/static/{file}"), ("GET", "/openapi.json"),
 }  # fmt: skip
+#: What tells an operator of other tenants' work: the names of queues, which hold those of models.
+FOR_OPERATORS = {("GET", "/v1/queues"), ("GET", "/queues")}
 
 
-def routes_of_the_application():
-    return [
-        (method, route.path)
-        for router in ROUTERS
-        for route in router.routes
-        if isinstance(route, APIRoute)
-        for method in sorted(route.methods)
-    ]
+def routes_of_the_application(app):
+    """Every method and path that the application answers: its own route, and those of the routers that it includes."""
+    own = [route for route in app.routes if isinstance(route, Route)]
+    assert len(app.routes) == len(own) + len(ROUTERS), "the application has routes from elsewhere"
+    found = [*own, *(route for router in ROUTERS for route in router.routes)]
+    return [(method, route.path) for route in found for method in sorted(route.methods - {"HEAD"})]
 
 
 @dataclass(frozen=True)
@@ -107,11 +114,13 @@ class Victim:
     job_id: str
     export_id: str
     upload: str
+    delivery_id: str
     token: str
 
     def fill(self, text: str) -> str:
         known = {
-            "{job_id}": self.job_id, "{export_id}": self.export_id, "{path:path}": "manifest.json",
+            "{delivery_id}": self.delivery_id, "{job_id}": self.job_id, "{export_id}": self.export_id,
+            "{path:path}": "manifest.json",
             "{upload}": self.upload, "{model:path}": "digits", "{hardware}": "cpu", "{worker_id}": "w",
             "{name}": MARK, "{idx}": "0", "{act}": "pause", "{file}": "pages.css",
         }  # fmt: skip
@@ -123,7 +132,7 @@ class Victim:
 @pytest.fixture
 def scene(sqlite_store, tmp_path):
     """A victim with a job, an export that is done and an upload; an attacker with a token of another tenant."""
-    app = create_app(services_on(sqlite_store, tmp_path))
+    app = create_app(services_on(sqlite_store, tmp_path, requests_per_s=1e6, burst=10**6))
     headers = bearer(sqlite_store, Role.ADMIN, MARK)
     with TestClient(app, headers=headers) as mine:
         nightly = {
@@ -134,16 +143,23 @@ def scene(sqlite_store, tmp_path):
         assert mine.put(f"/v1/schedules/{MARK}", json=nightly).status_code == 201
         upload = mine.post("/v1/uploads", files={"files": (f"{MARK}.png", b"bytes")}).json()["data"][0]["uri"]
         body = {"model": MARK, "name": MARK, "sources": [upload, picture(tmp_path, f"{MARK}.png")], "hardware": ["cpu"]}
+        body["webhooks"] = [{"url": f"https://hooks.example/{MARK}"}]
         job_id = mine.post("/v1/jobs", json=body).json()["job_id"]
         nightly = {"schedule": {"cron": "0 2 * * *"}, "source": upload, "model": "digits", "tags": {"mark": MARK}}
         assert mine.put("/v1/schedules/yard", json=nightly).status_code == 201
-    dest = tmp_path / "data" / "exports" / MARK / "one"
-    dest.mkdir(parents=True)
-    (dest / "manifest.json").write_text(MARK)
-    export_id = sqlite_store.exports.ask(job_id, Output(str(dest), ("jsonl",)))
-    claimed = sqlite_store.exports.claim("maker", 60)
+    shelf = Shelf.open(tmp_path / "data")
+    export_id = sqlite_store.exports.ask(job_id, Output(shelf.dest, ("jsonl",)))
+    folder = shelf.place(MARK, export_id)
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(MARK)
+    write_archive(folder, shelf.archive(MARK, export_id))
+    claimed = sqlite_store.exports.claim("maker", 60, shelf.dest)
     sqlite_store.exports.done(claimed, ({"format": "jsonl", "items": 1},))
-    victim = Victim(job_id, export_id, upload, headers["Authorization"].removeprefix("Bearer "))
+    sqlite_store.cancel(job_id)
+    (delivery,) = sqlite_store.outbox.list()
+    sqlite_store.outbox.failed(sqlite_store.outbox.claim(1, 60)[0], 500, MARK, None)
+    token = headers["Authorization"].removeprefix("Bearer ")
+    victim = Victim(job_id, export_id, upload, delivery.delivery_id, token)
     with TestClient(app) as client:
         yield client, victim, sqlite_store
 
@@ -157,8 +173,8 @@ def ask(client, victim, method, path, headers):
     return expected, client.request(method, victim.fill(path), headers=headers, follow_redirects=False, **(sent or {}))
 
 
-def test_every_route_stands_in_the_table():
-    assert sorted(routes_of_the_application()) == sorted(ROUTES)
+def test_every_route_stands_in_the_table(services):
+    assert sorted(routes_of_the_application(create_app(services))) == sorted(ROUTES)
 
 
 @pytest.mark.parametrize("role", [Role.READER, Role.SUBMITTER])
@@ -206,14 +222,64 @@ def test_what_is_hidden_and_what_is_not_there_answer_alike(scene):
     }  # fmt: skip
 
 
-def test_without_a_token_only_probes_and_the_login_answer(scene):
-    client, victim, _ = scene
-    for method, path in ROUTES:
-        answer = ask(client, victim, method, path, {})[1]
-        is_led_away = answer.status_code == 303 and answer.headers["location"].startswith("/login?")
-        is_refused = answer.status_code == 401 or is_led_away
-        assert is_refused != ((method, path) in NO_TOKEN - {("POST", "/login")}), path
-        assert MARK not in answer.text.replace(victim.upload, "")
+def credentials(store, victim):
+    """Ways to come without a token that is good: name -> headers."""
+    revoked = bearer(store, Role.ADMIN, MARK)
+    store.tokens.revoke(store.tokens.find(revoked["Authorization"].partition(" ")[2]).token_id)
+    _, expired = store.tokens.add(TokenWish("expired", MARK, Role.ADMIN, lifetime_s=1e-9))
+    token = victim.token
+    return {
+        "none": {},
+        "a wrong one": {"Authorization": f"Bearer {token[:-1]}{'a' if token[-1] != 'a' else 'b'}"},
+        "a longer one": {"Authorization": f"Bearer {token}{'x' * 4000}"},
+        "its hash": {"Authorization": f"Bearer {digest(token)}"},
+        "another scheme": {"Authorization": f"Basic {token}"},
+        "bytes that are no text": {"Authorization": b"Bearer \xff\xfe\x00"},
+        "an empty one": {"Authorization": "Bearer "},
+        "revoked": revoked,
+        "expired": {"Authorization": f"Bearer {expired}"},
+        "a wrong cookie": {"Cookie": f"{COOKIE}=nightshift_wrong"},
+        "an expired cookie": {"Cookie": f"{COOKIE}={expired}"},
+    }
+
+
+def test_without_a_good_token_only_probes_and_the_login_answer(scene):
+    client, victim, store = scene
+    before = store.status(victim.job_id)
+    asked = 0
+    for name, headers in credentials(store, victim).items():
+        for method, path in ROUTES:
+            answer = ask(client, victim, method, path, headers)[1]
+            words = f"{name}: {method} {path}: {answer.status_code} {answer.text}"
+            is_led_away = answer.status_code == 303 and answer.headers["location"].startswith("/login?next=%2F")
+            is_refused = answer.status_code == 401 or is_led_away
+            assert is_refused != ((method, path) in NO_TOKEN - {("POST", "/login")}), words
+            assert is_led_away <= (method == "GET" and not path.startswith("/v1")), words
+            assert answer.status_code != 401 or is_page(path) or answer.headers["www-authenticate"] == "Bearer", words
+            assert MARK not in answer.text.replace(victim.upload, ""), words
+            assert victim.job_id not in answer.text, words
+            asked += 1
+    assert asked == 11 * len(ROUTES)
+    assert store.status(victim.job_id).state == before.state
+
+
+def is_page(path):
+    return not path.startswith("/v1") and path not in ("/metrics", "/login", "/logout")
+
+
+def test_queue_names_of_other_tenants_are_told_to_operators_and_to_nobody_else(scene, tmp_path):
+    client, victim, store = scene
+    headers = {"Authorization": f"Bearer {victim.token}"}
+    body = {"model": MARK, "sources": [picture(tmp_path, "waits.png")], "hardware": ["cpu"]}
+    assert client.post("/v1/jobs", json=body, headers=headers).status_code == 201
+    for role in Role:
+        headers = bearer(store, role, "strangers")
+        told = {
+            (method, path)
+            for method, path in ROUTES
+            if method == "GET" and MARK in ask(client, victim, method, path, headers)[1].text.replace(f"{MARK!r}", "")
+        }
+        assert told == (FOR_OPERATORS if role.covers(Role.OPERATOR) else set()), role
 
 
 def test_a_token_is_in_no_row_no_log_and_no_answer(scene, tmp_path, caplog):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+from urllib.parse import parse_qs, quote, urlsplit
+
 import pytest
 from starlette.testclient import TestClient
 
@@ -101,6 +104,49 @@ def test_a_wrong_token_signs_nobody_in(services):
         answer = browser.post("/login", data={"token": "nightshift_wrong"})
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
     assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("following", "place"),
+    [
+        ("/jobs/0190?score=0.5&only=dog", "/jobs/0190?score=0.5&only=dog"),
+        ("/", "/"),
+        ("", "/"),
+        ("jobs", "/"),
+        ("//evil.example", "/"),
+        ("///evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("\\\\evil.example", "/"),
+        ("/\t/evil.example", "/"),
+        ("\n//evil.example", "/"),
+        ("https://evil.example/", "/"),
+        ("https:evil.example", "/"),
+        ("javascript:alert(1)", "/"),
+        ("/jobs\r\nSet-Cookie: a=b", "/"),
+        ("/" + "a" * 3000, "/"),
+    ],
+    ids=["a page", "the root", "none", "relative", "another host", "three slashes", "a backslash", "two backslashes",
+         "a tab", "a line break", "another site", "a scheme", "a script", "a header", "too long"],
+)  # fmt: skip
+def test_signing_in_leads_to_the_page_that_was_asked_for_and_never_to_another_site(services, following, place):
+    _, token = services.store.tokens.add(TokenWish("browser"))
+    with TestClient(create_app(services), follow_redirects=False) as browser:
+        form = browser.get("/login", params={"next": following}).text
+        assert f'name="next" value="{html.escape(place)}"' in form
+        failed = browser.post("/login", data={"token": "no", "next": following}, headers={"Accept": "text/html"})
+        done = browser.post("/login", data={"token": token, "next": following})
+    assert failed.headers["location"] == f"/login?failed=true&next={quote(place, safe='')}"
+    assert (done.status_code, done.headers["location"]) == (303, place)
+
+
+def test_who_is_not_signed_in_comes_back_to_the_page_that_he_asked_for(services):
+    _, token = services.store.tokens.add(TokenWish("browser"))
+    with TestClient(create_app(services), follow_redirects=False) as browser:
+        led = urlsplit(browser.get("/jobs?show=done&search=yard").headers["location"])
+        (following,) = parse_qs(led.query)["next"]
+        done = browser.post("/login", data={"token": token, "next": following})
+        assert (led.path, done.headers["location"]) == ("/login", "/jobs?show=done&search=yard")
+        assert browser.get(done.headers["location"]).status_code == 200
 
 
 @pytest.mark.parametrize(
