@@ -64,6 +64,7 @@ from jobstore.schema import (
     WorkerRow,
 )
 from jobstore.tokens import TokenRow, TokenWish
+from jobstore.verdicts import Verdicts
 from jobstore.views import AutoscaleFigures, FailureGroup, ItemRow, JobEvent, JobStatus, QueueRow, ResultRow
 from jobstore.window import release as release_window
 
@@ -81,13 +82,14 @@ class JobStore:
         schedules: jobs that come back by the clock.
         outbox: webhooks that are to be sent.
         exports: exports that are to be made.
+        verdicts: jobs with gates that are to be judged, and what was found.
         glances: what pages show; cheap however large a job is.
     """
 
     def __init__(self, database: Database) -> None:
         self._db = database
         self.schedules, self.outbox, self.exports = Schedules(database), Outbox(database), ExportRequests(database)
-        self.glances = Glances(database)
+        self.verdicts, self.glances = Verdicts(database), Glances(database)
 
     @classmethod
     def open(cls, url: str, *, patience_s: float = 15.0) -> JobStore:

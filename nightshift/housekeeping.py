@@ -61,6 +61,7 @@ def house_kept(settings: Settings, broker_url: str) -> Iterator[None]:
 def housekeeper(settings: Settings, store: JobStore, gateway: Direct) -> Iterator[Housekeeper]:
     """Open a housekeeper of this process."""
     from producer.export_work import ExportMaker
+    from producer.gate_work import Watchman
     from producer.housekeeping import Housekeeper
     from producer.scheduling import Scheduler
     from producer.sources import SourceOptions
@@ -68,7 +69,8 @@ def housekeeper(settings: Settings, store: JobStore, gateway: Direct) -> Iterato
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     options = SourceOptions(policy=settings.fetch_policy)
     with sender(settings, store) as sending:
-        yield Housekeeper(Scheduler(store, gateway, owner, options), sending, ExportMaker(store, gateway, owner))
+        scheduler, exporter = Scheduler(store, gateway, owner, options), ExportMaker(store, gateway, owner)
+        yield Housekeeper(scheduler, sending, exporter, Watchman(store, owner))
 
 
 @contextlib.contextmanager

@@ -38,6 +38,7 @@ class JobRequest:
     moment: datetime = field(default_factory=lambda: datetime.now().astimezone())
     webhooks: tuple[Webhook, ...] = ()
     output: Output | None = None
+    gates: Mapping[str, Any] | None = None
 
     def spec(self, hardware: tuple[str, ...], **more: Any) -> JobSpec:
         """Give what the producer takes.
@@ -54,6 +55,7 @@ class JobRequest:
             video=self.video,
             webhooks=self.webhooks,
             output=self.output,
+            gates=self.gates,
             **{**self.rest, **more},
         )
 

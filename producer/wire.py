@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 #: Fields of a job's spec that no body says: the token and the header `Idempotency-Key` give the first two, and who is
 #: told and where files go is for the server's operator.
-NOT_ASKED = frozenset({"request_hash", "tenant", "client_token", "webhooks", "output", "schedule_id"})
+NOT_ASKED = frozenset({"request_hash", "tenant", "client_token", "webhooks", "output", "schedule_id", "gates"})
 #: What an answer about a job has beside the fields of `JobStatus`: name -> its property.
 DERIVED = {
     "done": "done",

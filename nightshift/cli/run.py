@@ -13,7 +13,7 @@ from nightshift.cli.exporting import Destination, absolute, format_names
 from nightshift.cli.follow import follow, tell_done, tell_interrupted, tell_trouble
 from nightshift.cli.output import count, json_option, print_json, say
 from nightshift.cli.request import check_here, classes_here, file_option, job_options, request_of
-from nightshift.cli.summary import exit_status, record, tell_exports
+from nightshift.cli.summary import exit_status, gates_line, record, tell_exports
 from nightshift.cli.trust import trust_options, trust_settings
 from nightshift.settings import Settings, load_settings
 from producer.ending import short
@@ -89,6 +89,8 @@ def run(
             return tell_interrupted(job_id, is_embedded=settings.is_embedded)
         tell_done(stack.store, status)
         exports = _export(stack, status, output, formats)
+        if request.gates is not None:
+            status = _judge(stack, job_id)
         if request.webhooks:
             _notify(stack)
         tell_trouble(status)
@@ -161,6 +163,16 @@ def _tell_accepted(stack: Stack, job_id: JobId, report: SourceReport) -> None:
     words = [count(images, "image")] if images or not report.videos else []
     words += [f"{count(report.videos, 'video')}{parts}"] if report.videos else []
     say("reading", f"{', '.join(words)}{skipped}     job {short(job_id)}")
+
+
+def _judge(stack: Stack, job_id: JobId) -> JobStatus:
+    """Hold the job against the good runs before it, unless who keeps house was faster, and say what came of it."""
+    from producer.gate_work import Watchman
+
+    Watchman(stack.store, f"run {job_id}").judge_due()
+    if (verdict := stack.store.verdicts.of_job(job_id)) is not None:
+        say("gates", gates_line(verdict))
+    return stack.store.status(job_id)
 
 
 def _notify(stack: Stack) -> None:

@@ -26,6 +26,7 @@ from jobstore.schedules import ScheduleSpec
 from jobstore.schema import DEFAULT_TENANT
 from producer.errors import SourceInvalid
 from producer.job_request import JobRequest
+from producer.judging.gates.checking import GateLimits
 from producer.sources import read_since
 from producer.sources.dates import fill_dates
 from producer.spans import seconds_of
@@ -184,6 +185,23 @@ class OutputSection(Section):
         return self.model_dump(exclude={"uri", "formats"}, exclude_defaults=True)
 
 
+_USUAL_LIMITS = GateLimits()
+Rise = Annotated[float | None, Field(ge=0, le=1)]
+
+
+class GatesSection(Section):
+    """How far a run may lie from the good runs before it; `gates: {}` takes the usual limits, null lets all pass."""
+
+    empty_rate_rise: Rise = Field(default=_USUAL_LIMITS.empty_rate_rise, description="Of pictures without any object.")
+    objects_change: float | None = Field(
+        default=_USUAL_LIMITS.objects_change, ge=0, description="Share, up or down, of the objects a picture."
+    )
+    class_distance: Rise = Field(default=_USUAL_LIMITS.class_distance, description="Jensen-Shannon, 0 to 1.")
+    failed_rate_rise: Rise = Field(default=_USUAL_LIMITS.failed_rate_rise, description="Of pictures that failed.")
+    speed_share: Rise = Field(default=_USUAL_LIMITS.speed_share, description="Of the usual images a second, at least.")
+    min_images: int = Field(default=_USUAL_LIMITS.min_images, ge=1, description="A run of fewer is not judged.")
+
+
 _SHORT_EVENTS = {event.rpartition(".")[2]: event for event in WebhookEvent if event is not WebhookEvent.TEST}
 
 
@@ -194,9 +212,9 @@ class NotifySection(Section):
     secret_env: Text | None = Field(
         default=None, description="Variable of the workers' environment with the signing secret."
     )
-    on: list[Literal["started", "finished", "failed", "over_failure_rate", "needs_attention", "missed"]] = Field(
-        default=["finished", "failed", "needs_attention", "missed"]
-    )
+    on: list[
+        Literal["started", "finished", "failed", "over_failure_rate", "needs_attention", "gates_failed", "missed"]
+    ] = Field(default=["finished", "failed", "needs_attention", "gates_failed", "missed"])
 
     def receiver(self) -> Webhook:
         """Give it as the store keeps it."""
@@ -221,6 +239,7 @@ class JobFile(Section):
     hardware: Texts = Field(default_factory=lambda: ["auto"], description="Classes that may run it, best first.")
     limits: LimitsSection = LimitsSection()
     output: OutputSection | None = None
+    gates: GatesSection | None = Field(default=None, description="Hold it against the good runs before it.")
     notify: list[NotifySection] = Field(default_factory=list)
     tags: dict[str, str] = Field(default_factory=dict)
 
@@ -256,6 +275,7 @@ class JobFile(Section):
             moment=moment,
             webhooks=self.receivers(),
             output=self._output(moment),
+            gates=None if self.gates is None else self.gates.model_dump(exclude_defaults=True),
             rest={
                 "name": self.name or "",
                 "tags": self.tags,

@@ -16,7 +16,7 @@ from producer.errors import JudgingFailed
 from producer.exports.atomic import atomic_file
 from producer.judging.capsule.canonical import canonical
 from producer.judging.capsule.contents import SCHEMA_VERSION, CapsuleDecision, CapsuleInput
-from producer.judging.content import content_of, hash_file
+from producer.judging.content import hash_file
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -88,5 +88,5 @@ def _inputs(rows: Iterable[ResultRow], every: _Hash) -> Iterator[CapsuleInput]:
             result.update(form)
             every.update(form)
         if first is not None:
-            sha256 = content_of(first) or hash_file(first.uri)
+            sha256 = first.content or hash_file(first.uri)
             yield CapsuleInput(idx, first.uri, sha256, result.hexdigest(), is_video=first.clip is not None)
