@@ -114,6 +114,7 @@ def _status(row: RowMapping) -> JobStatus:
         params=from_json(row["params"]),
         wishes=from_json(row["wishes"]),
         tags=from_json(row["tags"]),
+        video=from_json(row["video"]),
         class_names=None if class_names is None else tuple(class_names),
         gates=None if row["gate_state"] is None or row["state"] not in ENDED_STATES else GateState(row["gate_state"]),
         **{name: row[name] for name in _PLAIN},

@@ -418,6 +418,10 @@ class JobStore:
         """Give the job that a tenant made with this client token."""
         return self._db.read(lambda db: submit.job_with_token(db, tenant, client_token))
 
+    def unended_job(self, tenant: str, token_prefix: str) -> JobId | None:
+        """Give a tenant's newest job that has not ended and whose client token begins so."""
+        return self._db.read(lambda db: finding.unended_job(db, tenant, token_prefix))
+
     def items(self, job_id: JobId, wanted: ItemFilter, limit: int = 100) -> list[ItemRow]:
         """List a job's items with how each ended, in their order; `wanted.after` gives the page after another."""
         return self._db.read(lambda db: reading.item_page(db, job_id, wanted, limit))

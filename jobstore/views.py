@@ -30,6 +30,7 @@ class JobStatus:
         message: the reason's words, and for a stopped job how to go on.
         frames: of videos, that have an outcome; a video is one item of `total`, or one for each of its parts.
         gates: what its gates said at its end; None: it has none, or has not ended.
+        video: which frames of videos are labelled, by the fields of `videos.options.VideoOptions`; None: each one.
     """
 
     job_id: JobId
@@ -64,6 +65,7 @@ class JobStatus:
     expires: float | None = None
     frames: int = 0
     gates: GateState | None = None
+    video: Mapping[str, Any] | None = None
 
     @property
     def done(self) -> int:

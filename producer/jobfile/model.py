@@ -113,6 +113,9 @@ class SourceSection(Section):
     )
     limit: int | None = Field(default=None, ge=1, description="Items at most.")
     video: VideoSection = VideoSection()
+    skip_done: bool | None = Field(
+        default=None, description="Another word for `use_cache`: what is labelled already is not run again."
+    )
 
 
 class ModelSection(Section):
@@ -242,6 +245,15 @@ class JobFile(Section):
     gates: GatesSection | None = Field(default=None, description="Hold it against the good runs before it.")
     notify: list[NotifySection] = Field(default_factory=list)
     tags: dict[str, str] = Field(default_factory=dict)
+    use_cache: bool | None = Field(
+        default=None, description="Whether results of earlier runs are taken over where nothing has changed; true."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.use_cache is not None and self.source.skip_done not in (None, self.use_cache):
+            raise ValueError("use_cache and source.skip_done contradict each other; they mean the same, so keep one")
+        return self
 
     def resolved(self, folder: Path) -> JobFile:
         """Make paths absolute, from the file's folder, since others read them elsewhere."""
@@ -284,6 +296,7 @@ class JobFile(Section):
                 "max_failures": limits.max_failures,
                 "canary_items": limits.canary,
                 "shard_size": limits.shard_size,
+                "use_cache": self.use_cache is not False and self.source.skip_done is not False,
                 "deadline": _later(now, limits.deadline),
                 "expires": _later(now, limits.timeout),
             },

@@ -118,6 +118,25 @@ def test_gates_of_a_file_are_the_jobs_and_the_schedules(tmp_path: Path, text: st
         assert (None if gates is None else GateLimits(**gates)) == limits
 
 
+@pytest.mark.parametrize(
+    ("text", "use_cache"),
+    [
+        pytest.param("source: /a\n", True, id="by default"),
+        pytest.param("source: /a\nuse_cache: false\n", False, id="use_cache"),
+        pytest.param("source: {uri: /a, skip_done: false}\n", False, id="skip_done"),
+        pytest.param("source: {uri: /a, skip_done: true}\nuse_cache: true\n", True, id="both"),
+    ],
+)
+def test_a_file_says_whether_what_is_done_is_run_again(tmp_path: Path, text: str, use_cache: bool) -> None:
+    job = read_job_file(write(tmp_path, text + "model: digits\n"))
+    assert job.request(MOMENT).spec(("cpu",)).use_cache is use_cache
+
+
+def test_two_words_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    text = "source: {uri: /a, skip_done: true}\nuse_cache: false\nmodel: digits\n"
+    assert "use_cache and source.skip_done contradict each other" in refused(tmp_path, text)
+
+
 def test_a_file_becomes_a_schedule_that_reads_itself_again(tmp_path: Path) -> None:
     job = read_job_file(write(tmp_path, FULL))
     spec = job.schedule_spec()
