@@ -179,7 +179,7 @@ def _submit(stack: Stack, request: JobRequest, items: Iterator[ItemRef], token: 
     from producer.request import classes_of
 
     wanted = request.hardware
-    hardware = classes_here(wanted) if stack.settings.is_embedded else classes_of(wanted, stack.store.workers())
+    hardware = classes_here(wanted) if stack.settings.is_embedded else classes_of(wanted, stack.store.fleet.workers())
     _tell_who(stack, hardware)
     return stack.gateway.submit(request.spec(hardware, client_token=token), items)
 

@@ -131,7 +131,7 @@ def test_a_job_that_is_not_there_is_an_error_of_its_own(world, job):
 
 
 def test_queues_and_workers_are_listed(world, job):
-    world.store.heartbeat(WorkerRow(WorkerId("a"), "here", 1, "cpu", "cpu", serves=("cpu",)))
+    world.store.fleet.heartbeat(WorkerRow(WorkerId("a"), "here", 1, "cpu", "cpu", serves=("cpu",)))
 
     (queue,) = world.producer.queues()
     (worker,) = world.producer.workers()

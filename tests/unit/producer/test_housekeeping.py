@@ -100,7 +100,7 @@ def test_a_due_schedule_becomes_a_job_and_its_end_an_export_and_a_message(
     (run,) = store.schedules.runs(schedule_id)
     (job,) = store.jobs()
     assert (run.state, run.job_id, job.name, job.total) == (RunState.SUBMITTED, job.job_id, "yard", 2)
-    store.forget_hints()  # nobody listened when they were sent
+    store.relay.forget_hints()  # nobody listened when they were sent
     run_to_end(store)
     housekeeper.tick()
     assert json.loads((tmp_path / "labels/manifest.json").read_text())["job"]
@@ -253,7 +253,7 @@ def test_a_night_with_nothing_in_it_fails_its_gates_and_the_next_is_held_against
     def night(objects: int) -> str | None:
         due(store, spec)
         housekeeper.tick()
-        store.forget_hints()  # nobody listened when they were sent
+        store.relay.forget_hints()  # nobody listened when they were sent
         lease = lease_next(store)
         write(store, lease, [ok(item.idx, objects) for item in lease.items], finished=True)
         housekeeper.tick()

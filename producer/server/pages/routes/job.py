@@ -84,7 +84,7 @@ def _live(caller: Caller, job_id: JobId) -> dict[str, Any]:
     rows = store.decisions(job_id)
     verdict = store.verdicts.of_job(job_id) if job.gates is not None else None
     workers = {row.worker_id for row in rows}
-    mine = [worker for worker in store.workers() if worker.worker_id in workers]
+    mine = [worker for worker in store.fleet.workers() if worker.worker_id in workers]
     return {
         "progress": progress_of(job, pace),
         "ending": ending_lines(job),
