@@ -20,6 +20,7 @@ from producer.exports import ExportOptions, ExportSummary
 from producer.exports.bucket import is_bucket
 
 if TYPE_CHECKING:
+    from jobstore.aftercare import Output
     from jobstore.export_requests import ExportRequest
     from jobstore.store import JobStore
     from producer.direct import Direct
@@ -78,11 +79,21 @@ class ExportMaker:
         return False
 
     def _write(self, request: ExportRequest) -> list[ExportSummary]:
-        output = request.output
-        formats = output.formats or fitting_formats(self.gateway, request.job_id, USUAL_FORMATS)
-        lists = {name: tuple(value) for name, value in output.options.items() if isinstance(value, list)}
-        dest = output.dest if is_bucket(output.dest) else Path(output.dest)
-        return self.write(self.gateway, request.job_id, formats, dest, ExportOptions(**{**output.options, **lists}))
+        return write_output(self.gateway, request.job_id, request.output, self.write)
+
+
+def write_output(gateway: Direct, job_id: JobId, output: Output, write: Writer = export_job) -> list[ExportSummary]:
+    """Write what a job's `output` asks for: its formats, or the usual ones that fit; a number of previews adds them.
+
+    Raises:
+        FormatUnknown, FormatUnsuitable, ExportOptionInvalid, ValueError: before anything is written.
+        ExportFailed.
+    """
+    formats = output.formats or fitting_formats(gateway, job_id, USUAL_FORMATS)
+    more = ("previews",) if "previews" in output.options else ()
+    lists = {name: tuple(value) for name, value in output.options.items() if isinstance(value, list)}
+    dest = output.dest if is_bucket(output.dest) else Path(output.dest)
+    return write(gateway, job_id, (*formats, *more), dest, ExportOptions(**{**output.options, **lists}))
 
 
 def record_of(summary: ExportSummary) -> Mapping[str, Any]:

@@ -74,7 +74,8 @@ def _accept(job: str, *, as_json: bool) -> int:
     elif is_changed:
         say("accepted", f"{short(job_id)}: later runs are held against it")
     else:
-        say("", f"nothing to accept: the gates of {short(job_id)} are {state or 'none; it has no verdict'}")
+        said = "it has no verdict" if state is None else f"its gates are {state}"
+        say("", f"nothing to accept in {short(job_id)}: {said}")
     return 0 if is_changed else ERROR
 
 

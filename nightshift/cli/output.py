@@ -40,6 +40,8 @@ def print_json(value: Any) -> None:
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table: drawn by rich on a terminal, else as text in columns."""
     listed = [[str(cell) for cell in row] for row in rows]
+    if not listed and sys.stderr.isatty():
+        say("", "nothing to show")
     if sys.stdout.isatty():
         _print_table(columns, listed)
         return

@@ -89,6 +89,7 @@ def words_of(result: Result) -> str:
 @click.option("--classes", callback=words, metavar="A,B", help="Leave out objects of other classes.")
 @click.option("--state", "states", multiple=True, help="Only ok, cached, failed or skipped; may be given again.")
 @click.option("--save-conf", is_flag=True, help="yolo: write the score at each line's end.")
+@click.option("--previews", type=click.IntRange(min=1), default=200, show_default=True, help="previews: pictures.")
 @click.option("--with-images", is_flag=True, help="yolo, voc, hf: copy the pictures too.")
 @json_option
 def export(job: str, formats: tuple[str, ...], output: Path | str, as_json: bool, **options: Any) -> None:

@@ -20,13 +20,13 @@ from nightshift.cli.trust import trust_options, trust_settings
 from nightshift.settings import Settings, load_settings
 from nightshift.stack import open_store
 from producer.ending import short
-from producer.exporting import export_job, fitting_formats
 from workers.logs import configure_logging
 
 if TYPE_CHECKING:
     import contextlib
     from collections.abc import Iterator, Sequence
 
+    from jobstore.aftercare import Output
     from jobstore.schema import ItemRef, JobId
     from jobstore.views import JobStatus
     from nightshift.stack import Stack
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from producer.job_request import JobRequest
     from producer.sources import SourceReport
 
-DEFAULT_FORMATS = ("coco", "jsonl")
 _OTHERS_DECIDE = (
     "--trust and --allow-code are for workers that this command starts, and it hands the job to others: "
     "set NIGHTSHIFT_TRUST or NIGHTSHIFT_ALLOW_LOCAL_CODE_PACKAGES where those are started"
@@ -73,12 +72,8 @@ def run(
     """
     trusted = trust_settings(trust, allow_code)
     request, settings = request_of(options), load_settings(**trusted)
-    if request.output is not None and output is None:
-        # Written here at the end, and not by whoever finds the job ended.
-        output, formats = Destination().convert(request.output.dest, None, None), formats or request.output.formats
-    request = replace(request, output=None)
-    if formats and output is None:
-        raise click.UsageError("--formats needs a folder to write to: -o DIR")
+    wanted = _output(request, output, formats)
+    request = replace(request, output=None)  # written here at the end, and not by whoever finds the job ended
     if trusted and not settings.is_embedded:
         raise click.UsageError(_OTHERS_DECIDE)
     configure_logging(settings.quiet_log_level, settings.log_format)
@@ -94,9 +89,9 @@ def run(
             _tell_accepted(stack, job_id, report) if report is not None else _go_on(stack, job_id)
             status = follow(stack, job_id)
         except KeyboardInterrupt:
-            return tell_interrupted(job_id, is_embedded=settings.is_embedded)
+            return tell_interrupted(job_id, is_embedded=settings.is_embedded, is_run=True)
         tell_done(stack.store, status)
-        exports = _export(stack, status, output, formats)
+        exports = _export(stack, status, wanted)
         if request.gates is not None:
             status = _judge(stack, job_id)
         if request.webhooks:
@@ -130,6 +125,19 @@ def submit(as_json: bool, **options: Any) -> int:
         if settings.is_embedded and not stack.is_joined:
             say("", f"nobody works on it yet: nightshift up, or nightshift watch {short(job_id)}")
     return 0
+
+
+def _output(request: JobRequest, dest: Path | str | None, formats: tuple[str, ...]) -> Output | None:
+    """Give what is exported: the job file's output, but for what the command line says."""
+    from jobstore.aftercare import Output
+
+    if request.output is None and dest is None:
+        if formats:
+            raise click.UsageError("--formats needs a folder to write to: -o DIR")
+        return None
+    said = request.output or Output("")
+    place = absolute(dest if dest is not None else Destination().convert(said.dest, None, None))
+    return replace(said, dest=str(place), formats=formats or said.formats)
 
 
 def _open(settings: Settings, request: JobRequest) -> contextlib.AbstractContextManager[Stack]:
@@ -216,15 +224,14 @@ def _notify(stack: Stack) -> None:
         sending.send_due()
 
 
-def _export(
-    stack: Stack, status: JobStatus, output: Path | str | None, formats: tuple[str, ...]
-) -> list[ExportSummary]:
+def _export(stack: Stack, status: JobStatus, output: Output | None) -> list[ExportSummary]:
     """Write the exports that were asked for; without any, say how to get some."""
+    from producer.export_work import write_output
+
     job = short(status.job_id)
     if output is None:
         say("results", f"nightshift results {job}     or: nightshift export {job} -f coco -o out")
         return []
-    wanted = formats or fitting_formats(stack.gateway, status.job_id, DEFAULT_FORMATS)
-    exports = export_job(stack.gateway, status.job_id, wanted, absolute(output))
+    exports = write_output(stack.gateway, status.job_id, output)
     tell_exports(exports)
     return exports

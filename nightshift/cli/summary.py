@@ -101,18 +101,9 @@ def failure_lines(groups: Sequence[FailureGroup]) -> list[str]:
 def record(status: JobStatus, failures: Sequence[FailureGroup], **more: Any) -> dict[str, Any]:
     """Give a job as `--json` prints it."""
     from nightshift.cli.output import plain
+    from producer.wire import job_record
 
-    fields: dict[str, Any] = {
-        **plain(status),
-        "done": status.done,
-        "pending": status.pending,
-        "elapsed_seconds": status.elapsed_s,
-        "items_per_second": status.items_per_second,
-        "eta_seconds": status.eta_s,
-        "is_over_failure_limit": status.is_over_failure_limit,
-        "failures": plain(failures),
-    }
-    return {**fields, **plain(more)}
+    return {**job_record(status), "failures": plain(failures), **plain(more)}
 
 
 def shown_path(path: Path) -> str:

@@ -135,6 +135,7 @@ class ModelSection(Section):
     iou_threshold: Share | None = None
     classes: Texts = Field(default_factory=list)
     max_detections: int | None = Field(default=None, ge=1)
+    prompt: Text | None = Field(default=None, description="What a model that writes is asked, of each picture.")
     params: dict[str, Any] = Field(default_factory=dict, description="Further parameters of the model's task.")
 
     def wishes(self) -> dict[str, Any]:
@@ -146,7 +147,7 @@ class ModelSection(Section):
 
     def parameters(self) -> dict[str, Any]:
         """Give what the model's task takes."""
-        names = ("confidence", "iou_threshold", "classes", "max_detections")
+        names = ("confidence", "iou_threshold", "classes", "max_detections", "prompt")
         return {**self.params, **_given({name: getattr(self, name) for name in names})}
 
 
@@ -171,6 +172,9 @@ class OutputSection(Section):
     classes: Texts = Field(default_factory=list)
     save_conf: bool = False
     with_images: bool = False
+    previews: int | None = Field(
+        default=None, ge=1, description="Pictures at most of a page to look at; it is written beside the formats."
+    )
 
     @field_validator("formats")
     @classmethod

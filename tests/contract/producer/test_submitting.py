@@ -89,7 +89,7 @@ def test_a_wrong_source_is_refused_and_leaves_no_job(world, tmp_path, source, er
     ("uri", "error", "words"),
     [
         ("ftp://host/a.jpg", SourceUnsupported, "ftp:// is not read"),
-        ("https://user:secret@host.example/a.jpg", SourceDenied, "credentials"),
+        ("https://user:secret@host.example/a.jpg", SourceDenied, "user name or password"),
         ("http://169.254.169.254/latest/meta-data", SourceDenied, "169.254.169.254"),
     ],
     ids=["scheme", "credentials", "metadata of a cloud"],

@@ -17,7 +17,7 @@ from producer.server.pages.views.decisions import choices_of
 from producer.server.pages.views.gallery import MOST_ROWS, PICTURES, gallery_of
 from producer.server.pages.views.models import model_lines
 from producer.server.pages.views.overlay import Filter, overlay_of
-from producer.server.pages.views.progress import eta_span, progress_of
+from producer.server.pages.views.progress import progress_of
 from producer.server.pages.views.recipe import command_of, source_of
 from producer.server.pages.views.stages import slowness_of
 from tests.fixtures.judging import boxes, labels, row, status
@@ -61,11 +61,7 @@ def test_the_parts_of_the_bar_are_the_books_and_fill_it():
 
 
 def test_the_estimate_spans_what_now_and_the_mean_say():
-    assert eta_span(60, 10.0, 4.0) == pytest.approx((5.4, 16.5))
-    assert eta_span(60, None, 4.0) == pytest.approx((13.5, 16.5))
-    assert eta_span(0, 10.0, 4.0) is None
-    assert eta_span(60, None, None) is None
-    assert progress_of(status(**RUNNING, now=10.0), Pace(10.0, 2, 1)).eta == "5.4 s to 16 s"
+    assert progress_of(status(**RUNNING, now=10.0), Pace(10.0, 2, 1)).eta == "4.6 s to 22 s"
     assert progress_of(status()).eta is None
 
 
