@@ -74,7 +74,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "doctor": ("doctor", "Check this machine, its runtimes, the broker and the database."),
         "config": (
             "config",
-            "Show every setting, its value and what it means; with `path`, the file. Passwords in URLs are not shown.",
+            "Show every setting, its value and what it means; with `path`, the file.",
         ),
         "db": ("db", "Upgrade or check the database's schema."),
         "demo": ("demo", "Make pages of handwritten digits, label them, judge the result."),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from nightshift.cli.exporting import (
     format_names,
     outcome_states,
 )
-from nightshift.cli.output import json_option, print_json
+from nightshift.cli.output import is_terminal, json_option, print_json
 from nightshift.cli.request import words
 from nightshift.cli.summary import tell_exports
 from nightshift.settings import load_settings
@@ -53,7 +52,7 @@ def results(job: str, where: str | None, states: tuple[str, ...], limit: int | N
     with open_client(load_settings()) as stack:
         found = read_results(stack.gateway, stack.gateway.find(job), expression, wanted, RESULTS_A_PAGE)
         for result in itertools.islice(found, limit):
-            if sys.stdout.isatty() and not as_json:
+            if is_terminal() and not as_json:
                 click.echo(words_of(result))
             else:
                 print_json(_line(result))
