@@ -21,6 +21,7 @@ from producer.server.pages.views.progress import progress_of
 from producer.server.pages.views.recipe import command_of, source_of
 from producer.server.pages.views.stages import slowness_of
 from tests.fixtures.judging import boxes, labels, row, status
+from videos.options import VideoOptions
 
 RUNNING = {
     "state": JobState.RUNNING,
@@ -246,7 +247,7 @@ def test_the_command_is_one_that_the_command_line_takes():
     job = status(
         name="yard; rm -rf", params={"confidence": 0.4, "classes": ["cat", "dog"]}, hardware=("gpu-sm90", "cpu"),
         wishes={"backend": ["onnx"], "batch_size": 8, "nms_fusion": False}, priority=3, tags={"site": "north"},
-        max_failures=9, max_failure_rate=0.5,
+        max_failures=9, max_failure_rate=0.5, video=VideoOptions(fps=0.5, start_s=2.0, track=True).record(),
     )  # fmt: skip
     line = command_of(job, ["/p/a/1.jpg", "/p/b/2.jpg"])
     taken = {}
@@ -261,3 +262,5 @@ def test_the_command_is_one_that_the_command_line_takes():
     assert (taken["name"], taken["conf"], taken["classes"]) == ("yard; rm -rf", 0.4, ("cat", "dog"))
     assert (taken["batch"], taken["backend"], taken["nms_fusion"]) == (8, ("onnx",), False)
     assert (taken["tags"], taken["priority"], taken["max_failures"]) == ({"site": "north"}, 3, 9)
+    frames = {name: taken[name] for name in VideoOptions.__dataclass_fields__}
+    assert VideoOptions(**frames).record() == job.video
