@@ -9,14 +9,12 @@ encoding of 20 masks that lie in memory already.
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from _rounds import best_of, print_table
 
 from inference_engine.families import recipe
 from inference_engine.images import Fit, plan_fit
@@ -98,30 +96,9 @@ def _run(
 
 
 def measure(rounds: int, only: tuple[str, ...] = ()) -> dict[str, float]:
-    """Milliseconds, the best round of each; rounds alternate, so that a busy machine slows all."""
-    runs = {name: run for name, run in work().items() if not only or name in only}
-    best = dict.fromkeys(runs, float("inf"))
-    for _ in range(rounds):
-        for name, run in runs.items():
-            started = time.perf_counter()
-            run()
-            best[name] = min(best[name], (time.perf_counter() - started) * 1000)
-    return best
-
-
-def main() -> None:
-    """Print the table, or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    best = measure(arguments.rounds)
-    if arguments.json:
-        print(json.dumps({name: round(value, 3) for name, value in best.items()}))
-        return
-    for name, value in best.items():
-        print(f"{name:<36} {value:7.2f} ms")
+    """Milliseconds, the best round of each."""
+    return best_of(rounds, work(), only)
 
 
 if __name__ == "__main__":
-    main()
+    print_table(__doc__ or "", measure)

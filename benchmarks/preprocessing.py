@@ -8,14 +8,12 @@ Side by side, best of many rounds, one thread: OpenCV's resize alone; resize and
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
+from _rounds import best_of, print_table
 
 from inference_engine.images import to_network
 from inference_engine.network_input import Contrast, Crop, NetworkInput, ResizeMode
@@ -69,33 +67,10 @@ def work(pictures: list[Any]) -> dict[str, Callable[[], None]]:
 
 
 def measure(rounds: int, only: tuple[str, ...] = ()) -> dict[str, float]:
-    """Milliseconds for all pictures, the best round of each; rounds alternate, so that a busy machine slows all."""
+    """Milliseconds for all pictures, the best round of each."""
     random = np.random.default_rng(0)
-    runs = work([random.integers(0, 256, (*HW, 3), dtype=np.uint8) for _ in range(PICTURES)])
-    runs = {name: run for name, run in runs.items() if not only or name in only}
-    best = dict.fromkeys(runs, float("inf"))
-    for _ in range(rounds):
-        for name, run in runs.items():
-            started = time.perf_counter()
-            run()
-            best[name] = min(best[name], (time.perf_counter() - started) * 1000)
-    return best
-
-
-def main() -> None:
-    """Print the table, or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    best = measure(arguments.rounds)
-    base = best[BARE]
-    if arguments.json:
-        print(json.dumps({name: round(value, 3) for name, value in best.items()}))
-        return
-    for name, value in best.items():
-        print(f"{name:<34} {value:7.2f} ms  {value / base:5.2f} x resize and copy")
+    return best_of(rounds, work([random.integers(0, 256, (*HW, 3), dtype=np.uint8) for _ in range(PICTURES)]), only)
 
 
 if __name__ == "__main__":
-    main()
+    print_table(__doc__ or "", measure, BARE)

@@ -17,12 +17,19 @@ class WebhookEvent(StrEnum):
     FAILED = "job.failed"  # it could not go on
     OVER_FAILURE_RATE = "job.over_failure_rate"  # more items failed than its limits allow: it ended so, or was stopped
     NEEDS_ATTENTION = "job.needs_attention"  # it stopped itself and waits for somebody's decision
+    GATES_FAILED = "job.gates_failed"  # it ended, and its figures lie too far from those of the good runs before it
     MISSED = "schedule.missed"  # a time of a schedule passed without a job
     TEST = "test"  # somebody tries the receiver
 
 
 #: What is told where nobody says of what.
-USUAL_EVENTS = (WebhookEvent.FINISHED, WebhookEvent.FAILED, WebhookEvent.NEEDS_ATTENTION, WebhookEvent.MISSED)
+USUAL_EVENTS = (
+    WebhookEvent.FINISHED,
+    WebhookEvent.FAILED,
+    WebhookEvent.NEEDS_ATTENTION,
+    WebhookEvent.GATES_FAILED,
+    WebhookEvent.MISSED,
+)
 
 
 #: Begins the `dest` of an export that a server keeps for download; the name of its folder follows (`producer.shelf`).

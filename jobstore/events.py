@@ -12,6 +12,7 @@ from jobstore.export_requests import ask_at_end
 from jobstore.ids import new_id
 from jobstore.outbox import tell_of_job
 from jobstore.tables import job_events
+from jobstore.verdict_requests import judge_at_end
 from jobstore.views import JobEvent
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def add_event(
     db: Connection, job_id: JobId, kind: str, details: Mapping[str, Any], event_id: str | None = None
 ) -> None:
-    """Write one event in the transaction of what it tells about, with the webhooks and exports that follow from it.
+    """Write one event in the transaction of what it tells about, with the webhooks, exports and verdicts that follow.
 
     Called after the job's row was changed: that is what the webhooks describe.
 
@@ -31,8 +32,7 @@ def add_event(
         event_id: made by whoever wants to find it again (`details_of`); None: a new one.
     """
     db.execute(insert(job_events).values(created=db_now(), **_row(event_id or new_id(), job_id, kind, details)))
-    tell_of_job(db, job_id, kind)
-    ask_at_end(db, job_id, kind)
+    _follow(db, job_id, kind, details)
 
 
 def add_events(db: Connection, told: Sequence[tuple[JobId, str, Mapping[str, Any]]]) -> None:
@@ -40,9 +40,14 @@ def add_events(db: Connection, told: Sequence[tuple[JobId, str, Mapping[str, Any
     rows = [_row(new_id(), job_id, kind, details) for job_id, kind, details in told]
     if rows:
         db.execute(insert(job_events).values(created=db_now()), rows)
-    for job_id, kind, _ in told:
-        tell_of_job(db, job_id, kind)
-        ask_at_end(db, job_id, kind)
+    for each in told:
+        _follow(db, *each)
+
+
+def _follow(db: Connection, job_id: JobId, kind: str, details: Mapping[str, Any]) -> None:
+    tell_of_job(db, job_id, kind, details)
+    ask_at_end(db, job_id, kind)
+    judge_at_end(db, job_id, kind)
 
 
 def details_of(db: Connection, event_id: str) -> dict[str, Any] | None:

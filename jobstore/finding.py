@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from sqlalchemy import ColumnElement, Connection, or_, select, true
 
 from jobstore.errors import JobNotFound
-from jobstore.schema import JobId
+from jobstore.schema import ENDED_STATES, JobId
 from jobstore.tables import jobs
 
 #: Shorter texts would name a job by accident.
@@ -30,6 +30,14 @@ def find_job(db: Connection, text: str, tenant: str | None) -> JobId:
         shown = ", ".join(found[:_CANDIDATES_SHOWN]) + (", ..." if len(found) > _CANDIDATES_SHOWN else "")
         raise JobNotFound(f"{text!r} fits more than one job: {shown}; give more characters")
     raise JobNotFound(f"no job {text!r}{_nearest(db, wanted, mine)}; see `nightshift jobs`")
+
+
+def unended_job(db: Connection, tenant: str, token_prefix: str) -> JobId | None:
+    """Give the newest job that has not ended and whose client token begins so; None: there is none."""
+    mine = (jobs.c.tenant == tenant, jobs.c.client_token.startswith(token_prefix, autoescape=True))
+    query = select(jobs.c.id).where(*mine, jobs.c.state.not_in(ENDED_STATES))
+    found = db.execute(query.order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(1)).scalar_one_or_none()
+    return None if found is None else JobId(found)
 
 
 def _matches(db: Connection, wanted: str, mine: ColumnElement[bool]) -> list[str]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from jobstore.views import JobStatus
 
 #: Kinds of job events after which somebody may be told.
-_TOLD = frozenset({"started", JobState.NEEDS_ATTENTION, *ENDED_STATES})
+_TOLD = frozenset({"started", "gates_failed", JobState.NEEDS_ATTENTION, *ENDED_STATES})
 
 
 class DeliveryState(StrEnum):
@@ -141,7 +141,7 @@ def _resend(db: Connection, delivery_id: str, tenant: str | None) -> bool:
     return db.execute(again.values(state=DeliveryState.PENDING, next_at=db_now())).rowcount == 1
 
 
-def tell_of_job(db: Connection, job_id: JobId, kind: str) -> None:
+def tell_of_job(db: Connection, job_id: JobId, kind: str, details: Mapping[str, Any]) -> None:
     """Write what a job's event is told to its receivers, in the event's transaction."""
     if kind not in _TOLD:
         return
@@ -149,8 +149,9 @@ def tell_of_job(db: Connection, job_id: JobId, kind: str) -> None:
     if stored is None:
         return
     job = status(db, job_id)
+    content = {**_described(job), **({"gates": details} if kind == "gates_failed" else {})}
     for event in _events(kind, job):
-        tell(db, job.tenant, msgspec.convert(from_json(stored), list[Webhook]), event, _described(job), job_id)
+        tell(db, job.tenant, msgspec.convert(from_json(stored), list[Webhook]), event, content, job_id)
 
 
 def tell(
@@ -182,6 +183,9 @@ def message(delivery_id: str, event: WebhookEvent, now: float, content: Mapping[
 def _events(kind: str, job: JobStatus) -> Iterator[WebhookEvent]:
     if kind == "started":
         yield WebhookEvent.STARTED
+        return
+    if kind == "gates_failed":
+        yield WebhookEvent.GATES_FAILED
         return
     if kind == JobState.NEEDS_ATTENTION:
         yield WebhookEvent.NEEDS_ATTENTION

@@ -12,16 +12,17 @@ from jobstore.clock import db_now
 from jobstore.counters import NAMES, counters_of
 from jobstore.encoding import clip_of, count_objects, from_json
 from jobstore.errors import JobNotFound
-from jobstore.schema import OPEN_SHARDS, DecisionId, ItemError, JobId, JobState, OutcomeState
+from jobstore.schema import ENDED_STATES, OPEN_SHARDS, DecisionId, ItemError, JobId, JobState, OutcomeState
+from jobstore.service_tables import gate_verdicts
 from jobstore.tables import IS_FAILED, items, jobs, outcomes, shards
-from jobstore.views import FailureGroup, ItemRow, JobStatus, ResultRow
+from jobstore.views import FailureGroup, GateState, ItemRow, JobStatus, ResultRow
 
 _EXAMPLES = 3
 
 
 def status(db: Connection, job_id: JobId) -> JobStatus:
     """Give one job with the counters of this moment."""
-    found = _statuses(db, select(*jobs.c).where(jobs.c.id == job_id))
+    found = picked(db, select(*jobs.c).where(jobs.c.id == job_id))
     if not found:
         raise JobNotFound(f"no job {job_id}: see `nightshift jobs`")
     return found[0]
@@ -68,24 +69,33 @@ def list_jobs(db: Connection, wanted: JobFilter, limit: int) -> list[JobStatus]:
         query = query.where(or_(*(column.icontains(wanted.text, autoescape=True) for column in searched)))
     if wanted.before is not None:
         query = query.where(tuple_(jobs.c.created, jobs.c.id) < tuple_(*wanted.before))
-    return _statuses(db, query)
+    return picked(db, query)
 
 
-def _statuses(db: Connection, picked: Select[Any]) -> list[JobStatus]:
-    """Add the open shards' counters to the jobs' own, in one statement: a finish moves them from one to the other."""
-    chosen = picked.cte("picked")
+def picked(db: Connection, query: Select[Any]) -> list[JobStatus]:
+    """Give the jobs that a query of their columns picks, the newest first.
+
+    The open shards' counters are added to the jobs' own in one statement: a finish moves them from one to the other.
+    """
+    chosen = query.cte("picked")
     running = (
         select(shards.c.job_id, *(func.sum(shards.c[name]).label(name) for name in NAMES))
         .where(shards.c.job_id.in_(select(chosen.c.id)), shards.c.state.in_(OPEN_SHARDS))
         .group_by(shards.c.job_id)
         .subquery("running")
     )
-    query = (
-        select(chosen, *(running.c[name].label(f"running_{name}") for name in NAMES), db_now().label("now"))
+    counted = (
+        select(
+            chosen,
+            *(running.c[name].label(f"running_{name}") for name in NAMES),
+            gate_verdicts.c.state.label("gate_state"),
+            db_now().label("now"),
+        )
         .outerjoin(running, running.c.job_id == chosen.c.id)
+        .outerjoin(gate_verdicts, gate_verdicts.c.job_id == chosen.c.id)
         .order_by(chosen.c.created.desc(), chosen.c.id.desc())
     )
-    return [_status(row) for row in db.execute(query).mappings()]
+    return [_status(row) for row in db.execute(counted).mappings()]
 
 
 def _status(row: RowMapping) -> JobStatus:
@@ -104,7 +114,9 @@ def _status(row: RowMapping) -> JobStatus:
         params=from_json(row["params"]),
         wishes=from_json(row["wishes"]),
         tags=from_json(row["tags"]),
+        video=from_json(row["video"]),
         class_names=None if class_names is None else tuple(class_names),
+        gates=None if row["gate_state"] is None or row["state"] not in ENDED_STATES else GateState(row["gate_state"]),
         **{name: row[name] for name in _PLAIN},
     )
 
@@ -233,6 +245,7 @@ def _result(row: RowMapping) -> ResultRow:
         decision_id=None if decision is None else DecisionId(decision),
         attempt=row["attempt"],
         timestamp_s=row["timestamp_s"],
+        content=row["content"],
         clip=clip_of(row["start_s"], row["end_s"]),
     )
 

@@ -19,10 +19,11 @@ from jobstore.crontimes import CatchUp, look
 from jobstore.encoding import from_json, storable
 from jobstore.outbox import tell
 from jobstore.schema import ENDED_STATES, JobId, JobState
+from jobstore.service_tables import gate_verdicts, schedules
 from jobstore.service_tables import schedule_runs as table
-from jobstore.service_tables import schedules
 from jobstore.tables import jobs
 from jobstore.upsert import insert_or_ignore
+from jobstore.views import GateState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,6 +64,7 @@ class ScheduleRun:
         due: seconds since the epoch.
         message: why it failed, was skipped or missed.
         job_state: of its job now; None: it has none.
+        gates: what its job's gates said; None: it has none, or has not ended.
     """
 
     schedule_id: str
@@ -73,6 +75,7 @@ class ScheduleRun:
     tries: int
     created: float
     job_state: JobState | None
+    gates: GateState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +175,9 @@ def failed(db: Connection, held: RunClaim, message: str, retry_s: float | None) 
 def last_runs(db: Connection, schedule_id: str, limit: int) -> list[ScheduleRun]:
     """List a schedule's runs, the newest first."""
     query = (
-        select(table, jobs.c.state.label("job_state"))
+        select(table, jobs.c.state.label("job_state"), gate_verdicts.c.state.label("gate_state"))
         .outerjoin(jobs, jobs.c.id == table.c.job_id)
+        .outerjoin(gate_verdicts, gate_verdicts.c.job_id == table.c.job_id)
         .where(table.c.schedule_id == schedule_id)
         .order_by(table.c.due.desc())
         .limit(limit)
@@ -279,5 +283,6 @@ def _run(row: RowMapping) -> ScheduleRun:
         state=RunState(row["state"]),
         job_id=None if row["job_id"] is None else JobId(row["job_id"]),
         job_state=None if row["job_state"] is None else JobState(row["job_state"]),
+        gates=None if row["gate_state"] is None else GateState(row["gate_state"]),
         **{name: row[name] for name in ("schedule_id", "due", "message", "tries", "created")},
     )

@@ -126,6 +126,8 @@ class JobSpec:
         schedule_id: the schedule that asks; None: a person or program does.
         webhooks: who is told of what.
         output: what is exported when it ends; None: nothing is, by itself.
+        gates: limits that the job is judged by when it ends, against the good runs before it (their names and meaning
+            are the judge's, `producer.judging.gates.GateLimits`); None: it is not judged.
         use_cache: predictions are taken over from earlier runs with the same bytes, package and parameters.
         request_hash: what tells this request from another with the same client token; None: made from these fields, but
             for the times.
@@ -150,6 +152,7 @@ class JobSpec:
     schedule_id: str | None = None
     webhooks: tuple[Webhook, ...] = ()
     output: Output | None = None
+    gates: Mapping[str, Any] | None = None
     use_cache: bool = True
     request_hash: str | None = None
 

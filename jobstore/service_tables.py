@@ -1,4 +1,4 @@
-"""Tables around the work itself: results to take over, schedules, webhooks, tokens, exports."""
+"""Tables around the work itself: results to take over, schedules, verdicts, webhooks, tokens, exports."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ __all__ = [
     "draft_parts",
     "drafts",
     "exports",
+    "gate_verdicts",
     "metadata",
     "result_cache",
     "schedule_runs",
@@ -101,6 +102,24 @@ schedule_runs = Table(
     Column("created", Double, nullable=False),
     PrimaryKeyConstraint("schedule_id", "due"),
     Index("ix_schedule_runs_state", "state", "claimed_until"),
+)
+
+# How jobs with gates compare with the runs before them; any relay judges.
+gate_verdicts = Table(
+    "gate_verdicts",
+    metadata,
+    Column("job_id", Text, ForeignKey("jobs.id"), primary_key=True),
+    Column("state", Text, nullable=False),  # pending, passed, failed, accepted, broken
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("owner", Text),
+    Column("lease_until", Double),
+    Column("figures", Text),  # JSON: what the run came to, so that later ones need not read its results
+    Column("report", Text),  # JSON: each gate with its finding
+    Column("message", Text),  # why nobody could judge it
+    Column("created", Double, nullable=False),
+    Column("judged", Double),
+    CheckConstraint("tries >= 0", name="tries_not_negative"),
+    Index("ix_gate_verdicts_state_lease_until", "state", "lease_until"),
 )
 
 # The outbox of webhooks: written with what it tells of, sent by any relay.

@@ -55,6 +55,7 @@ from jobstore.schema import (
     WorkerId,
 )
 from jobstore.tokens import Tokens
+from jobstore.verdicts import Verdicts
 from jobstore.views import FailureGroup, ItemRow, JobEvent, JobStatus, ResultRow
 from jobstore.window import release as release_window
 
@@ -70,6 +71,7 @@ class JobStore:
         schedules: jobs that come back by the clock.
         outbox: webhooks that are to be sent.
         exports: exports that are to be made.
+        verdicts: jobs with gates that are to be judged, and what was found.
         glances: what pages show; cheap however large a job is.
         drafts: jobs that are filled part by part.
         openings: how the models of jobs open, and what comes of it where they do not.
@@ -84,7 +86,7 @@ class JobStore:
         self.schedules, self.outbox, self.exports = Schedules(database), Outbox(database), ExportRequests(database)
         self.glances, self.drafts, self.openings = Glances(database), Drafts(database), Openings(database)
         self.known, self.fleet, self.relay = KnownResults(database), Fleet(database), Repairs(database)
-        self.tokens = Tokens(database)
+        self.tokens, self.verdicts = Tokens(database), Verdicts(database)
 
     @classmethod
     def open(cls, url: str, *, patience_s: float = 15.0) -> JobStore:
@@ -332,6 +334,10 @@ class JobStore:
     def job_of_token(self, tenant: str, client_token: str) -> JobId | None:
         """Give the job that a tenant made with this client token."""
         return self._db.read(lambda db: submit.job_with_token(db, tenant, client_token))
+
+    def unended_job(self, tenant: str, token_prefix: str) -> JobId | None:
+        """Give a tenant's newest job that has not ended and whose client token begins so."""
+        return self._db.read(lambda db: finding.unended_job(db, tenant, token_prefix))
 
     def items(self, job_id: JobId, wanted: ItemFilter, limit: int = 100) -> list[ItemRow]:
         """List a job's items with how each ended, in their order; `wanted.after` gives the page after another."""

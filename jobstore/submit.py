@@ -265,6 +265,7 @@ def job_row(spec: JobSpec) -> dict[str, Any]:
         "schedule_id": spec.schedule_id,
         "webhooks": to_json_or_none(spec.webhooks or None),
         "output": to_json_or_none(spec.output),
+        "gates": to_json_or_none(spec.gates),
     }
 
 

@@ -85,6 +85,7 @@ jobs = Table(
     Column("schedule_id", Text),  # the schedule that made it
     Column("webhooks", Text),  # JSON: who is told of what
     Column("output", Text),  # JSON: what is exported to where when it ends
+    Column("gates", Text),  # JSON: the limits that it is judged by when it ends; none: it is not judged
     UniqueConstraint("tenant", "client_token"),
     CheckConstraint(_NOT_NEGATIVE, name="counters_not_negative"),
     CheckConstraint("ok + cached + failed + skipped <= total", name="books"),

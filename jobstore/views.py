@@ -11,6 +11,16 @@ from jobstore.schema import ENDED_STATES, SETTLED_STATES, DecisionId, ItemError,
 from videos.options import Clip
 
 
+class GateState(StrEnum):
+    """pending -> passed | failed | broken; a person makes `accepted` of a failed one."""
+
+    PENDING = "pending"  # the job has ended, and nobody has judged it yet
+    PASSED = "passed"  # like the good runs before it, or nothing was there to hold it against
+    FAILED = "failed"  # not like them; later runs are not held against it
+    ACCEPTED = "accepted"  # not like them, and somebody says that this is how it shall be from now on
+    BROKEN = "broken"  # it could not be judged; the verdict's message says why
+
+
 @dataclass(frozen=True, slots=True)
 class JobStatus:
     """A job and its counters. `total == ok + cached + failed + skipped + pending`, always.
@@ -19,6 +29,8 @@ class JobStatus:
         reason: a code, where the job failed, was cancelled or was stopped.
         message: the reason's words, and for a stopped job how to go on.
         frames: of videos, that have an outcome; a video is one item of `total`, or one for each of its parts.
+        gates: what its gates said at its end; None: it has none, or has not ended.
+        video: which frames of videos are labelled, by the fields of `videos.options.VideoOptions`; None: each one.
     """
 
     job_id: JobId
@@ -52,6 +64,8 @@ class JobStatus:
     deadline: float | None = None
     expires: float | None = None
     frames: int = 0
+    gates: GateState | None = None
+    video: Mapping[str, Any] | None = None
 
     @property
     def done(self) -> int:
@@ -99,7 +113,11 @@ class JobStatus:
 
 @dataclass(frozen=True, slots=True)
 class ResultRow:
-    """One outcome joined with its item and the decision that produced it; what exports read."""
+    """One outcome joined with its item and the decision that produced it; what exports read.
+
+    Attributes:
+        content: sha256 of the item's bytes, in hexadecimal digits, where the worker hashed them.
+    """
 
     idx: int
     frame: int
@@ -114,6 +132,7 @@ class ResultRow:
     attempt: int
     timestamp_s: float | None = None
     clip: Clip | None = None
+    content: str | None = None
 
     @property
     def holds_prediction(self) -> bool:

@@ -61,6 +61,7 @@ def house_kept(settings: Settings, broker_url: str) -> Iterator[None]:
 def housekeeper(settings: Settings, store: JobStore, gateway: Direct) -> Iterator[Housekeeper]:
     """Open a housekeeper of this process."""
     from producer.export_work import ExportMaker
+    from producer.gate_work import Watchman
     from producer.housekeeping import Housekeeper
     from producer.scheduling import Scheduler
     from producer.sources import SourceOptions
@@ -69,7 +70,7 @@ def housekeeper(settings: Settings, store: JobStore, gateway: Direct) -> Iterato
     options = SourceOptions(policy=settings.fetch_policy)
     with sender(settings, store) as sending:
         exporter = ExportMaker(store, gateway, owner, shelf_folder=settings.server_dir)
-        yield Housekeeper(Scheduler(store, gateway, owner, options), sending, exporter)
+        yield Housekeeper(Scheduler(store, gateway, owner, options), sending, exporter, Watchman(store, owner))
 
 
 @contextlib.contextmanager

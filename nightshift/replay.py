@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobstore.errors import JobNotFound
 from jobstore.schema import ItemRef, JobId, JobSpec
+from videos.options import VideoOptions
 
 #: Wishes that another backend sets aside.
 _CHOICE = frozenset({"backend", "quantization", "strategy"})
@@ -38,21 +39,25 @@ def replay_spec(capsule: Capsule, hardware: tuple[str, ...], backend: str | None
         canary_items=0,
         use_cache=False,  # an earlier answer proves nothing
         tags={"replay": str(job["id"])},
+        video=None if capsule.video is None else VideoOptions(**capsule.video),
     )
 
 
 def items_of(inputs: Sequence[CapsuleInput]) -> Iterator[ItemRef]:
-    """The inputs as items, in their order."""
-    return (ItemRef(each.uri) for each in inputs)
+    """The inputs as items, in their order; of videos the same parts, whose frames are chosen as they were."""
+    return (ItemRef(each.uri, clip=each.clip) for each in inputs)
 
 
-def originals_of(store: JobStore, capsule: Capsule, inputs: Sequence[CapsuleInput]) -> Mapping[int, ResultRow]:
+def originals_of(
+    store: JobStore, capsule: Capsule, inputs: Sequence[CapsuleInput]
+) -> Mapping[int, Sequence[ResultRow]]:
     """The original rows of these inputs, as far as the store has the job."""
-    wanted = {each.idx for each in inputs}
+    found: dict[int, list[ResultRow]] = {each.idx: [] for each in inputs}
     with contextlib.suppress(JobNotFound):
-        job_id = store.find_job(str(capsule.job["id"]))
-        return {row.idx: row for row in store.results(JobId(job_id)) if row.idx in wanted}
-    return {}
+        for row in store.results(JobId(store.find_job(str(capsule.job["id"])))):
+            if row.idx in found:
+                found[row.idx].append(row)
+    return found
 
 
 def _pinned(capsule: Capsule) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from pydantic_settings import (
 )
 
 from nightshift.errors import SettingsInvalid
-from nightshift.fetch_settings import FetchSettings, split_words
+from producer.fetch_settings import FetchSettings, split_words
 from producer.machine import FILE_NAME, PREFIX, settings_file, store_url, user_folder
 
 if TYPE_CHECKING:

@@ -25,10 +25,9 @@
   x FormatUnknown         no exporter has this name
   x FormatUnsuitable      the format has no place for what the job's records hold
   x ExportOptionInvalid   an option of the export cannot be: a class that the model has not, an address that is none
-  x MissingExtra          the format needs a package that is not installed
+  x MissingExtra          what was asked for needs a library of an extra; the message has the command that installs it
   x ExportFailed          the export could not be written; nothing of it is visible
   x JudgingFailed         what a job gave cannot be judged: the message says what to give instead
-    x ExtraMissing        a library of an extra is not installed; the message has the command
     x TruthInvalid        the labelled data are damaged, or do not fit the job's pictures and classes
     x NotComparable       two jobs have no pictures in common, or records of tasks that cannot be compared
     x CapsuleInvalid      a run capsule is damaged, or of another version
@@ -220,7 +219,7 @@ class ExportOptionInvalid(ProducerError):
 
 
 class MissingExtra(ProducerError):
-    """The format needs a package that is not installed; nothing was written."""
+    """What was asked for needs a library that is only in an extra; nothing was written."""
 
     code = "missing_extra"
 
@@ -242,12 +241,6 @@ class JudgingFailed(ProducerError):
     """What a job gave cannot be judged."""
 
     code = "judging_failed"
-
-
-class ExtraMissing(JudgingFailed):
-    """A library that is only in an extra is not installed."""
-
-    code = "extra_missing"
 
 
 class TruthInvalid(JudgingFailed):

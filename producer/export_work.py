@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from producer.exports.bucket import is_bucket
 from producer.shelf import Shelf
 
 if TYPE_CHECKING:
+    from jobstore.aftercare import Output
     from jobstore.export_requests import ExportRequest
     from jobstore.store import JobStore
     from producer.direct import Direct
@@ -87,16 +88,26 @@ class ExportMaker:
 
     def _write(self, request: ExportRequest, shelf: Shelf | None) -> list[ExportSummary]:
         output = request.output
-        formats = output.formats or fitting_formats(self.gateway, request.job_id, USUAL_FORMATS)
-        lists = {name: tuple(value) for name, value in output.options.items() if isinstance(value, list)}
-        options = ExportOptions(**{**output.options, **lists})
-        dest = output.dest if is_bucket(output.dest) else Path(output.dest)
         if shelf is None or not output.dest.startswith(SHELF):
-            return self.write(self.gateway, request.job_id, formats, dest, options)
+            return write_output(self.gateway, request.job_id, output, self.write)
         folder = shelf.place(request.tenant, request.export_id)
-        written = self.write(self.gateway, request.job_id, formats, folder, options)
+        written = write_output(self.gateway, request.job_id, replace(output, dest=str(folder)), self.write)
         write_archive(folder, shelf.archive(request.tenant, request.export_id))
         return written
+
+
+def write_output(gateway: Direct, job_id: JobId, output: Output, write: Writer = export_job) -> list[ExportSummary]:
+    """Write what a job's `output` asks for: its formats, or the usual ones that fit; a number of previews adds them.
+
+    Raises:
+        FormatUnknown, FormatUnsuitable, ExportOptionInvalid, ValueError: before anything is written.
+        ExportFailed.
+    """
+    formats = output.formats or fitting_formats(gateway, job_id, USUAL_FORMATS)
+    more = ("previews",) if "previews" in output.options and "previews" not in formats else ()
+    lists = {name: tuple(value) for name, value in output.options.items() if isinstance(value, list)}
+    dest = output.dest if is_bucket(output.dest) else Path(output.dest)
+    return write(gateway, job_id, (*formats, *more), dest, ExportOptions(**{**output.options, **lists}))
 
 
 def record_of(summary: ExportSummary) -> Mapping[str, Any]:

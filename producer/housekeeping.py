@@ -1,4 +1,4 @@
-"""What has to happen though nobody waits for it: due schedules, webhooks, exports at a job's end.
+"""What has to happen though nobody waits for it: due schedules, webhooks, exports and verdicts at a job's end.
 
 Run beside the relay on every worker machine and in the server. Any number may run: each piece is claimed by one at a
 time, and what a dead one had claimed comes back when its lease is over.
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from jobstore.errors import StoreUnavailable
 from producer.export_work import ExportMaker
+from producer.gate_work import Watchman
 from producer.scheduling import Scheduler
 from producer.webhooks import Sender
 
@@ -28,11 +29,12 @@ _END_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Housekeeper:
-    """Three kinds of work, each in threads of its own, so that a long export holds up no webhook."""
+    """Four kinds of work, each in threads of its own, so that a long export holds up no webhook."""
 
     scheduler: Scheduler
     sender: Sender
     exporter: ExportMaker
+    watchman: Watchman
 
     def tick(self) -> int:
         """Do once what is due of every kind; give the number of pieces.
@@ -40,11 +42,13 @@ class Housekeeper:
         Raises:
             StoreUnavailable: the next tick does the rest.
         """
-        return self.scheduler.submit_due() + self.exporter.make_due() + self.sender.send_due()
+        submitted, made = self.scheduler.submit_due(), self.exporter.make_due()
+        return submitted + made + self.watchman.judge_due() + self.sender.send_due()
 
     def run(self, stop: threading.Event, interval_s: float = INTERVAL_S) -> None:
         """Work until `stop`; a database that is away is reported once, not each second."""
         works = [("schedules", self.scheduler.submit_due), ("exports", self.exporter.make_due)]
+        works += [("gates", self.watchman.judge_due)]
         works += [("webhooks", self.sender.send_due)] * SENDERS
         threads = [
             threading.Thread(target=_repeat, args=(name, work, stop, interval_s), name=name, daemon=True)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from jobstore.aftercare import Output, Webhook
+from jobstore.encoding import to_sorted_json
 from jobstore.schema import JobSpec
 from producer.sources import SourceOptions, read_since
 from videos.options import VideoOptions
+
+#: What differs between two requests for the same job.
+_OF_THE_MOMENT = frozenset({"moment", "deadline", "expires", "output"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,7 @@ class JobRequest:
     moment: datetime = field(default_factory=lambda: datetime.now().astimezone())
     webhooks: tuple[Webhook, ...] = ()
     output: Output | None = None
+    gates: Mapping[str, Any] | None = None
 
     def spec(self, hardware: tuple[str, ...], **more: Any) -> JobSpec:
         """Give what the producer takes.
@@ -54,8 +61,16 @@ class JobRequest:
             video=self.video,
             webhooks=self.webhooks,
             output=self.output,
+            gates=self.gates,
             **{**self.rest, **more},
         )
+
+    def fingerprint(self) -> str:
+        """Give what two requests for the same job have in common, whenever and from whatever folder they are made."""
+        asked = {name: value for name, value in asdict(self).items() if name not in _OF_THE_MOMENT}
+        asked["rest"] = {name: value for name, value in self.rest.items() if name not in _OF_THE_MOMENT}
+        asked["sources"] = [uri if "://" in uri else os.path.abspath(uri) for uri in self.sources]  # noqa: PTH100
+        return hashlib.sha256(to_sorted_json(asked).encode()).hexdigest()
 
     def source_options(self, base: SourceOptions) -> SourceOptions:
         """Give how its sources are read, within the rules of `base`.

@@ -55,7 +55,7 @@ def find_machine(environ: Mapping[str, str] | None = None) -> Machine:
         SettingInvalid: the settings file cannot be read, or one of these is no text.
     """
     environ = os.environ if environ is None else environ
-    written = _read_file(settings_file(environ))
+    written = read_settings(environ)
     found: dict[str, str | None] = {}
     for name in ("api_url", "api_token", "database_url", "broker_url", "data_dir"):
         value = environ.get(f"{PREFIX}{name.upper()}") or written.get(name) or None
@@ -84,7 +84,13 @@ def store_url(data_dir: Path) -> str:
     return f"sqlite:///{data_dir / DATABASE_NAME}"
 
 
-def _read_file(path: Path | None) -> Mapping[str, Any]:
+def read_settings(environ: Mapping[str, str] | None = None) -> Mapping[str, Any]:
+    """Give what the settings file that counts says; nothing where there is none.
+
+    Raises:
+        SettingInvalid: it cannot be read.
+    """
+    path = settings_file(environ)
     if path is None:
         return {}
     try:

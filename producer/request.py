@@ -7,18 +7,22 @@ import json
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from fetching.policy import has_scheme
 from jobstore.errors import InvalidJob
 from jobstore.schema import ItemRef, JobSpec
 from producer.afterwards import output_of, webhooks_of
 from producer.sources import Source, SourceOptions, SourceReport, expand, read_since
+from producer.sources.checking import check_uri
 from videos.options import VideoOptions
 
 if TYPE_CHECKING:
+    from fetching.policy import FetchPolicy
     from jobstore.aftercare import Output, Webhook
     from jobstore.schema import WorkerRow
 
@@ -136,13 +140,18 @@ def items_of(
         sources: paths, patterns, manifests and URIs, one or many, or items; an iterator of a million items stays one.
 
     Raises:
-        SourceInvalid: there is no such source, or nothing in it.
+        SourceInvalid: there is no such source, nothing in it, or an item that this machine's settings do not let
+            be read (docs/sources.md); whoever reads it asks his own.
+        SettingInvalid: those settings cannot be.
     """
+    from producer.fetch_settings import find_policy  # costs the import of pydantic
+
     moment = datetime.now().astimezone()
     since = options.get("since")
     source_options = SourceOptions(
         limit=options.get("limit"),
         video=video_of(options) or VideoOptions(),
+        policy=find_policy(),
         include=tuple(options.get("include", ())),
         exclude=tuple(options.get("exclude", ())),
         since=None if since is None else read_since(since, moment),
@@ -160,15 +169,23 @@ def _items(sources: Any, options: SourceOptions, report: SourceReport) -> Iterat
     given = iter(sources)
     first = list(islice(given, 1))
     if first and isinstance(first[0], ItemRef):
-        return islice(_checked(chain(first, given)), options.limit)
+        return islice(checked_items(chain(first, given), options.policy), options.limit)
     return expand([*first, *given], options, report)
 
 
-def _checked(items: Iterable[Any]) -> Iterator[ItemRef]:
+def checked_items(items: Iterable[Any], policy: FetchPolicy) -> Iterator[ItemRef]:
+    """Give items as they are, but for relative paths, which are made absolute, since workers run elsewhere.
+
+    Raises:
+        InvalidJob: something that is no item.
+        SourceInvalid: an item that may not be read, as of a source.
+    """
     for number, item in enumerate(items):
         if not isinstance(item, ItemRef):
             raise InvalidJob(f"item {number} is {item!r}; the ones before it are ItemRef, expected no other kind")
-        yield item
+        check_uri(item.uri, policy)
+        is_whole = has_scheme(item.uri) or os.path.isabs(item.uri)  # noqa: PTH117 (of each item)
+        yield item if is_whole else replace(item, uri=os.path.abspath(item.uri))  # noqa: PTH100
 
 
 def video_of(options: JobOptions) -> VideoOptions | None:

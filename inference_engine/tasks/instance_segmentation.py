@@ -43,8 +43,7 @@ class InstanceDetections:
     def __post_init__(self) -> None:
         n = len(self)
         records.check_rows(self, n, xyxy=(4,), confidence=(), class_id=(), track_id=())
-        if (len(self.masks), self.masks.image_hw) != (n, self.image_hw):
-            raise ValueError(f"expected {n} masks of {self.image_hw}, found {len(self.masks)} of {self.masks.image_hw}")
+        records.check_masks(self.masks, n, self.image_hw)
 
     def __len__(self) -> int:
         return len(self.xyxy)

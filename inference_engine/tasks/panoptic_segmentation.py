@@ -93,8 +93,7 @@ class PanopticSegments:
     def __post_init__(self) -> None:
         n = len(self.confidence)
         records.check_rows(self, n, confidence=(), class_id=(), is_thing=())
-        if (len(self.masks), self.masks.image_hw) != (n, self.image_hw):
-            raise ValueError(f"expected {n} masks of {self.image_hw}, found {len(self.masks)} of {self.masks.image_hw}")
+        records.check_masks(self.masks, n, self.image_hw)
 
     def __len__(self) -> int:
         return len(self.confidence)

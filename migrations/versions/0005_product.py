@@ -1,4 +1,4 @@
-"""What people touch: results by content, schedules, webhooks, tokens, exports."""
+"""What people touch: results by content, schedules, verdicts, webhooks, tokens, exports."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _TABLES = (
     "exports",
     "tokens",
     "webhook_deliveries",
+    "gate_verdicts",
     "schedule_runs",
     "schedules",
     "result_cache",
@@ -41,6 +42,7 @@ def upgrade() -> None:
     _create_drafts()
     _create_schedules()
     _create_schedule_runs()
+    _create_gate_verdicts()
     _create_webhook_deliveries()
     _create_tokens()
     _create_exports()
@@ -80,6 +82,7 @@ def _columns() -> dict[str, tuple[sa.Column[Any], ...]]:
             _text("schedule_id"),
             _text("webhooks"),
             _text("output"),
+            _text("gates"),
         ),
         "shards": (sa.Column("deaths_alone", sa.Integer(), nullable=False, server_default="0"),),
         "outcomes": (_text("content"),),
@@ -152,6 +155,23 @@ def _create_schedule_runs() -> None:
         ),
     )
     op.create_index("ix_schedule_runs_state", "schedule_runs", ["state", "claimed_until"])
+
+
+def _create_gate_verdicts() -> None:
+    op.create_table(
+        "gate_verdicts",
+        *_needed("job_id", "state"),
+        _tries(),
+        _text("owner"),
+        _time("lease_until"),
+        *(_text(name) for name in ("figures", "report", "message")),
+        _time("created", is_needed=True),
+        _time("judged"),
+        sa.PrimaryKeyConstraint("job_id", name="pk_gate_verdicts"),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_gate_verdicts_job_id"),
+        sa.CheckConstraint("tries >= 0", name=op.f("ck_gate_verdicts_tries_not_negative")),
+    )
+    op.create_index("ix_gate_verdicts_state_lease_until", "gate_verdicts", ["state", "lease_until"])
 
 
 def _create_webhook_deliveries() -> None:

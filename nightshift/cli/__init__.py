@@ -30,7 +30,12 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Results": {
         "results": (
             "results",
-            "Print a job's results, one JSON object a line.",
+            "Print a job's results, one JSON object a line; on a terminal a line of words each, but for --json.",
+        ),
+        "preview": ("preview", "Draw some of a job's pictures with what was found, on a page of their own."),
+        "open": (
+            "preview",
+            "Open a job in the browser: its page on the server of the settings, or else some of its pictures.",
         ),
         "export": ("results", "Write a job's results as datasets, to a folder or a bucket."),
         "eval": ("evaluate", "Judge a job by labelled data: mAP, class by class."),
@@ -43,6 +48,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Models": {
         "models": ("models", "List the models that are found here, with their packages."),
         "explain": ("explain", "Say which backend would run a model here, and why not the others."),
+        "bench": ("bench", "Measure everything that runs MODEL here, and compare what it says."),
         "compile": ("compile", "Build a model for this machine's GPU."),
         "cache": ("cache", "List, verify or remove fetched packages; show or remove results of earlier runs."),
     },
@@ -64,10 +70,15 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "autoscale": ("fleet", "Show how much work each hardware class has."),
     },
     "Setup": {
+        "init": ("init", "Write a settings file and a job file to begin with."),
         "doctor": ("doctor", "Check this machine, its runtimes, the broker and the database."),
-        "config": ("config", "Show every setting, its value and what it means."),
+        "config": (
+            "config",
+            "Show every setting, its value and what it means; with `path`, the file.",
+        ),
         "db": ("db", "Upgrade or check the database's schema."),
         "demo": ("demo", "Make pages of handwritten digits, label them, judge the result."),
+        "completion": ("completion", "Print what lets a shell complete nightshift's commands and options."),
     },
 }
 

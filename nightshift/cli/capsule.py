@@ -76,7 +76,7 @@ def replay(file: Path, verify: bool, limit: int | None, sample: int | None, back
     configure_logging(settings.quiet_log_level, settings.log_format)
     chosen = choose(found, _SAMPLE if limit is None and sample is not None else limit, sample)
     kept, changed, gone = changed_inputs(chosen)
-    _tell_inputs(found, chosen, changed, gone)
+    _tell_inputs(chosen, changed, gone)
     if not kept:
         raise click.ClickException(f"none of {len(chosen):,} inputs is there as it was; nothing can be run again")
     with _open(settings, found) as (stack, hardware):
@@ -114,8 +114,9 @@ def _open(settings: Settings, capsule: Capsule) -> Iterator[tuple[Stack, tuple[s
 
 def _run(stack: Stack, spec: JobSpec, inputs: Sequence[CapsuleInput]) -> JobStatus:
     from nightshift.replay import items_of
+    from producer.request import checked_items
 
-    job_id = stack.gateway.submit(spec, items_of(inputs))
+    job_id = stack.gateway.submit(spec, checked_items(items_of(inputs), stack.settings.fetch_policy))
     say("replay", f"{count(len(inputs), 'input')}     job {short(job_id)}")
     status = follow(stack, job_id)
     tell_done(stack.store, status)
@@ -138,9 +139,7 @@ def _verified(
     return verify(capsule, again, stack.store.results(status.job_id), originals, inputs_now)
 
 
-def _tell_inputs(capsule: Capsule, chosen: Sequence[CapsuleInput], changed: Sequence[str], gone: Sequence[str]) -> None:
-    if videos := sum(each.is_video for each in capsule.inputs):
-        say("", f"{count(videos, 'video')} left out: a capsule does not say which frames were taken")
+def _tell_inputs(chosen: Sequence[CapsuleInput], changed: Sequence[str], gone: Sequence[str]) -> None:
     for words, uris in (("changed since", changed), ("cannot be read any more", gone)):
         for uri in uris[:_SHOWN]:
             say("input", f"{words}: {uri}")
@@ -159,6 +158,7 @@ def _tell(report: Verification) -> None:
     for line in report.circumstances:
         say("differs", line)
     for change in report.changes[:_SHOWN]:
-        say("result", f"{change.uri}: {change.words}")
+        at = "" if change.timestamp_s is None else f" at {change.timestamp_s:.2f} s"
+        say("result", f"{change.uri}{at}: {change.words}")
     if report.verdict == "differs" and not report.circumstances:
         say("", "package, backend, machine and versions are the same: the model does not give the same twice")

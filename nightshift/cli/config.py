@@ -13,9 +13,13 @@ from producer.machine import FILE_NAME, settings_file
 
 
 @click.command()
+@click.argument("what", type=click.Choice(["show", "path"]), default="show")
 @json_option
-def config(as_json: bool) -> None:
-    """Show every setting, its value and what it means. Passwords in URLs are not shown."""
+def config(what: str, as_json: bool) -> None:
+    """Show every setting, its value and what it means; with `path`, the file. Passwords in URLs are not shown."""
+    if what == "path":
+        _tell_path(as_json=as_json)
+        return
     values = load_settings().model_dump()
     flat: dict[str, Any] = {f"NIGHTSHIFT_{name.upper()}": value for name, value in values.items()}
     for group in ("worker", "fetch", "server"):
@@ -27,6 +31,17 @@ def config(as_json: bool) -> None:
     click.echo(f"file: {settings_file() or f'none ({FILE_NAME} here or in the user folder)'}", err=True)
     words = known_variables()
     print_rows(("variable", "value", "meaning"), [(name, _text(value), words[name]) for name, value in shown.items()])
+
+
+def _tell_path(*, as_json: bool) -> None:
+    """Print the settings file that counts; where there is none, nothing, and how to get one."""
+    found = settings_file()
+    if as_json:
+        print_json({"file": found})
+    elif found is None:
+        click.echo(f"no {FILE_NAME} here or in the user folder; nightshift init writes one", err=True)
+    else:
+        click.echo(found)
 
 
 def hide_password(value: Any) -> Any:

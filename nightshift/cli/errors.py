@@ -20,12 +20,20 @@ STATUS_OF_CODE = {
     "source_unavailable": UNREACHABLE,
     "no_runnable_backend": NO_BACKEND,
     "settings_invalid": USAGE,
+    "setting_invalid": USAGE,
+    "source_invalid": USAGE,
     "source_not_found": USAGE,
+    "source_empty": USAGE,
+    "source_unsupported": USAGE,
+    "manifest_invalid": USAGE,
+    "job_file_invalid": USAGE,
+    "invalid_schedule": USAGE,
     "format_unknown": USAGE,
     "format_unsuitable": USAGE,
     "export_option_invalid": USAGE,
     "parameter_invalid": USAGE,
     "invalid_job": USAGE,
+    "filter_invalid": USAGE,
 }
 
 #: Code of an error -> what to do, where the error does not say it itself.
@@ -66,7 +74,7 @@ def report(error: Exception) -> int:
 
 def usage_lines(error: click.ClickException) -> tuple[str, str, str]:
     """Give the three lines of a wrong call."""
-    message = error.format_message().strip()
+    message = " ".join(error.format_message().split())
     context = error.ctx if isinstance(error, click.UsageError) else None
     hint = f"{context.command_path} --help" if context is not None else "nightshift --help"
     return message[:1].lower() + message[1:].rstrip("."), "", hint

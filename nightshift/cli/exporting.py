@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobstore.schema import OutcomeState
     from producer.exports import ExportOptions
 
 
@@ -55,12 +58,22 @@ class ExportCommand(click.Command):
 
 def export_options(values: dict[str, Any]) -> ExportOptions:
     """Give the options of an export from a command's own."""
-    from jobstore.schema import OutcomeState
     from producer.exports import ExportOptions
 
-    if unknown := set(values["states"]) - set(OutcomeState):
+    return ExportOptions(**{**values, "states": outcome_states(values["states"])})
+
+
+def outcome_states(names: Sequence[str]) -> tuple[OutcomeState, ...]:
+    """Give the states of these names.
+
+    Raises:
+        click.UsageError: there is no such state.
+    """
+    from jobstore.schema import OutcomeState
+
+    if unknown := set(names) - set(OutcomeState):
         raise click.UsageError(f"no state called {unknown.pop()!r}; expected one of {', '.join(OutcomeState)}")
-    return ExportOptions(**{**values, "states": tuple(OutcomeState(state) for state in values["states"])})
+    return tuple(OutcomeState(state) for state in names)
 
 
 def absolute(output: Path | str) -> Path | str:

@@ -247,6 +247,7 @@ def named_worker(workers: Sequence[WorkerRow], text: str) -> WorkerRow:
     there = [row for row in workers if row.state in ("running", "draining")]
     found = [row for row in there if row.worker_id.startswith(text) or row.worker_id.endswith(text)]
     if len(found) != 1:
-        named = ", ".join(row.worker_id for row in found or there) or "none runs"
-        raise click.UsageError(f"{len(found)} workers are called {text!r}: expected one of {named}")
+        named = ", ".join(row.worker_id for row in found or there)
+        number = f"{len(found)} workers are" if found else "no worker is"
+        raise click.UsageError(f"{number} called {text!r}: {f'expected one of {named}' if named else 'none runs'}")
     return found[0]

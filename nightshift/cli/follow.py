@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobstore.schema import JobState
+from jobstore.views import GateState
 from jobstore.waiting import words_of_trouble
 from nightshift.cli.errors import INTERRUPTED, print_error
 from nightshift.cli.output import say
@@ -81,14 +82,24 @@ def tell_trouble(status: JobStatus) -> None:
     """Print why the job did not end well, if it did not."""
     if (lines := ending_lines(status)) is not None:
         print_error(*lines)
+    elif status.gates is GateState.FAILED:
+        job = short(status.job_id)
+        hint = f"nightshift gates {job}     or, if it shall be so from now on: nightshift gates {job} --accept"
+        print_error("the job is not like the good runs before it", "", hint)
 
 
-def tell_interrupted(job_id: JobId, *, is_embedded: bool) -> int:
-    """Say that the job is still there and how to go on, and give the exit status."""
+def tell_interrupted(job_id: JobId, *, is_embedded: bool, is_run: bool = False) -> int:
+    """Say that the job is still there and how to go on, and give the exit status.
+
+    Args:
+        is_run: it was begun here, with words that can be said again.
+    """
     job = short(job_id)
     going = "it waits until somebody goes on with it" if is_embedded else "the workers go on with it"
     say("", "")
     say("stopped", f"job {job} is not ended: {going}")
     say("", f"nightshift watch {job}     goes on" if is_embedded else f"nightshift watch {job}     follows it")
+    if is_run:
+        say("", "the same words and --resume     go on and write the exports")
     say("", f"nightshift cancel {job}    ends it; what was labelled stays")
     return INTERRUPTED

@@ -7,7 +7,7 @@ import time
 import click
 
 from nightshift.cli.output import age, count, duration, json_option, moment, print_json, print_rows
-from nightshift.cli.summary import canary_line, done_line, failure_lines, model_line, record
+from nightshift.cli.summary import canary_line, done_line, failure_lines, gates_line, model_line, record, state_words
 from nightshift.cli.times import span
 from nightshift.settings import load_settings
 from nightshift.stack import open_store
@@ -34,7 +34,7 @@ def jobs(states: tuple[str, ...], since: float | None, limit: int, as_json: bool
             return
     columns = ("job", "state", "done", "failed", "objects", "model", "name", "created")
     rows = [
-        (short(j.job_id), str(j.state), f"{j.done:,}/{j.total:,}", f"{j.failed:,}", f"{j.objects:,}", j.model, j.name,
+        (short(j.job_id), state_words(j), f"{j.done:,}/{j.total:,}", f"{j.failed:,}", f"{j.objects:,}", j.model, j.name,
          age(j.created, j.now))
         for j in found
     ]  # fmt: skip
@@ -49,8 +49,10 @@ def status(job: str, as_json: bool) -> None:
     with open_store(load_settings()) as store:
         job_id = store.find_job(job)
         found, failures, decisions = store.status(job_id), store.failures(job_id), store.decisions(job_id)
+        verdict = store.verdicts.of_job(job_id) if found.gates is not None else None
         canary, waiting = canary_line(store.events(job_id)), store.why_waiting(job_id)
-    report = record(found, failures, decisions=decisions, waiting=waiting)
+    gates = {} if verdict is None or verdict.report is None else {"gates_report": verdict.report}
+    report = record(found, failures, decisions=decisions, waiting=waiting, **gates)
     if as_json:
         print_json(report)
         return
@@ -62,6 +64,7 @@ def status(job: str, as_json: bool) -> None:
     lines += [("done", done_line(found) if found.is_ended else f"{found.done:,} of {count(found.total, 'image')}")]
     if report["eta_seconds"] is not None:
         lines += [("ETA", f"{duration(report['eta_seconds'])} at {report['items_per_second']:.1f} img/s")]
+    lines += [("gates", "" if verdict is None else gates_line(verdict))]
     lines += [("canary", canary or ""), ("waiting", waiting or ""), ("created", moment(found.created))]
     lines += [("deadline", moment(found.deadline)), ("expires", moment(found.expires)), ("cause", found.message or "")]
     for label, text in lines:

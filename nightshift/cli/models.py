@@ -12,8 +12,10 @@ import click
 from nightshift.cli.bench import bench
 from nightshift.cli.errors import ERROR
 from nightshift.cli.output import json_option, plain, print_json, print_rows
+from nightshift.explaining import decide_here
 from nightshift.model_list import describe, names
 from nightshift.settings import load_settings
+from producer.request import model_reference
 
 if TYPE_CHECKING:
     from inference_engine.packages import ModelPackage
@@ -30,8 +32,39 @@ _DEST = click.option(
 @click.pass_context
 def models(context: click.Context, as_json: bool) -> None:
     """List the models that are found here, with their packages."""
-    if context.invoked_subcommand is not None:
-        return
+    if context.invoked_subcommand is None:
+        _list(as_json=as_json)
+
+
+@models.command("ls")
+@json_option
+def list_models(as_json: bool) -> None:
+    """List the models that are found here, with their packages."""
+    _list(as_json=as_json)
+
+
+@models.command()
+@click.argument("model")
+@click.option("--package", "package_id", help="Fetch this package; else the one that would run here.")
+@json_option
+def pull(model: str, package_id: str | None, as_json: bool) -> None:
+    """Fetch a model from its provider into the cache, checked, so that tonight waits for no network."""
+    from inference_engine.errors import NoRunnableBackend
+    from inference_engine.finding import local_package
+
+    settings = load_settings()
+    wishes = {} if package_id is None else {"package_id": package_id}
+    decision = decide_here(settings, model_reference(model), "auto", wishes)
+    if decision.chosen is None:
+        raise NoRunnableBackend(f"nothing on this machine runs {decision.model_id}\n{decision}")
+    package = local_package(decision.packages[decision.chosen.package_id])
+    if as_json:
+        print_json(_details(package))
+    else:
+        click.echo(f"{decision.model_id}: {package.package_id} in {package.weights.parent}")
+
+
+def _list(*, as_json: bool) -> None:
     folders = load_settings().all_model_dirs
     found = [describe(name, folders) for name in names(folders)]
     if as_json:

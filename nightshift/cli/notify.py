@@ -32,6 +32,8 @@ def test(url: str, secret_env: str | None, as_json: bool) -> int:
     """Send one message of the type `test` from here, and say what the receiver answered."""
     from nightshift.housekeeping import sender
 
+    if not url.startswith(("http://", "https://")):
+        raise click.UsageError(f"{url!r} is no address; expected http:// or https://")
     settings = load_settings()
     delivery_id = new_id()
     body = message(delivery_id, WebhookEvent.TEST, time.time(), {"message": "nightshift notify test"})

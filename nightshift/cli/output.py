@@ -37,10 +37,17 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(plain(value), ensure_ascii=False, default=str))
 
 
+def is_terminal() -> bool:
+    """Say whether a person reads standard output."""
+    return sys.stdout.isatty()
+
+
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table: drawn by rich on a terminal, else as text in columns."""
     listed = [[str(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
+    if not listed and sys.stderr.isatty():
+        say("", "nothing to show")
+    if is_terminal():
         _print_table(columns, listed)
         return
     widths = [max(map(len, column)) for column in zip(columns, *listed, strict=True)]

@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: Option's parameter name -> what the model's task calls it.
-PARAMS = {"conf": "confidence", "iou": "iou_threshold", "classes": "classes", "max_detections": "max_detections"}
+PARAMS = {
+    "conf": "confidence",
+    "iou": "iou_threshold",
+    "classes": "classes",
+    "max_detections": "max_detections",
+    "prompt": "prompt",
+}
 #: Option's parameter name -> what negotiation calls it.
 WISHES = {
     "backend": "backend",
@@ -69,6 +75,7 @@ _OPTIONS = (
     click.option("--iou", type=click.FloatRange(0, 1), help="Overlap above which the weaker of two boxes goes."),
     click.option("--classes", callback=words, metavar="A,B", help="Keep these classes only."),
     click.option("--max-detections", type=click.IntRange(min=1), help="Objects a picture at most."),
+    click.option("--prompt", metavar="TEXT", help="What a model that writes is asked, of each picture."),
     click.option(
         "--backend",
         callback=words,

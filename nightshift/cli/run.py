@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import itertools
+import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from jobstore.schema import DEFAULT_TENANT
 from nightshift.cli.exporting import Destination, absolute, format_names
 from nightshift.cli.follow import follow, tell_done, tell_interrupted, tell_trouble
 from nightshift.cli.output import count, json_option, print_json, say
 from nightshift.cli.request import check_here, classes_here, file_option, job_options, request_of
-from nightshift.cli.summary import exit_status, record, tell_exports
+from nightshift.cli.summary import exit_status, gates_line, record, tell_exports
 from nightshift.cli.trust import trust_options, trust_settings
 from nightshift.settings import Settings, load_settings
+from nightshift.stack import open_store
 from producer.ending import short
-from producer.exporting import export_job, fitting_formats
 from workers.logs import configure_logging
 
 if TYPE_CHECKING:
     import contextlib
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
+    from jobstore.aftercare import Output
     from jobstore.schema import ItemRef, JobId
     from jobstore.views import JobStatus
     from nightshift.stack import Stack
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
     from producer.job_request import JobRequest
     from producer.sources import SourceReport
 
-DEFAULT_FORMATS = ("coco", "jsonl")
 _OTHERS_DECIDE = (
     "--trust and --allow-code are for workers that this command starts, and it hands the job to others: "
     "set NIGHTSHIFT_TRUST or NIGHTSHIFT_ALLOW_LOCAL_CODE_PACKAGES where those are started"
@@ -49,11 +51,14 @@ _OTHERS_DECIDE = (
     metavar="A,B",
     help="Export formats, see: nightshift export --help [default: coco,jsonl, or jsonl where coco has no place].",
 )
+@click.option("--resume", is_flag=True, help="Go on with an earlier run of the same words that has not ended.")
 @trust_options
 @json_option
 def run(
     output: Path | str | None,
     formats: tuple[str, ...],
+    *,
+    resume: bool,
     trust: tuple[str, ...] | bool | None,
     allow_code: bool,
     as_json: bool,
@@ -62,33 +67,33 @@ def run(
     """Label pictures here and now: submit, wait, export.
 
     SOURCE is a folder, a pattern such as 'photos/**/*.jpg', a manifest (.csv, .jsonl, .txt), a picture or a video.
-    Where no broker is configured, Redis and the workers are started here and end with this command.
+    Where no broker is configured, Redis and the workers are started here and end with this command. A run that was
+    interrupted goes on where it was by the same words and --resume.
     """
     trusted = trust_settings(trust, allow_code)
     request, settings = request_of(options), load_settings(**trusted)
-    if request.output is not None and output is None:
-        # Written here at the end, and not by whoever finds the job ended.
-        output, formats = Destination().convert(request.output.dest, None, None), formats or request.output.formats
-    request = replace(request, output=None)
-    if formats and output is None:
-        raise click.UsageError("--formats needs a folder to write to: -o DIR")
+    wanted = _output(request, output, formats)
+    request = replace(request, output=None)  # written here at the end, and not by whoever finds the job ended
     if trusted and not settings.is_embedded:
         raise click.UsageError(_OTHERS_DECIDE)
     configure_logging(settings.quiet_log_level, settings.log_format)
-    items, report = _items(request, settings)
+    begun = _begun(settings, request) if resume else None
+    items, report = (iter(()), None) if begun is not None else _items(request, settings)
     with _open(settings, request) as stack:
         if trusted and stack.workers is None:
             raise click.UsageError(_OTHERS_DECIDE)
         if settings.is_embedded:
             check_here(settings, request)  # after the workers' start, which takes longer
-        job_id = _submit(stack, request, items)
+        job_id = begun if begun is not None else _submit(stack, request, items, _token(request) + uuid.uuid4().hex)
         try:
-            _tell_accepted(stack, job_id, report)
+            _tell_accepted(stack, job_id, report) if report is not None else _go_on(stack, job_id)
             status = follow(stack, job_id)
         except KeyboardInterrupt:
-            return tell_interrupted(job_id, is_embedded=settings.is_embedded)
+            return tell_interrupted(job_id, is_embedded=settings.is_embedded, is_run=True)
         tell_done(stack.store, status)
-        exports = _export(stack, status, output, formats)
+        exports = _export(stack, status, wanted)
+        if request.gates is not None:
+            status = _judge(stack, job_id)
         if request.webhooks:
             _notify(stack)
         tell_trouble(status)
@@ -122,6 +127,19 @@ def submit(as_json: bool, **options: Any) -> int:
     return 0
 
 
+def _output(request: JobRequest, dest: Path | str | None, formats: tuple[str, ...]) -> Output | None:
+    """Give what is exported: the job file's output, but for what the command line says."""
+    from jobstore.aftercare import Output
+
+    if request.output is None and dest is None:
+        if formats:
+            raise click.UsageError("--formats needs a folder to write to: -o DIR")
+        return None
+    said = request.output or Output("")
+    place = absolute(dest if dest is not None else Destination().convert(said.dest, None, None))
+    return replace(said, dest=str(place), formats=formats or said.formats)
+
+
 def _open(settings: Settings, request: JobRequest) -> contextlib.AbstractContextManager[Stack]:
     from nightshift.stack import open_stack
 
@@ -142,15 +160,40 @@ def _items(request: JobRequest, settings: Settings) -> tuple[Iterator[ItemRef], 
     return itertools.chain(first, items), report
 
 
-def _submit(stack: Stack, request: JobRequest, items: Iterator[ItemRef]) -> JobId:
+def _token(request: JobRequest) -> str:
+    """Give how the client tokens of all runs of a request begin."""
+    return f"run:{request.fingerprint()}:"
+
+
+def _begun(settings: Settings, request: JobRequest) -> JobId | None:
+    """Find an earlier run of the same words that has not ended."""
+    with open_store(settings) as store:
+        found = store.unended_job(DEFAULT_TENANT, _token(request))
+    if found is None:
+        say("resume", "no run of these words was interrupted; this is a new one")
+    return found
+
+
+def _go_on(stack: Stack, job_id: JobId) -> None:
+    """Let an earlier run's job run again where it was stopped, and say where it stands."""
+    stack.gateway.resume(job_id)
+    status = stack.store.status(job_id)
+    _tell_who(stack, status.hardware)
+    say("resume", f"{status.done:,} of {count(status.total, 'item')} done before     job {short(job_id)}")
+
+
+def _submit(stack: Stack, request: JobRequest, items: Iterator[ItemRef], token: str | None = None) -> JobId:
     """Say who will work, and hand the job over."""
     from producer.request import classes_of
 
-    is_embedded = stack.settings.is_embedded
     wanted = request.hardware
-    hardware = classes_here(wanted) if is_embedded else classes_of(wanted, stack.store.fleet.workers())
-    say("embedded" if is_embedded else "fleet", stack.describe(", ".join(hardware)))
-    return stack.gateway.submit(request.spec(hardware), items)
+    hardware = classes_here(wanted) if stack.settings.is_embedded else classes_of(wanted, stack.store.fleet.workers())
+    _tell_who(stack, hardware)
+    return stack.gateway.submit(request.spec(hardware, client_token=token), items)
+
+
+def _tell_who(stack: Stack, hardware: Sequence[str]) -> None:
+    say("embedded" if stack.settings.is_embedded else "fleet", stack.describe(", ".join(hardware)))
 
 
 def _tell_accepted(stack: Stack, job_id: JobId, report: SourceReport) -> None:
@@ -163,6 +206,16 @@ def _tell_accepted(stack: Stack, job_id: JobId, report: SourceReport) -> None:
     say("reading", f"{', '.join(words)}{skipped}     job {short(job_id)}")
 
 
+def _judge(stack: Stack, job_id: JobId) -> JobStatus:
+    """Hold the job against the good runs before it, unless who keeps house was faster, and say what came of it."""
+    from producer.gate_work import Watchman
+
+    Watchman(stack.store, f"run {job_id}").judge_due()
+    if (verdict := stack.store.verdicts.of_job(job_id)) is not None:
+        say("gates", gates_line(verdict))
+    return stack.store.status(job_id)
+
+
 def _notify(stack: Stack) -> None:
     """Send what is due now; nobody keeps house after us, and what is not taken waits for who does."""
     from nightshift.housekeeping import sender
@@ -171,15 +224,14 @@ def _notify(stack: Stack) -> None:
         sending.send_due()
 
 
-def _export(
-    stack: Stack, status: JobStatus, output: Path | str | None, formats: tuple[str, ...]
-) -> list[ExportSummary]:
+def _export(stack: Stack, status: JobStatus, output: Output | None) -> list[ExportSummary]:
     """Write the exports that were asked for; without any, say how to get some."""
+    from producer.export_work import write_output
+
     job = short(status.job_id)
     if output is None:
         say("results", f"nightshift results {job}     or: nightshift export {job} -f coco -o out")
         return []
-    wanted = formats or fitting_formats(stack.gateway, status.job_id, DEFAULT_FORMATS)
-    exports = export_job(stack.gateway, status.job_id, wanted, absolute(output))
+    exports = write_output(stack.gateway, status.job_id, output)
     tell_exports(exports)
     return exports

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from jobstore.schedule_runs import ScheduleRun
     from jobstore.schedules import Schedule, Schedules
+    from jobstore.store import JobStore
 
 #: Runs that `ls` and `show` tell of.
 RUNS_SHOWN = 5
@@ -86,15 +87,14 @@ def show(name: str, tenant: str, as_json: bool) -> None:
     with open_store(load_settings()) as store:
         found = store.schedules.get(name, tenant)
         runs = store.schedules.runs(found.schedule_id, RUNS_SHOWN)
+        told = [(run, run.message or _why(store, run)) for run in runs]
     if as_json:
         print_json(_record(found, runs))
         return
     rules = f"catch-up {found.catch_up}, overlap {found.overlap}"
     for label, text in (("name", found.name), ("when", found.in_words), ("next", _next(found)), ("rules", rules)):
         click.echo(f"{label:<9} {text}")
-    rows = [
-        (moment(run.due), _outcome(run), short(run.job_id) if run.job_id else "", run.message or "") for run in runs
-    ]
+    rows = [(moment(run.due), _outcome(run), short(run.job_id) if run.job_id else "", words) for run, words in told]
     print_rows(("due", "outcome", "job", "why"), rows)
 
 
@@ -183,6 +183,14 @@ def _next(found: Schedule) -> str:
     return f"{moment(found.next_at)} (in {ahead})"
 
 
+def _why(store: JobStore, run: ScheduleRun) -> str:
+    """What the gates of a run's job said against it."""
+    from producer.judging.gates import words_of
+
+    verdict = None if run.job_id is None else store.verdicts.of_job(run.job_id)
+    return "" if verdict is None else words_of(verdict)
+
+
 def _outcome(run: ScheduleRun) -> str:
-    """The job's state, where there is a job."""
-    return str(run.job_state or run.state)
+    """The job's state, where there is a job, and what its gates said."""
+    return f"{run.job_state or run.state}{f' (gates {run.gates})' if run.gates else ''}"

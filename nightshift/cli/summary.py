@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jobstore.schema import JobState
+from jobstore.views import GateState
 from nightshift.cli.errors import ERROR, NO_BACKEND, OVER_FAILURE_LIMIT
 from nightshift.cli.output import count, duration, say
 
@@ -13,19 +14,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jobstore.schema import DecisionRow
+    from jobstore.verdicts import Verdict
     from jobstore.views import FailureGroup, JobEvent, JobStatus
     from producer.exports import ExportSummary
 
 
 def exit_status(status: JobStatus) -> int:
-    """Give 0 for a job that ended well, 3 over its failure limit (or stopped by it), 5 without a backend, else 1."""
+    """Give 0 for a job that ended well, 3 over its failure limit (or stopped by it), 5 without a backend, else 1.
+
+    A job that is not like the good runs before it, as its gates say, has not ended well.
+    """
     if status.state is JobState.FAILED:
         return NO_BACKEND if status.reason == "no_runnable_backend" else ERROR
     if status.state in (JobState.CANCELLED, JobState.EXPIRED):
         return ERROR
     if status.state is JobState.NEEDS_ATTENTION:
         return OVER_FAILURE_LIMIT
-    return OVER_FAILURE_LIMIT if status.is_over_failure_limit else 0
+    if status.is_over_failure_limit:
+        return OVER_FAILURE_LIMIT
+    return ERROR if status.gates is GateState.FAILED else 0
 
 
 def model_line(model: str, decision: DecisionRow) -> str:
@@ -66,6 +73,20 @@ def done_line(status: JobStatus) -> str:
     return ", ".join(words)
 
 
+def state_words(status: JobStatus) -> str:
+    """Give a job's state, and what its gates said where they said anything but that it passed."""
+    is_told = status.gates not in (None, GateState.PASSED)
+    return f"{status.state} (gates {status.gates})" if is_told else str(status.state)
+
+
+def gates_line(verdict: Verdict) -> str:
+    """Give what a job's gates said, and why."""
+    from producer.judging.gates import words_of
+
+    note = str((verdict.report or {}).get("note", ""))
+    return ": ".join(part for part in (str(verdict.state), words_of(verdict) or note) if part)
+
+
 def failure_lines(groups: Sequence[FailureGroup]) -> list[str]:
     """Give a line a cause: how many, the code, what was wrong with the first, and where to look."""
     width = max((len(group.code) for group in groups), default=0)
@@ -80,18 +101,9 @@ def failure_lines(groups: Sequence[FailureGroup]) -> list[str]:
 def record(status: JobStatus, failures: Sequence[FailureGroup], **more: Any) -> dict[str, Any]:
     """Give a job as `--json` prints it."""
     from nightshift.cli.output import plain
+    from producer.wire import job_record
 
-    fields: dict[str, Any] = {
-        **plain(status),
-        "done": status.done,
-        "pending": status.pending,
-        "elapsed_seconds": status.elapsed_s,
-        "items_per_second": status.items_per_second,
-        "eta_seconds": status.eta_s,
-        "is_over_failure_limit": status.is_over_failure_limit,
-        "failures": plain(failures),
-    }
-    return {**fields, **plain(more)}
+    return {**job_record(status), "failures": plain(failures), **plain(more)}
 
 
 def shown_path(path: Path) -> str:

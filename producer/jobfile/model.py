@@ -26,6 +26,7 @@ from jobstore.schedules import ScheduleSpec
 from jobstore.schema import DEFAULT_TENANT
 from producer.errors import SourceInvalid
 from producer.job_request import JobRequest
+from producer.judging.gates.checking import GateLimits
 from producer.sources import read_since
 from producer.sources.dates import fill_dates
 from producer.spans import seconds_of
@@ -112,6 +113,9 @@ class SourceSection(Section):
     )
     limit: int | None = Field(default=None, ge=1, description="Items at most.")
     video: VideoSection = VideoSection()
+    skip_done: bool | None = Field(
+        default=None, description="Another word for `use_cache`: what is labelled already is not run again."
+    )
 
 
 class ModelSection(Section):
@@ -131,6 +135,7 @@ class ModelSection(Section):
     iou_threshold: Share | None = None
     classes: Texts = Field(default_factory=list)
     max_detections: int | None = Field(default=None, ge=1)
+    prompt: Text | None = Field(default=None, description="What a model that writes is asked, of each picture.")
     params: dict[str, Any] = Field(default_factory=dict, description="Further parameters of the model's task.")
 
     def wishes(self) -> dict[str, Any]:
@@ -142,7 +147,7 @@ class ModelSection(Section):
 
     def parameters(self) -> dict[str, Any]:
         """Give what the model's task takes."""
-        names = ("confidence", "iou_threshold", "classes", "max_detections")
+        names = ("confidence", "iou_threshold", "classes", "max_detections", "prompt")
         return {**self.params, **_given({name: getattr(self, name) for name in names})}
 
 
@@ -167,6 +172,9 @@ class OutputSection(Section):
     classes: Texts = Field(default_factory=list)
     save_conf: bool = False
     with_images: bool = False
+    previews: int | None = Field(
+        default=None, ge=1, description="Pictures at most of a page to look at; it is written beside the formats."
+    )
 
     @field_validator("uri")
     @classmethod
@@ -191,6 +199,23 @@ class OutputSection(Section):
         return self.model_dump(exclude={"uri", "formats"}, exclude_defaults=True)
 
 
+_USUAL_LIMITS = GateLimits()
+Rise = Annotated[float | None, Field(ge=0, le=1)]
+
+
+class GatesSection(Section):
+    """How far a run may lie from the good runs before it; `gates: {}` takes the usual limits, null lets all pass."""
+
+    empty_rate_rise: Rise = Field(default=_USUAL_LIMITS.empty_rate_rise, description="Of pictures without any object.")
+    objects_change: float | None = Field(
+        default=_USUAL_LIMITS.objects_change, ge=0, description="Share, up or down, of the objects a picture."
+    )
+    class_distance: Rise = Field(default=_USUAL_LIMITS.class_distance, description="Jensen-Shannon, 0 to 1.")
+    failed_rate_rise: Rise = Field(default=_USUAL_LIMITS.failed_rate_rise, description="Of pictures that failed.")
+    speed_share: Rise = Field(default=_USUAL_LIMITS.speed_share, description="Of the usual images a second, at least.")
+    min_images: int = Field(default=_USUAL_LIMITS.min_images, ge=1, description="A run of fewer is not judged.")
+
+
 _SHORT_EVENTS = {event.rpartition(".")[2]: event for event in WebhookEvent if event is not WebhookEvent.TEST}
 
 
@@ -203,9 +228,9 @@ class NotifySection(Section):
     secret_env: Text | None = Field(
         default=None, description="Variable of the workers' environment with the signing secret."
     )
-    on: list[Literal["started", "finished", "failed", "over_failure_rate", "needs_attention", "missed"]] = Field(
-        default=["finished", "failed", "needs_attention", "missed"]
-    )
+    on: list[
+        Literal["started", "finished", "failed", "over_failure_rate", "needs_attention", "gates_failed", "missed"]
+    ] = Field(default=["finished", "failed", "needs_attention", "gates_failed", "missed"])
 
     def receiver(self) -> Webhook:
         """Give it as the store keeps it."""
@@ -230,8 +255,18 @@ class JobFile(Section):
     hardware: Texts = Field(default_factory=lambda: ["auto"], description="Classes that may run it, best first.")
     limits: LimitsSection = LimitsSection()
     output: OutputSection | None = None
+    gates: GatesSection | None = Field(default=None, description="Hold it against the good runs before it.")
     notify: list[NotifySection] = Field(default_factory=list)
     tags: dict[str, str] = Field(default_factory=dict)
+    use_cache: bool | None = Field(
+        default=None, description="Whether results of earlier runs are taken over where nothing has changed; true."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.use_cache is not None and self.source.skip_done not in (None, self.use_cache):
+            raise ValueError("use_cache and source.skip_done contradict each other; they mean the same, so keep one")
+        return self
 
     def resolved(self, folder: Path) -> JobFile:
         """Make paths absolute, from the file's folder, since others read them elsewhere."""
@@ -265,6 +300,7 @@ class JobFile(Section):
             moment=moment,
             webhooks=self.receivers(),
             output=self._output(moment),
+            gates=None if self.gates is None else self.gates.model_dump(exclude_defaults=True),
             rest={
                 "name": self.name or "",
                 "tags": self.tags,
@@ -273,6 +309,7 @@ class JobFile(Section):
                 "max_failures": limits.max_failures,
                 "canary_items": limits.canary,
                 "shard_size": limits.shard_size,
+                "use_cache": self.use_cache is not False and self.source.skip_done is not False,
                 "deadline": _later(now, limits.deadline),
                 "expires": _later(now, limits.timeout),
             },

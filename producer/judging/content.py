@@ -3,18 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
 
 from producer.exports.pictures import PictureFailed, local_path
-
-if TYPE_CHECKING:
-    from jobstore.views import ResultRow
-
-
-def content_of(row: ResultRow) -> str | None:
-    """The hash that the worker took, as hexadecimal digits; None where it took none."""
-    found: str | None = getattr(row, "content", None)  # outcomes of older stores have no such field
-    return found
 
 
 def hash_file(uri: str) -> str | None:

@@ -99,7 +99,9 @@ def interrupt_when_accepted(process: subprocess.Popen[str]) -> str:
     return said + process.communicate(timeout=DEADLINE_S)[1]
 
 
-def test_ctrl_c_leaves_the_job_and_watch_goes_on_with_it(environment, photos, tmp_path):
+@pytest.fixture
+def interrupted(environment, photos):
+    """A run of 300 pictures that Ctrl-C stopped: its words, what it said, and its job."""
     for index in range(3, 300):  # enough that the job is not over before the signal comes
         os.link(photos / f"{index % 3}.png", photos / f"{index}.png")
     options = {"start_new_session": True, "preexec_fn": take_ctrl_c}
@@ -107,13 +109,30 @@ def test_ctrl_c_leaves_the_job_and_watch_goes_on_with_it(environment, photos, tm
     with start(environment, *asked, **options) as process:
         said = interrupt_when_accepted(process)
     assert process.returncode == 130, said
-    job = json.loads(nightshift(environment, "jobs", "--json")[1])["job_id"]
+    return asked, said, json.loads(nightshift(environment, "jobs", "--json")[1])["job_id"]
+
+
+def test_ctrl_c_leaves_the_job_and_watch_goes_on_with_it(environment, interrupted):
+    _, said, job = interrupted
     assert f"nightshift watch {job[-6:]}" in said
 
     status, out, err = nightshift(environment, "watch", job[-6:], "--json")
 
     assert status == 0, err
     assert json.loads(out)["ok"] == 300
+
+
+def test_the_same_words_with_resume_go_on_with_an_interrupted_run(environment, interrupted, tmp_path):
+    asked, _, job = interrupted
+
+    status, out, err = nightshift(environment, *asked, "--resume", "-o", str(tmp_path / "out"), "-f", "jsonl", "--json")
+    again = nightshift(environment, *asked, "--resume", "--limit", "1", "--json")
+
+    assert status == 0, err
+    assert (json.loads(out)["job_id"], json.loads(out)["ok"]) == (job, 300)
+    assert len((tmp_path / "out/results.jsonl").read_text().splitlines()) == 300
+    assert "no run of these words was interrupted" in again[2]
+    assert json.loads(again[1])["job_id"] != job
 
 
 def test_a_job_submitted_while_nobody_works_is_done_by_the_next_stack(environment, photos):

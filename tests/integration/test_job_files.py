@@ -71,7 +71,7 @@ def test_a_wrong_file_names_its_line(environment, job):
 
     status, _, err = nightshift(environment, "schedule", "apply", "-f", str(job))
 
-    assert status == 1
+    assert status == 2
     assert "job.yaml, line 6: unknown key 'hardwere'; did you mean 'hardware'?" in err
 
 

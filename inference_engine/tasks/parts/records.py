@@ -12,6 +12,8 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+    from inference_engine.masks import InstancesRLEMasks
+
 Shape = tuple[int, ...]
 
 
@@ -31,6 +33,16 @@ def check_rows(prediction: object, rows: int, **shapes: Shape) -> None:
     if found != expected:
         said = (", ".join(f"{name} {shape}" for name, shape in each.items()) for each in (expected, found))
         raise ValueError("expected shapes {}, found {}".format(*said))
+
+
+def check_masks(masks: InstancesRLEMasks, rows: int, image_hw: tuple[int, int]) -> None:
+    """Refuse masks that are not one a result, or not of the picture's size.
+
+    Raises:
+        ValueError: with both.
+    """
+    if (len(masks), masks.image_hw) != (rows, image_hw):
+        raise ValueError(f"expected {rows} masks of {image_hw}, found {len(masks)} of {masks.image_hw}")
 
 
 def numbers(array: npt.NDArray[np.float32]) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from producer.judging.capsule.contents import Capsule, CapsuleDecision, CapsuleInput, choose, read_capsule
+from producer.judging.capsule.tally import ResultChange
 from producer.judging.capsule.tolerance import TOLERANCES, Tolerance, tolerance_of
-from producer.judging.capsule.verifying import Replay, ResultChange, Verdict, Verification, changed_inputs, verify
+from producer.judging.capsule.verifying import Replay, Verdict, Verification, changed_inputs, verify
 from producer.judging.capsule.writing import CapsuleSummary, write_capsule
 
 __all__ = [

@@ -15,6 +15,8 @@ import msgspec
 from jobstore.schema import OutcomeState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from jobstore.views import ResultRow
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -33,6 +35,6 @@ def canonical(row: ResultRow) -> bytes:
     return _encode(content) + b"\n"
 
 
-def digest(row: ResultRow) -> str:
-    """The sha256 of an item with one result."""
-    return hashlib.sha256(canonical(row)).hexdigest()
+def digest(rows: Iterable[ResultRow]) -> str:
+    """The sha256 of an item's results, in the order of its frames."""
+    return hashlib.sha256(b"".join(map(canonical, rows))).hexdigest()

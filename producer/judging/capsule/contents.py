@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from producer.errors import CapsuleInvalid
+from videos.options import Clip
 
 if TYPE_CHECKING:
     from jobstore.schema import DecisionRow
@@ -31,15 +32,16 @@ class CapsuleInput:
 
     Attributes:
         sha256: of its bytes; None where they could not be read when the capsule was written.
-        result: sha256 over its results in canonical form (`producer.judging.capsule.canonical`).
-        is_video: several results, one a frame.
+        result: sha256 over its results in canonical form (`producer.judging.capsule.canonical`): one of a picture; of a
+            video what is said of it as a whole, and one a frame.
+        clip: the part of a video that it is; None: a picture.
     """
 
     idx: int
     uri: str
     sha256: str | None
     result: str
-    is_video: bool = False
+    clip: Clip | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Capsule:
         job: id, name, state, created, started, finished, hardware.
         counts: outcomes by state.
         model: id, digest, task and class names.
+        video: which frames of videos were labelled, by the fields of `videos.options.VideoOptions`; None: each one.
         results_sha256: over all results in canonical form, in the order of items and frames.
     """
 
@@ -94,6 +97,7 @@ class Capsule:
     decisions: tuple[CapsuleDecision, ...]
     results_sha256: str
     inputs: tuple[CapsuleInput, ...]
+    video: Mapping[str, Any] | None = None
 
 
 class _Version(msgspec.Struct):
@@ -121,16 +125,15 @@ def read_capsule(path: Path) -> Capsule:
 
 
 def choose(capsule: Capsule, limit: int | None = None, seed: int | None = None) -> tuple[CapsuleInput, ...]:
-    """The inputs that are run again, in their order; videos, whose options no capsule has, are left out.
+    """The inputs that are run again, in their order.
 
     Args:
         limit: so many at most; None: all.
         seed: of the sample that is drawn; None: the first ones.
     """
-    pictures = [each for each in capsule.inputs if not each.is_video]
-    if limit is None or limit >= len(pictures):
-        return tuple(pictures)
+    if limit is None or limit >= len(capsule.inputs):
+        return capsule.inputs
     if seed is None:
-        return tuple(pictures[:limit])
-    drawn = random.Random(seed).sample(pictures, limit)  # noqa: S311 - a sample, no secret
+        return capsule.inputs[:limit]
+    drawn = random.Random(seed).sample(capsule.inputs, limit)  # noqa: S311 - a sample, no secret
     return tuple(sorted(drawn, key=lambda each: each.idx))

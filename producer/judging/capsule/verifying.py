@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import heapq
+import functools
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from jobstore.schema import OutcomeState
-from producer.errors import NotComparable
-from producer.judging.capsule.canonical import digest
 from producer.judging.capsule.contents import Capsule, CapsuleDecision, CapsuleInput
+from producer.judging.capsule.tally import ResultChange, Tally
 from producer.judging.capsule.tolerance import tolerance_of
-from producer.judging.comparison import measure
 from producer.judging.content import hash_file
 
 if TYPE_CHECKING:
     from jobstore.schema import DecisionRow
     from jobstore.views import JobStatus, ResultRow
-
-#: Pictures that are listed.
-SHOWN = 20
 
 
 class Verdict(StrEnum):
@@ -31,20 +26,6 @@ class Verdict(StrEnum):
     WITHIN_TOLERANCE = "within_tolerance"  # the same package runs elsewhere, and costs no more than that may cost
     DIFFERS = "differs"  # by more, or by anything at all where all is the same, or with another package
     NOTHING_RUN = "nothing_run"  # no input of the capsule is there unchanged
-
-
-@dataclass(frozen=True, slots=True)
-class ResultChange:
-    """One picture with another result.
-
-    Attributes:
-        disagreement: as `producer.judging.comparison` measures it; None where the original's record is not there any
-            more, or only one of the two is a prediction.
-    """
-
-    uri: str
-    disagreement: float | None
-    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +42,12 @@ class Verification:
     """A replay beside its capsule.
 
     Attributes:
-        run: pictures that were run again; `same`: with equal results; `near`: of the others, those within tolerance.
+        run: pictures and frames that were run again; `same`: with equal results; `near`: others within tolerance.
         changed, gone: inputs that were not run: their bytes changed, or cannot be read any more.
         taken_over: results that the replay had from an earlier run: they prove nothing, and are not in `same`.
         unchecked: inputs that were run although the capsule has no hash of them.
         circumstances: what differs around the results: package, backend, device, precision, versions, machine.
-        changes: pictures with other results, the farthest first.
+        changes: pictures and frames with other results, the farthest first.
     """
 
     verdict: Verdict
@@ -94,11 +75,12 @@ def changed_inputs(
     inputs: Iterable[CapsuleInput], hash_of: Callable[[str], str | None] = hash_file
 ) -> tuple[tuple[CapsuleInput, ...], tuple[str, ...], tuple[str, ...]]:
     """Sort inputs by what became of them: unchanged (or never hashed), changed, gone."""
+    read = functools.lru_cache(maxsize=1)(hash_of)  # parts of a video follow each other
     kept: list[CapsuleInput] = []
     changed: list[str] = []
     gone: list[str] = []
     for each in inputs:
-        found = None if each.sha256 is None else hash_of(each.uri)
+        found = None if each.sha256 is None else read(each.uri)
         if each.sha256 == found:
             kept.append(each)
         else:
@@ -110,13 +92,13 @@ def verify(
     capsule: Capsule,
     replay: Replay,
     rows: Iterable[ResultRow],
-    originals: Mapping[int, ResultRow],
+    originals: Mapping[int, Sequence[ResultRow]],
     inputs_now: tuple[Sequence[str], Sequence[str]] = ((), ()),
 ) -> Verification:
     """Hold a replay against its capsule.
 
     Args:
-        rows: the replay's.
+        rows: the replay's, in the order of items and frames.
         originals: the capsule's own rows by their idx, as far as a store still has them; what differs is measured by
             them.
         inputs_now: those that changed, and those that are gone.
@@ -124,40 +106,30 @@ def verify(
     circumstances = tuple(differing(capsule, replay.decisions))
     precisions = {each.quantization for each in capsule.decisions} | {each.quantization for each in replay.decisions}
     tolerance = tolerance_of(precisions)
-    run = same = near = taken = 0
-    changes: list[ResultChange] = []
-    for row in rows:
-        expected = replay.inputs[row.idx]
-        run += 1
-        if row.state is OutcomeState.CACHED:
-            taken += 1
-        elif digest(row) == expected.result:
-            same += 1
-        else:
-            change = _change(row, originals.get(expected.idx))
-            near += change.disagreement is not None and change.disagreement <= tolerance.max_disagreement
-            changes.append(change)
-    judged = run - taken
-    share = (same + near) / judged if judged else 0.0
+    found = Tally(tolerance.max_disagreement)
+    for idx, item in itertools.groupby(rows, key=lambda row: row.idx):
+        expected = replay.inputs[idx]
+        found.add(expected, list(item), originals.get(expected.idx, ()))
+    judged = found.run - found.taken
+    share = (found.same + found.near) / judged if judged else 0.0
     is_excused = bool(circumstances) and _digests(capsule.decisions) == _digests(replay.decisions)
     is_near = is_excused and share >= tolerance.min_share
-    verdict = Verdict.SAME if same == judged else Verdict.WITHIN_TOLERANCE if is_near else Verdict.DIFFERS
-    farthest = heapq.nlargest(SHOWN, changes, key=lambda each: 2.0 if each.disagreement is None else each.disagreement)
+    verdict = Verdict.SAME if found.same == judged else Verdict.WITHIN_TOLERANCE if is_near else Verdict.DIFFERS
     return Verification(
         verdict=verdict if judged else Verdict.NOTHING_RUN,
         capsule_job=str(capsule.job.get("id")),
         replay_job=replay.job.job_id,
-        run=run,
-        same=same,
-        near=near,
-        taken_over=taken,
+        run=found.run,
+        same=found.same,
+        near=found.near,
+        taken_over=found.taken,
         unchecked=sum(each.sha256 is None for each in replay.inputs),
         changed=tuple(inputs_now[0]),
         gone=tuple(inputs_now[1]),
         circumstances=circumstances,
         max_disagreement=tolerance.max_disagreement,
         min_share=tolerance.min_share,
-        changes=tuple(farthest),
+        changes=tuple(found.farthest()),
     )
 
 
@@ -182,21 +154,3 @@ def _facts(decision: CapsuleDecision) -> dict[str, str]:
         **{f"version of {name}": found for name, found in decision.versions.items()},
         **{f"machine's {name}": str(found) for name, found in decision.machine.items()},
     }
-
-
-def _change(row: ResultRow, original: ResultRow | None) -> ResultChange:
-    if original is None:
-        return ResultChange(row.uri, None, "another result; the original's record is not in this store")
-    if not row.holds_prediction or not original.holds_prediction:
-        was, now = (each.error.code if each.error else each.state.value for each in (original, row))
-        return ResultChange(row.uri, None, f"{was} -> {now}")
-    try:
-        difference = measure(original, row)
-    except NotComparable as error:
-        return ResultChange(row.uri, None, str(error))
-    counts: dict[str, int] = {}
-    for change in difference.changes:
-        counts[change.kind] = counts.get(change.kind, 0) + 1
-    words = [f"{count} {kind}" for kind, count in counts.items()]
-    words += [f"{name} {value:.3g}" for name, value in difference.figures.items()]
-    return ResultChange(row.uri, difference.disagreement, ", ".join(words))

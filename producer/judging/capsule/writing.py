@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +17,7 @@ from producer.errors import JudgingFailed
 from producer.exports.atomic import atomic_file
 from producer.judging.capsule.canonical import canonical
 from producer.judging.capsule.contents import SCHEMA_VERSION, CapsuleDecision, CapsuleInput
-from producer.judging.content import content_of, hash_file
+from producer.judging.content import hash_file
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -74,12 +75,14 @@ def _head(job: JobStatus, decisions: Sequence[DecisionRow]) -> dict[str, Any]:
         "model": {"id": job.model, "digest": job.model_digest, "task": job.task, "class_names": job.class_names},
         "params": job.params,
         "wishes": job.wishes,
+        "video": job.video,
         "decisions": [CapsuleDecision.of(row) for row in decisions],
     }
 
 
 def _inputs(rows: Iterable[ResultRow], every: _Hash) -> Iterator[CapsuleInput]:
-    """An entry an item; its rows follow each other."""
+    """An entry an item; its rows follow each other, as do the parts of a video, whose bytes are read once."""
+    hash_of = functools.lru_cache(maxsize=1)(hash_file)
     for idx, mine in itertools.groupby(rows, key=lambda row: row.idx):
         result, first = hashlib.sha256(), None
         for row in mine:
@@ -88,5 +91,4 @@ def _inputs(rows: Iterable[ResultRow], every: _Hash) -> Iterator[CapsuleInput]:
             result.update(form)
             every.update(form)
         if first is not None:
-            sha256 = content_of(first) or hash_file(first.uri)
-            yield CapsuleInput(idx, first.uri, sha256, result.hexdigest(), is_video=first.clip is not None)
+            yield CapsuleInput(idx, first.uri, first.content or hash_of(first.uri), result.hexdigest(), first.clip)

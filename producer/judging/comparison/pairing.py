@@ -12,7 +12,6 @@ import msgspec
 
 from jobstore.schema import OutcomeState
 from jobstore.views import ResultRow
-from producer.judging.content import content_of
 
 if TYPE_CHECKING:
     from typing import Self
@@ -96,7 +95,7 @@ class _Waiting:
         data = self._encode(row)
         start = self._file.seek(0, os.SEEK_END)
         self._file.write(data)
-        self._places.setdefault(_by_uri(row), []).append(_Place(start, len(data), content_of(row)))
+        self._places.setdefault(_by_uri(row), []).append(_Place(start, len(data), row.content))
 
     def take(self, key: tuple[str, int]) -> ResultRow | None:
         """The row of a URI and frame."""

@@ -26,7 +26,7 @@ def evaluate(job: JobStatus, rows: Iterable[ResultRow], truth: Truth, *, allow_m
         allow_missing: judge what is there, where the job has no outcome for some of the truth's pictures.
 
     Raises:
-        ExtraMissing: faster-coco-eval is not installed.
+        MissingExtra: faster-coco-eval is not installed.
         TruthInvalid: pictures or classes of job and truth do not fit.
         NotComparable: the records hold no boxes.
     """

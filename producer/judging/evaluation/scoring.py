@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from producer.errors import ExtraMissing
+from producer.errors import MissingExtra
 from producer.judging.evaluation.figures import ClassFigures, Curve, KindFigures
 
 if TYPE_CHECKING:
@@ -65,12 +65,12 @@ def import_evaluator() -> tuple[Any, Any]:
     """faster-coco-eval's dataset and evaluator.
 
     Raises:
-        ExtraMissing: it is not installed.
+        MissingExtra: it is not installed.
     """
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as error:
-        raise ExtraMissing('evaluation needs faster-coco-eval: pip install "nightshift[eval]"') from error
+        raise MissingExtra('evaluation needs faster-coco-eval: pip install "nightshift[eval]"') from error
     return COCO, COCOeval_faster
 
 

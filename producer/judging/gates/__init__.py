@@ -1,12 +1,23 @@
 """Night watch: a job's figures against those of the last good runs: one that "succeeds" with nothing is noticed.
 
-`figures_of` reads a job's rows once; the rest is pure. Nothing is kept: whoever asks often keeps the figures.
+`judge` does it for a job of the store; `figures_of` reads a job's rows once, and the rest is pure.
 """
 
 from __future__ import annotations
 
 from producer.judging.gates.checking import Finding, GateLimits, GateReport, check
 from producer.judging.gates.figures import RunFigures, figures_of
-from producer.judging.gates.history import good_runs
+from producer.judging.gates.judging import NIGHTS, Judgement, judge, words_of
 
-__all__ = ["Finding", "GateLimits", "GateReport", "RunFigures", "check", "figures_of", "good_runs"]
+__all__ = [
+    "NIGHTS",
+    "Finding",
+    "GateLimits",
+    "GateReport",
+    "Judgement",
+    "RunFigures",
+    "check",
+    "figures_of",
+    "judge",
+    "words_of",
+]

@@ -106,7 +106,7 @@ def test_a_picture_that_was_replaced_by_another_size_is_listed(tmp_path, job, ro
 
 @pytest.mark.parametrize(("limit", "expected"), [(1, 1), (2, 2), (4, 4), (6, 6), (100, 6)])
 def test_the_limit_takes_pictures_evenly(tmp_path, job, rows, decisions, limit, expected):
-    summary = previews.export(dataset_of(job, rows, decisions), tmp_path / "out", limit=limit)
+    summary = previews.export(dataset_of(job, rows, decisions, previews=limit), tmp_path / "out")
 
     assert summary.items == expected
     if limit == 2:

@@ -6,9 +6,9 @@ from click.testing import CliRunner
 
 from fetching.policy import FetchPolicy
 from nightshift.cli.request import job_options, request_of
-from nightshift.fetch_settings import FetchSettings
 from nightshift.settings import load_settings
 from producer.errors import SourceInvalid
+from producer.fetch_settings import FetchSettings
 from producer.sources import SourceOptions
 
 

@@ -22,13 +22,14 @@ from producer.direct import Direct
 from producer.export_work import ExportMaker, Writer
 from producer.exporting import export_job
 from producer.exports import ExportSummary
+from producer.gate_work import Watchman
 from producer.housekeeping import Housekeeper
 from producer.jobfile import parse_job
 from producer.scheduling import Scheduler
 from producer.webhooks import Sender
 from tests.fixtures.fleet import wait_until
 from tests.fixtures.hooks import Receiver, client, receiving
-from tests.fixtures.jobs import add, run_to_end
+from tests.fixtures.jobs import add, lease_next, ok, run_to_end, write
 from tests.fixtures.nightly import lose_claims, make_due
 
 
@@ -74,7 +75,8 @@ def keeper(
 ) -> Housekeeper:
     gateway = gateway or Direct(store, MuteDoorbell())
     sender = Sender(store, client(), {})
-    return Housekeeper(Scheduler(store, gateway, owner), sender, ExportMaker(store, gateway, owner, write))
+    exporter = ExportMaker(store, gateway, owner, write)
+    return Housekeeper(Scheduler(store, gateway, owner), sender, exporter, Watchman(store, owner))
 
 
 def nightly(photos: Path, **more: object) -> ScheduleSpec:
@@ -239,3 +241,40 @@ def test_a_long_export_holds_up_no_message(store: JobStore, tmp_path: Path, rece
         stop.set()
         thread.join()
     assert len(receiver.got) == 1
+
+
+def test_a_night_with_nothing_in_it_fails_its_gates_and_the_next_is_held_against_the_good_one(
+    store: JobStore, photos: Path, receiver: Receiver
+) -> None:
+    notify = [{"webhook": receiver.url, "on": ["gates_failed"]}]
+    spec = nightly(photos, gates={"min_images": 1, "speed_share": None}, notify=notify)
+    housekeeper = keeper(store)
+
+    def night(objects: int) -> str | None:
+        due(store, spec)
+        housekeeper.tick()
+        store.relay.forget_hints()  # nobody listened when they were sent
+        lease = lease_next(store)
+        write(store, lease, [ok(item.idx, objects) for item in lease.items], finished=True)
+        housekeeper.tick()
+        return store.jobs()[0].gates
+
+    nights = [night(3), night(3), night(0), night(0), night(3)]
+    assert nights == ["passed", "passed", "failed", "failed", "passed"]
+    good = [job.job_id for job in reversed(store.jobs()) if job.gates == "passed"]
+    last = store.verdicts.of_job(JobId(good[-1]))
+    assert last is not None
+    assert last.report is not None
+    assert last.report["compared_with"] == good[-2::-1]
+    assert [json.loads(body)["type"] for _, body in receiver.got] == ["job.gates_failed"] * 2
+    assert set(json.loads(receiver.got[0][1])["gates"]["failed"]) == {"empty_rate", "objects_per_image"}
+
+
+def test_a_job_that_cannot_be_judged_does_not_stop_the_others(store: JobStore) -> None:
+    broken, good = add(store, 1, gates={"no_such_gate": 1}), add(store, 1, gates={})
+    run_to_end(store)
+    assert keeper(store).tick() == 1
+    verdict = store.verdicts.of_job(broken)
+    assert verdict is not None
+    assert "no_such_gate" in (verdict.message or "")
+    assert (store.status(broken).gates, store.status(good).gates) == ("pending", "passed")

@@ -13,6 +13,7 @@ from jobstore.crontimes import CatchUp
 from jobstore.errors import InvalidSchedule
 from producer.errors import JobFileInvalid
 from producer.jobfile import JobFile, job_file_schema, parse_job, read_job_file
+from producer.judging.gates import GateLimits
 
 FULL = """\
 name: yard-cameras
@@ -108,6 +109,45 @@ def test_a_file_becomes_what_the_command_line_gives(tmp_path: Path) -> None:
     assert spec.output == Output("s3://labels/yard/2026-11-21/", ("coco", "label-studio"), {"min_confidence": 0.5})
     wanted = (WebhookEvent.FINISHED, WebhookEvent.FAILED, WebhookEvent.OVER_FAILURE_RATE)
     assert spec.webhooks == (Webhook("https://hooks.example/x", "HOOK_SECRET", wanted),)
+
+
+@pytest.mark.parametrize(
+    ("text", "limits"),
+    [
+        pytest.param("", None, id="none"),
+        pytest.param("gates: {}\n", GateLimits(), id="the usual"),
+        pytest.param(
+            "gates: {empty_rate_rise: 0.3, speed_share: null, min_images: 5}\n",
+            GateLimits(empty_rate_rise=0.3, speed_share=None, min_images=5),
+            id="own",
+        ),
+    ],
+)
+def test_gates_of_a_file_are_the_jobs_and_the_schedules(tmp_path: Path, text: str, limits: GateLimits | None) -> None:
+    job = read_job_file(write(tmp_path, FULL + text))
+    again = parse_job(json.loads(json.dumps(job.schedule_spec().job)))
+    for each in (job, again):
+        gates = each.request(MOMENT).spec(("cpu",)).gates
+        assert (None if gates is None else GateLimits(**gates)) == limits
+
+
+@pytest.mark.parametrize(
+    ("text", "use_cache"),
+    [
+        pytest.param("source: /a\n", True, id="by default"),
+        pytest.param("source: /a\nuse_cache: false\n", False, id="use_cache"),
+        pytest.param("source: {uri: /a, skip_done: false}\n", False, id="skip_done"),
+        pytest.param("source: {uri: /a, skip_done: true}\nuse_cache: true\n", True, id="both"),
+    ],
+)
+def test_a_file_says_whether_what_is_done_is_run_again(tmp_path: Path, text: str, use_cache: bool) -> None:
+    job = read_job_file(write(tmp_path, text + "model: digits\n"))
+    assert job.request(MOMENT).spec(("cpu",)).use_cache is use_cache
+
+
+def test_two_words_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    text = "source: {uri: /a, skip_done: true}\nuse_cache: false\nmodel: digits\n"
+    assert "use_cache and source.skip_done contradict each other" in refused(tmp_path, text)
 
 
 def test_a_file_becomes_a_schedule_that_reads_itself_again(tmp_path: Path) -> None:
@@ -229,7 +269,7 @@ def test_on_is_a_key_like_any_other(tmp_path: Path) -> None:
                      "job, line 3: limits.priority: expected 'low', 'normal' or 'high', found 'urgent'", id="word"),
         pytest.param(BASE + "notify: [{webhook: https://h.example, on: [ended]}]\n", ".yaml",
                      "job, line 3: notify[0].on[0]: expected 'started', 'finished', 'failed', 'over_failure_rate', "
-                     "'needs_attention' or 'missed', found 'ended'", id="event"),
+                     "'needs_attention', 'gates_failed' or 'missed', found 'ended'", id="event"),
     ],
 )  # fmt: skip
 def test_an_error_names_the_line_and_what_was_found(tmp_path: Path, text: str, suffix: str, words: str) -> None:

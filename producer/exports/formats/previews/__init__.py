@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from producer.exports.dataset import Dataset, Picture
 
 TAKES = EVERY_KIND
-DEFAULT_LIMIT = 200
 _MAX_FAILURES = 500
 _INDEX = "index.html"
 
@@ -36,13 +35,13 @@ class _Chosen:
     failures: list[Failure] = field(default_factory=list)
 
 
-def export(dataset: Dataset, dest: Path, *, limit: int = DEFAULT_LIMIT) -> ExportSummary:
-    """Write `dest/previews/index.html` and up to `limit` pictures, taken evenly over the job, with their folders.
+def export(dataset: Dataset, dest: Path) -> ExportSummary:
+    """Write `dest/previews/index.html` and up to `options.previews` pictures with their folders, taken evenly.
 
     A picture that cannot be read again is listed on the page and in `problems`; it does not end the export.
     """
     path = dest / "previews"
-    chosen = _choose(dataset, limit)
+    chosen = _choose(dataset, dataset.options.previews)
     with atomic_folder(path, _INDEX) as folder:
         figures, problems = _draw_all(chosen.pictures, folder)
         failures = [*chosen.failures, *problems]

@@ -11,6 +11,7 @@ from jobstore.schema import JobId
 from jobstore.tokens import Role
 from producer.ending import ending_lines
 from producer.exports.registry import every_format
+from producer.judging.gates import words_of
 from producer.server.auth import Caller, Reader
 from producer.server.pages.rendering import PageRoute, page
 from producer.server.pages.views.decisions import decided
@@ -81,6 +82,7 @@ def _live(caller: Caller, job_id: JobId) -> dict[str, Any]:
     job = store.status(job_id)
     pace = store.glances.pace(job_id) if not job.is_ended else None
     rows = store.decisions(job_id)
+    verdict = store.verdicts.of_job(job_id) if job.gates is not None else None
     workers = {row.worker_id for row in rows}
     mine = [worker for worker in store.fleet.workers() if worker.worker_id in workers]
     return {
@@ -88,6 +90,8 @@ def _live(caller: Caller, job_id: JobId) -> dict[str, Any]:
         "ending": ending_lines(job),
         "pace": pace,
         "slowness": slowness_of(store.glances.stage_times(job_id, job.total), store_ms_of(mine, job.model)),
+        "verdict": verdict,
+        "gate_words": "" if verdict is None else words_of(verdict),
         "failures": store.failures(job_id) if job.failed else [],
         "waiting": None if job.is_settled else store.why_waiting(job_id),
         "may_act": caller.role.covers(Role.SUBMITTER),

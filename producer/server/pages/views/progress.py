@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobstore.schema import JobState
+from producer.progress import eta_of
 from producer.server.pages import words
 
 if TYPE_CHECKING:
     from jobstore.glances import Pace
     from jobstore.views import JobStatus
-
-#: How far an estimate is widened beyond what now and the mean say, as a share.
-_DOUBT = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +55,14 @@ def progress_of(job: JobStatus, pace: Pace | None = None) -> Progress:
     unit = "frames" if job.frames else "img"
     mean = (job.frames or job.done) / job.elapsed_s if job.started is not None and job.elapsed_s > 0 else None
     current = pace.items_per_second if pace is not None and not job.is_ended else None
-    span = eta_span(job.pending, current, job.items_per_second) if not job.is_settled else None
+    eta = eta_of(job, current or 0.0)
     return Progress(
         job=job,
         parts=parts_of(job),
         percent=words.percent(job.done, job.total),
         now=words.rate(current),
         mean=words.rate(mean, unit),
-        eta=None if span is None else words.span(*span),
+        eta=None if eta is None else words.span(eta.low_s, eta.high_s),
         acts=acts_of(job),
     )
 
@@ -79,14 +77,6 @@ def parts_of(job: JobStatus) -> tuple[Part, ...]:
             parts.append(Part(name, number, round(start, 3), round(share, 3)))
             start += share
     return tuple(parts)
-
-
-def eta_span(pending: int, now: float | None, mean: float | None) -> tuple[float, float] | None:
-    """Give the least and the most seconds that the rest takes, by both speeds in items a second and some doubt."""
-    speeds = [speed for speed in (now, mean) if speed]
-    if not pending or not speeds:
-        return None
-    return pending / max(speeds) * (1 - _DOUBT), pending / min(speeds) * (1 + _DOUBT)
 
 
 def acts_of(job: JobStatus) -> tuple[str, ...]:

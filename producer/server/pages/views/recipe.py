@@ -16,7 +16,11 @@ _PARAMS = {
     "iou_threshold": "--iou",
     "classes": "--classes",
     "max_detections": "--max-detections",
+    "prompt": "--prompt",
 }
+#: Which frames of videos -> option; the flags stand for true.
+_VIDEO = {"fps": "--fps", "every": "--every", "start_s": "--start", "end_s": "--end", "segment_s": "--segment"}
+_VIDEO_FLAGS = {"keyframes": "--keyframes", "track": "--track", "fail_partial": "--fail-partial"}
 #: Wish -> option.
 _WISHES = {
     "backend": "--backend",
@@ -44,6 +48,8 @@ def command_of(job: JobStatus, uris: Sequence[str]) -> str:
     words += _options(_PARAMS, job.params) + _options(_WISHES, job.wishes)
     if (fusion := job.wishes.get("nms_fusion")) is not None:
         words.append("--nms-fusion" if fusion else "--no-nms-fusion")
+    video = {name: value for name, value in (job.video or {}).items() if value}
+    words += _options(_VIDEO, video) + [option for name, option in _VIDEO_FLAGS.items() if video.get(name)]
     words += ["--priority", str(job.priority)] if job.priority else []
     words += ["--max-failures", str(job.max_failures)] if job.max_failures is not None else []
     words += ["--max-failure-rate", f"{job.max_failure_rate:g}"] if job.max_failure_rate != _USUAL_RATE else []

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
-from jobstore.schema import JobState, OutcomeState
-from producer.judging.gates import GateLimits, RunFigures, check, figures_of, good_runs
+from jobstore.schema import OutcomeState
+from producer.judging.gates import GateLimits, RunFigures, check, figures_of
 from producer.judging.gates.checking import jensen_shannon
 from tests.fixtures.judging import HW, boxes, labels, row, status
 
@@ -158,20 +158,3 @@ def test_the_class_distance_of_two_mixes_worked_out_by_hand():
     """Half against all: M = (3/4, 1/4); divergence = 1/2 (1/2 ld(2/3) + 1/2 ld 2) + 1/2 ld(4/3) = 0.3113 bits."""
     assert jensen_shannon({"a": 1, "b": 1}, {"a": 5}) == pytest.approx(0.311278**0.5, abs=1e-6)
     assert jensen_shannon({"a": 1}, {"b": 1}) == 1.0
-
-
-def test_good_runs_are_earlier_ones_of_the_same_thing_that_ended_well():
-    mine = status(job_id="now", created=100.0)
-    jobs = [
-        status(job_id="later", created=101.0),
-        mine,
-        status(job_id="failed", created=99.0, state=JobState.FAILED),
-        status(job_id="over", created=98.0, state=JobState.COMPLETED_WITH_ERRORS, failed=4),
-        status(job_id="other name", created=97.0, name="gate"),
-        status(job_id="other model", created=96.0, model="big"),
-        status(job_id="other tenant", created=95.0, tenant="bob"),
-        *(status(job_id=f"good {n}", created=90.0 - n) for n in range(5)),
-    ]
-
-    assert [each.job_id for each in good_runs(mine, jobs)] == ["good 0", "good 1", "good 2"]
-    assert [each.job_id for each in good_runs(mine, jobs, limit=1)] == ["good 0"]

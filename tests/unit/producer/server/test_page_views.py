@@ -17,10 +17,11 @@ from producer.server.pages.views.decisions import choices_of
 from producer.server.pages.views.gallery import MOST_ROWS, PICTURES, gallery_of
 from producer.server.pages.views.models import model_lines
 from producer.server.pages.views.overlay import Filter, overlay_of
-from producer.server.pages.views.progress import eta_span, progress_of
+from producer.server.pages.views.progress import progress_of
 from producer.server.pages.views.recipe import command_of, source_of
 from producer.server.pages.views.stages import slowness_of
 from tests.fixtures.judging import boxes, labels, row, status
+from videos.options import VideoOptions
 
 RUNNING = {
     "state": JobState.RUNNING,
@@ -61,11 +62,7 @@ def test_the_parts_of_the_bar_are_the_books_and_fill_it():
 
 
 def test_the_estimate_spans_what_now_and_the_mean_say():
-    assert eta_span(60, 10.0, 4.0) == pytest.approx((5.4, 16.5))
-    assert eta_span(60, None, 4.0) == pytest.approx((13.5, 16.5))
-    assert eta_span(0, 10.0, 4.0) is None
-    assert eta_span(60, None, None) is None
-    assert progress_of(status(**RUNNING, now=10.0), Pace(10.0, 2, 1)).eta == "5.4 s to 16 s"
+    assert progress_of(status(**RUNNING, now=10.0), Pace(10.0, 2, 1)).eta == "4.6 s to 22 s"
     assert progress_of(status()).eta is None
 
 
@@ -250,7 +247,7 @@ def test_the_command_is_one_that_the_command_line_takes():
     job = status(
         name="yard; rm -rf", params={"confidence": 0.4, "classes": ["cat", "dog"]}, hardware=("gpu-sm90", "cpu"),
         wishes={"backend": ["onnx"], "batch_size": 8, "nms_fusion": False}, priority=3, tags={"site": "north"},
-        max_failures=9, max_failure_rate=0.5,
+        max_failures=9, max_failure_rate=0.5, video=VideoOptions(fps=0.5, start_s=2.0, track=True).record(),
     )  # fmt: skip
     line = command_of(job, ["/p/a/1.jpg", "/p/b/2.jpg"])
     taken = {}
@@ -265,3 +262,5 @@ def test_the_command_is_one_that_the_command_line_takes():
     assert (taken["name"], taken["conf"], taken["classes"]) == ("yard; rm -rf", 0.4, ("cat", "dog"))
     assert (taken["batch"], taken["backend"], taken["nms_fusion"]) == (8, ("onnx",), False)
     assert (taken["tags"], taken["priority"], taken["max_failures"]) == ({"site": "north"}, 3, 9)
+    frames = {name: taken[name] for name in VideoOptions.__dataclass_fields__}
+    assert VideoOptions(**frames).record() == job.video

@@ -1,15 +1,18 @@
-"""What a person says about where items are read from."""
+"""What a person says about where items are read from; producers and `nightshift` share it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import NoDecode
 
 from fetching.policy import FetchPolicy
+from producer.errors import SettingInvalid
+from producer.machine import PREFIX, read_settings, settings_file
 
 
 def split_words(value: object, mark: str) -> object:
@@ -80,3 +83,22 @@ class FetchSettings(BaseModel):
         fields |= {name: frozenset(fields[name]) for name in ("schemes", "allowed_ports")}
         fields |= {"allowed_roots": tuple(map(str, self.allowed_roots)) or None}
         return FetchPolicy(**fields, max_bytes=max_bytes)
+
+
+def find_policy(environ: Mapping[str, str] | None = None) -> FetchPolicy:
+    """Give the rules of this machine's settings, within which a producer reads sources and takes items.
+
+    Raises:
+        SettingInvalid: naming the setting.
+    """
+    environ = os.environ if environ is None else environ
+    written = read_settings(environ).get("fetch", {})
+    if not isinstance(written, Mapping):
+        raise SettingInvalid(f"fetch in {settings_file(environ)}: expected a table, found {written!r}")
+    names = {f"{PREFIX}FETCH__{name.upper()}": name for name in FetchSettings.model_fields}
+    said = {names[variable]: value for variable, value in environ.items() if variable in names}
+    try:
+        return FetchSettings.model_validate({**written, **said}).policy(FetchPolicy().max_bytes)
+    except ValidationError as error:
+        problems = (f"fetch.{each['loc'][0] if each['loc'] else ''}: {each['msg']}" for each in error.errors())
+        raise SettingInvalid("; ".join(problems)) from error

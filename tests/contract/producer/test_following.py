@@ -1,0 +1,141 @@
+"""Jobs that are watched, waited for, steered and found, on the store itself or through a server."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobstore.errors import InvalidJob, JobNotFound
+from jobstore.schema import JobState, WorkerId, WorkerRow
+from producer import JobFailed, JobTimeout
+
+
+def test_watching_gives_progress_until_the_end(world, job):
+    first = next(iter(job.watch()))
+    worker = world.working()
+    seen = list(job.watch(interval_s=0.01))
+    worker.join()
+
+    assert (first.done, first.total, first.items_per_second, first.eta) == (0, 6, 0.0, None)
+    assert (seen[-1].done, seen[-1].failed, seen[-1].objects) == (6, 1, 6)
+    assert seen[-1].state is JobState.COMPLETED_WITH_ERRORS
+    assert [each.done for each in seen] == sorted(each.done for each in seen)
+
+
+def test_half_a_job_has_a_rate_and_a_range_for_its_end(world, job):
+    world.work(shards=2)
+
+    progress = job.progress()
+
+    assert progress.done == 4
+    assert progress.items_per_second > 0
+    assert 0 < progress.eta.low_s < 2 / progress.items_per_second < progress.eta.high_s
+
+
+def test_waiting_gives_the_status_of_a_job_that_ended_well(world, folder):
+    job = world.producer.submit("digits", folder, hardware="cpu", max_failure_rate=0.5)
+    worker = world.working()
+
+    status = job.wait(timeout=30)
+
+    worker.join()
+    assert (status.state, status.ok, status.failed) == (JobState.COMPLETED_WITH_ERRORS, 5, 1)
+
+
+def test_waiting_for_a_job_over_its_limit_raises_with_the_causes(world, job):
+    world.work()
+
+    with pytest.raises(JobFailed, match="over its failure limit") as raised:
+        job.wait(timeout=30)
+
+    (group,) = raised.value.failures
+    assert (group.code, group.count) == ("not_an_image", 1)
+    assert raised.value.status.failed == 1
+
+
+def test_waiting_for_a_cancelled_job_raises(job):
+    job.cancel()
+
+    with pytest.raises(JobFailed, match="was cancelled"):
+        job.wait(timeout=30)
+
+
+def test_waiting_too_short_raises_and_the_job_goes_on(world, job):
+    world.work(shards=1)
+
+    with pytest.raises(JobTimeout, match="4 of 6 items left") as raised:
+        job.wait(timeout=0.05)
+
+    assert [group.code for group in raised.value.failures] == ["not_an_image"]
+    assert job.status().state is JobState.RUNNING
+
+
+def test_a_job_without_workers_says_why_it_waits(job):
+    assert "no worker serves cpu" in job.why_waiting()
+
+
+def test_events_tell_the_jobs_story(job):
+    job.pause()
+    job.resume()
+
+    assert [event.kind for event in job.events()] == ["submitted", "paused", "resumed"]
+
+
+def test_a_paused_job_is_resumed_with_new_limits(job):
+    assert (job.pause(), job.pause(), job.status().state) == (True, False, JobState.PAUSED)
+    assert (job.resume(max_failures=4, max_failure_rate=0.5), job.resume()) == (True, False)
+
+    status = job.status()
+    assert (status.state, status.max_failures, status.max_failure_rate) == (JobState.RUNNING, 4, 0.5)
+
+
+def test_a_cancelled_job_keeps_what_was_labelled(world, job):
+    world.work(shards=1)
+
+    assert (job.cancel(), job.cancel()) == (True, False)
+    status = job.status()
+    assert (status.state, status.ok, status.failed, status.skipped) == (JobState.CANCELLED, 1, 1, 4)
+
+
+def test_another_priority_is_kept(job):
+    assert job.reprioritise(9)
+    assert job.status().priority == 9
+
+
+def test_what_failed_is_tried_again_in_the_same_job(world, done):
+    world.answers.clear()
+
+    assert done.retry(causes=["out_of_memory"]) == 0
+    assert done.retry(causes=["not_an_image"], batch_size=1) == 1
+    world.work()
+
+    status = done.wait(timeout=30)
+    assert (status.state, status.ok, status.failed) == (JobState.COMPLETED, 6, 0)
+
+
+def test_a_retry_of_nothing_at_all_is_refused(done):
+    with pytest.raises(InvalidJob, match="failed, skipped or both"):
+        done.retry(failed=False)
+
+
+def test_a_job_is_found_by_a_part_of_its_id_and_listed_by_its_state(world, job, done):
+    assert world.producer.job(job.id[-6:]).id == job.id
+    assert {each.id for each in world.producer.jobs()} == {done.id, job.id}
+    assert [each.id for each in world.producer.jobs(states=["cancelled"])] == []
+    assert len(world.producer.jobs(limit=1)) == 1
+    assert world.producer.jobs(since=4e9) == []
+
+
+def test_a_job_that_is_not_there_is_an_error_of_its_own(world, job):
+    with pytest.raises(JobNotFound, match="nope-nope"):
+        world.producer.job("nope-nope")
+
+
+def test_queues_and_workers_are_listed(world, job):
+    world.store.fleet.heartbeat(WorkerRow(WorkerId("a"), "here", 1, "cpu", "cpu", serves=("cpu",)))
+
+    (queue,) = world.producer.queues()
+    (worker,) = world.producer.workers()
+
+    assert (queue.hardware, queue.items_left, queue.pending + queue.queued) == ("cpu", 6, 3)
+    assert (worker.worker_id, worker.state, worker.serves) == ("a", "running", ("cpu",))
+    assert world.producer.queues("gpu-any") == []
