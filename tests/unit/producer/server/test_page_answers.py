@@ -189,7 +189,7 @@ def pipe(folder):
     [
         (bomb, "pixels"), (text_file, "no picture"), (link_outside, "may not read"), (pipe, "may not read"),
         (lambda folder: str(folder / "gone.jpg"), "cannot be read"), (lambda _: "/etc/passwd", "may not read"),
-        (lambda _: "https://example.org/a.jpg", "another machine"), (lambda _: "file:///etc/passwd", "may not read"),
+        (lambda _: "http://10.0.0.7/a.jpg", "private"), (lambda _: "file:///etc/passwd", "may not read"),
     ],
     ids=["bomb", "text", "link", "pipe", "gone", "passwd", "web", "file url"],
 )  # fmt: skip

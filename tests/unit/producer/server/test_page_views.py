@@ -203,11 +203,15 @@ class Rows:
         return found
 
 
+def is_local(row):
+    return row.uri.startswith("/")
+
+
 def test_the_gallery_ends_with_its_last_picture_and_goes_on_where_it_stopped():
     rows = Rows([row(n, f"/p/{n}.jpg", boxes((0, 0.9, 1, 2, 3, 4))) for n in range(PICTURES + 6)])
 
-    first = gallery_of(rows, (-1, 0), Filter())
-    second = gallery_of(rows, first.next, Filter())
+    first = gallery_of(rows, (-1, 0), Filter(), is_local)
+    second = gallery_of(rows, first.next, Filter(), is_local)
 
     assert [figure.idx for figure in (*first.figures, *second.figures)] == list(range(PICTURES + 6))
     assert second.next is None
@@ -216,7 +220,7 @@ def test_the_gallery_ends_with_its_last_picture_and_goes_on_where_it_stopped():
 def test_a_gallery_of_a_rare_class_reads_a_bounded_number_of_rows():
     rows = Rows([row(n, f"/p/{n}.jpg", boxes((n == 900, 0.9, 1, 2, 3, 4))) for n in range(1000)])
 
-    gallery = gallery_of(rows, (-1, 0), Filter(0.0, "dog"))
+    gallery = gallery_of(rows, (-1, 0), Filter(0.0, "dog"), is_local)
 
     assert gallery.figures == ()
     assert rows.read == gallery.rows == MOST_ROWS
@@ -226,9 +230,9 @@ def test_a_gallery_of_a_rare_class_reads_a_bounded_number_of_rows():
 def test_what_failed_is_no_picture_and_what_lies_elsewhere_is_told_apart():
     rows = Rows([row(0, "/p/0.jpg", None), row(1, "s3://b/1.jpg", boxes()), row(2, "/p/2.jpg", boxes())])
 
-    gallery = gallery_of(rows, (-1, 0), Filter())
+    gallery = gallery_of(rows, (-1, 0), Filter(), is_local)
 
-    assert [(figure.idx, figure.is_local) for figure in gallery.figures] == [(1, False), (2, True)]
+    assert [(figure.idx, figure.is_shown) for figure in gallery.figures] == [(1, False), (2, True)]
     assert replace(rows.rows[1], state=OutcomeState.CACHED).holds_prediction
 
 
