@@ -72,7 +72,7 @@ def main() -> None:
                 print(f"{title:<20} {cpu:7.2f} CPU, {wall:7.2f} wall, {cached} of {len(files)} taken over")
             print(f"{'reading and hashing':<20} {read_and_hash(files):7.2f} CPU")
             print(f"second run: {cases[2][1][0] / cases[0][1][0]:.1%} of the first run's CPU")
-            kept = system.store.result_cache_size()
+            kept = system.store.known.size()
             print(f"kept: {kept.results} results, {kept.size_bytes / max(1, kept.results):.0f} bytes each")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Row, case, func, select, update
 
 from jobstore.clock import db_now
-from jobstore.fleet import live_workers
+from jobstore.heartbeats import live_workers
 from jobstore.queues import hardware_of
 from jobstore.schema import OPEN_SHARDS, RUNNABLE_STATES, WAITING_SHARDS, JobState, ShardState
 from jobstore.tables import class_refusals, jobs, openings, queue_speeds, shards

@@ -63,6 +63,22 @@ class Database:
         with self._turn:
             return self._run(self._writer, work)
 
+    def change(
+        self, change: Callable[[Connection], bool], holds: Callable[[Connection], bool] = lambda _: True
+    ) -> bool:
+        """Say whether this call changed something.
+
+        A COMMIT may go through and its reply be lost: then the next try finds the work done, and the answer is that of
+        the try before, if what it made so `holds`.
+        """
+        answers: list[bool] = []
+
+        def once(db: Connection) -> bool:
+            answers.append(change(db))
+            return answers[-1] or (any(answers) and holds(db))
+
+        return self.write(once)
+
     def retried(self, work: Callable[[], T]) -> T:
         """Run work that has a transaction of its own, with the same patience and the same errors."""
         try:

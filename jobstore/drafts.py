@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
@@ -11,15 +11,78 @@ from jobstore.encoding import from_json, to_json
 from jobstore.endings import end_early
 from jobstore.errors import InvalidJob, JobNotFound
 from jobstore.events import add_event
+from jobstore.ids import new_id
 from jobstore.queues import queue_name
 from jobstore.schema import JobId, JobSpec, JobState
 from jobstore.service_tables import draft_parts, drafts
-from jobstore.submit import ItemSpool, insert_items, insert_shards, job_of_token, job_row, plan, started_row
+from jobstore.submit import (
+    ItemSpool,
+    check_spec,
+    insert_items,
+    insert_shards,
+    job_of_token,
+    job_row,
+    plan,
+    started_row,
+)
 from jobstore.tables import items, jobs
 from jobstore.upsert import insert_or_ignore
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-def create(db: Connection, job_id: JobId, spec: JobSpec) -> JobId:
+    from jobstore.connection import Database
+    from jobstore.schema import ItemRef
+
+
+class Drafts:
+    """Jobs of a store that are not sealed yet; every method is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def create(self, spec: JobSpec) -> JobId:
+        """Accept a job whose items come part by part; nothing of it runs before it is sealed.
+
+        Returns:
+            The new job's id, or that of the tenant's job which has the same client token.
+
+        Raises:
+            InvalidJob: a field that cannot be.
+            ClientTokenReused: the token belongs to another request.
+        """
+        check_spec(spec)
+        job_id = JobId(new_id())
+        return self._db.write(lambda db: job_of_token(db, spec) or _create(db, job_id, spec))
+
+    def append(self, job_id: JobId, items: Iterable[ItemRef], *, part_token: str) -> int:
+        """Add items to a draft, behind those that are there; give their number.
+
+        Args:
+            part_token: names this part; when it comes again nothing is added, and the number is that of the first time.
+
+        Raises:
+            InvalidJob: it is no draft any more, or an item cannot be.
+            JobNotFound: there is no such job.
+        """
+        with ItemSpool(items) as spool:
+            return self._db.write(lambda db: _append(db, job_id, spool, part_token))
+
+    def seal(self, job_id: JobId) -> bool:
+        """Let a draft run; nothing can be added to it any more. False: it was sealed before.
+
+        Raises:
+            InvalidJob: it has no items, or ended before.
+            JobNotFound: there is no such job.
+        """
+        return self._db.change(lambda db: _seal(db, job_id))
+
+    def expire(self, after_s: float) -> list[JobId]:
+        """End drafts to which nothing was added for so long, and that nobody sealed."""
+        return self._db.write(lambda db: _expire(db, after_s))
+
+
+def _create(db: Connection, job_id: JobId, spec: JobSpec) -> JobId:
     """Write a job without items; give its id, or that of the job which the client token already has."""
     values = {"state": JobState.DRAFT, "name": spec.name, "wishes": to_json(spec.wishes), "total": 0, "shards_left": 0}
     row = job_row(spec) | values | {"id": job_id, "created": db_now()}
@@ -31,7 +94,7 @@ def create(db: Connection, job_id: JobId, spec: JobSpec) -> JobId:
     return job_id
 
 
-def append(db: Connection, job_id: JobId, spool: ItemSpool, token: str) -> int:
+def _append(db: Connection, job_id: JobId, spool: ItemSpool, token: str) -> int:
     """Add items behind those that are there; give their number, of a token that came before what it had brought."""
     job = _locked(db, job_id)
     is_its = (draft_parts.c.job_id == job_id, draft_parts.c.token == token)
@@ -48,7 +111,7 @@ def append(db: Connection, job_id: JobId, spool: ItemSpool, token: str) -> int:
     return spool.total
 
 
-def seal(db: Connection, job_id: JobId) -> bool:
+def _seal(db: Connection, job_id: JobId) -> bool:
     """Cut a draft into shards and let it run. False: it was sealed before.
 
     Raises:
@@ -73,7 +136,7 @@ def seal(db: Connection, job_id: JobId) -> bool:
     return True
 
 
-def expire(db: Connection, after_s: float) -> list[JobId]:
+def _expire(db: Connection, after_s: float) -> list[JobId]:
     """End the drafts to which nothing was added for so long."""
     is_left = (jobs.c.state == JobState.DRAFT, drafts.c.touched < db_now() - after_s)
     query = select(jobs.c.id).join(drafts, drafts.c.job_id == jobs.c.id).where(*is_left).order_by(jobs.c.id)

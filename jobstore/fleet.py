@@ -1,119 +1,69 @@
-"""Who works: heartbeats of worker processes, and for which queues they are wanted."""
+"""The fleet as the store knows it: workers, what waits for them, what they learned, and what they could not read."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, RowMapping, func, literal, select, union_all, update
-
-from jobstore.clock import db_now
-from jobstore.encoding import from_json, to_json
-from jobstore.schema import WAITING_SHARDS, WorkerId, WorkerRow
-from jobstore.tables import shards, workers
-from jobstore.upsert import insert_or_update
+from jobstore import backlog, heartbeats, learned, quarantine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Workers silent for longer are not listed any more, in seconds.
-_LISTED_FOR_S = 86_400.0
-#: A worker that is silent for longer is not counted on, in seconds: fifteen heartbeats.
-ALIVE_S = 30.0
-_PLAIN = (
-    "host", "pid", "hardware", "device", "state", "items_per_second", "started", "heartbeat", "age_s", "active",
-    "memory_bytes",
-)  # fmt: skip
+    from jobstore.connection import Database
+    from jobstore.schema import ModelBuild, QuarantinedMessage, WorkerId, WorkerRow
+    from jobstore.views import AutoscaleFigures, QueueRow
 
 
-def heartbeat(db: Connection, row: WorkerRow) -> bool:
-    """Write a worker's report of itself; its `started` is the time of the first.
+class Fleet:
+    """Workers and queues of a store; every method is one transaction."""
 
-    Returns:
-        Whether somebody asked it to drain.
-    """
-    values: dict[str, Any] = {
-        "id": row.worker_id,
-        "host": row.host,
-        "pid": row.pid,
-        "hardware": row.hardware,
-        "device": row.device,
-        "state": row.state,
-        "queues": to_json(row.queues),
-        "models": to_json(row.models),
-        "items_per_second": row.items_per_second,
-        "started": db_now(),
-        "heartbeat": db_now(),
-        "serves": to_json(row.serves),
-        "active": row.active,
-        "memory_bytes": row.memory_bytes,
-        "stats": to_json(row.stats),
-    }
-    db.execute(insert_or_update(db, workers, "id", values, kept=frozenset({"started"})))
-    return bool(db.execute(select(workers.c.drain).where(workers.c.id == row.worker_id)).scalar_one())
+    def __init__(self, database: Database) -> None:
+        self._db = database
 
+    def heartbeat(self, row: WorkerRow) -> bool:
+        """Write a worker's report of itself, and say whether somebody asked it to drain."""
+        return self._db.write(lambda db: heartbeats.heartbeat(db, row))
 
-def drain_worker(db: Connection, worker_id: WorkerId) -> bool:
-    """Ask a worker to finish what it has and to leave, which it reads with its next heartbeat.
+    def drain_worker(self, worker_id: WorkerId) -> bool:
+        """Ask a worker to finish what it has and to leave; False: no such worker is alive."""
+        return self._db.write(lambda db: heartbeats.drain_worker(db, worker_id))
 
-    Returns:
-        False: there is no such worker, or it is not alive.
-    """
-    is_alive = (workers.c.state != "stopped") & (db_now() - workers.c.heartbeat <= ALIVE_S)
-    return bool(db.execute(update(workers).where(workers.c.id == worker_id, is_alive).values(drain=1)).rowcount)
+    def worker_stopped(self, worker_id: WorkerId) -> None:
+        """Note that a worker ended by itself."""
+        self._db.write(lambda db: heartbeats.worker_stopped(db, worker_id))
 
+    def workers(self, max_age_s: float = heartbeats.ALIVE_S) -> list[WorkerRow]:
+        """List workers; one that is silent for more than `max_age_s` has the state `lost`."""
+        return self._db.read(lambda db: heartbeats.list_workers(db, max_age_s))
 
-def worker_stopped(db: Connection, worker_id: WorkerId) -> None:
-    """Note that a worker ended by itself."""
-    db.execute(update(workers).where(workers.c.id == worker_id).values(state="stopped", heartbeat=db_now()))
+    def queues(self, hardware: str | None = None, tenant: str | None = None) -> list[QueueRow]:
+        """Give what waits and runs in each queue, and why; of one hardware class or of all, of one tenant or of all."""
+        return self._db.read(lambda db: backlog.list_queues(db, hardware, tenant))
 
+    def queues_with_work(self, hardware: Sequence[str]) -> list[str]:
+        """List the queues of these hardware classes in which shards wait; cheap whatever the backlog."""
+        return self._db.read(lambda db: heartbeats.queues_with_work(db, hardware))
 
-def list_workers(db: Connection, max_age_s: float) -> list[WorkerRow]:
-    """List the workers of the last day; one that is silent for more than `max_age_s` is `lost`."""
-    age = db_now() - workers.c.heartbeat
-    lost = (age > max_age_s) & (workers.c.state != "stopped")
-    shown = select(workers, age.label("age_s"), lost.label("lost")).where(age < _LISTED_FOR_S)
-    return [_worker(row) for row in db.execute(shown.order_by(workers.c.host, workers.c.id)).mappings()]
+    def autoscale(self, hardware: str) -> AutoscaleFigures:
+        """Give how much work a hardware class has, and how many workers."""
+        return self._db.read(lambda db: backlog.autoscale(db, hardware))
 
+    def report_speed(self, queue: str, seconds_per_item: float) -> None:
+        """Mix a measurement of one worker process into a queue's seconds an item."""
+        self._db.write(lambda db: backlog.report_speed(db, queue, seconds_per_item))
 
-def live_workers(db: Connection) -> list[WorkerRow]:
-    """List the workers that take work at this moment."""
-    return [row for row in list_workers(db, ALIVE_S) if row.state == "running" and not row.drain]
+    def learned_batch(self, build: ModelBuild, hardware: str) -> int | None:
+        """Give the batch size that fitted on this hardware class where a larger one did not."""
+        return self._db.read(lambda db: learned.learned_batch(db, build, hardware))
 
+    def learn_batch(self, build: ModelBuild, hardware: str, max_batch_size: int) -> None:
+        """Note for every worker of this hardware class that a larger batch does not fit."""
+        self._db.write(lambda db: learned.learn_batch(db, build, hardware, max_batch_size))
 
-def queues_with_work(db: Connection, hardware: Sequence[str]) -> list[str]:
-    """List the queues of these classes in which shards wait, by hops from name to name over the index.
+    def quarantine(self, row: QuarantinedMessage) -> None:
+        """Keep a message that no worker can read, for people; of many only the newest are kept."""
+        self._db.write(lambda db: quarantine.quarantine(db, row))
 
-    DISTINCT would read an index entry for each waiting shard; each worker asks twice a second.
-    """
-    if not hardware:
-        return []
-    starts = [
-        select(literal(str(state)).label("state"), literal(kind).label("hardware"), literal("").label("queue"))
-        for state in WAITING_SHARDS
-        for kind in hardware
-    ]
-    hop = select(union_all(*starts).subquery("start")).cte("hop", recursive=True)
-    following = (
-        select(func.min(shards.c.queue))
-        .where(shards.c.state == hop.c.state, shards.c.hardware == hop.c.hardware, shards.c.queue > hop.c.queue)
-        .scalar_subquery()
-    )
-    hop = hop.union_all(select(hop.c.state, hop.c.hardware, following).where(hop.c.queue.is_not(None)))
-    names = select(hop.c.queue).where(hop.c.queue > "").distinct().order_by(hop.c.queue)
-    return list(db.execute(names).scalars())
-
-
-def _worker(row: RowMapping) -> WorkerRow:
-    values = {name: row[name] for name in _PLAIN}
-    if row["lost"]:
-        values["state"] = "lost"
-    return WorkerRow(
-        worker_id=WorkerId(row["id"]),
-        queues=tuple(from_json(row["queues"])),
-        models=tuple(from_json(row["models"])),
-        # A worker of an earlier version says nothing of the classes that it serves.
-        serves=tuple(from_json(row["serves"])) or (row["hardware"],),
-        stats=from_json(row["stats"]),
-        drain=bool(row["drain"]),
-        **values,
-    )
+    def quarantined(self, limit: int = 50) -> list[QuarantinedMessage]:
+        """List messages that were set aside, the newest first."""
+        return self._db.read(lambda db: quarantine.quarantined(db, limit))

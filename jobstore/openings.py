@@ -29,6 +29,7 @@ from jobstore.upsert import insert_or_ignore
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from jobstore.connection import Database
     from jobstore.schema import Lease, OpeningTrouble
 
 #: Stored with a class on which processes were lost while they loaded the model.
@@ -47,6 +48,36 @@ class Stage(IntEnum):
     LOADS = 2  # the model is being loaded for it: what ends the process now is the model's doing
 
 
+class Openings:
+    """How the models of a store's jobs open; every method is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def note_stage(self, lease: Lease, stage: Stage) -> None:
+        """Note how far the model of a leased shard is: who is lost before it is open has touched no item."""
+        self._db.write(lambda db: _note_stage(db, lease, stage))
+
+    def opened(self, lease: Lease) -> None:
+        """Note that the model of a leased shard is open now, which ends the trouble that its job had with it."""
+        self._db.write(lambda db: _opened(db, lease))
+
+    def postpone(self, lease: Lease, trouble: OpeningTrouble, retry_s: float) -> float | None:
+        """Give a shard back until the next try to open its model.
+
+        Args:
+            retry_s: seconds of trouble after which the class is refused.
+
+        Returns:
+            Seconds until the next try; None: the class is refused now, or the shard was no longer the lease's.
+        """
+        return self._db.write(lambda db: _postpone(db, lease, trouble, retry_s))
+
+    def retry_due(self) -> int:
+        """Let go of shards that waited for the next try to open their model; give the number of jobs and classes."""
+        return self._db.write(_retry_due)
+
+
 def wait_s(tries: int, asked_s: float | None, chance: float) -> float:
     """Give the seconds until the next try. Pure.
 
@@ -59,20 +90,20 @@ def wait_s(tries: int, asked_s: float | None, chance: float) -> float:
     return max(grown * (0.5 + chance / 2), min(asked_s or 0.0, MOST_ASKED_S))
 
 
-def note_stage(db: Connection, lease: Lease, stage: Stage) -> None:
+def _note_stage(db: Connection, lease: Lease, stage: Stage) -> None:
     """Note how far the model of a shard is, as long as the shard is the lease's."""
     db.execute(update(shards).where(*is_held(lease)).values(opening=stage))
 
 
-def opened(db: Connection, lease: Lease) -> None:
+def _opened(db: Connection, lease: Lease) -> None:
     """Note that the shard's model is open: whatever trouble the job had on this class is over."""
-    note_stage(db, lease, Stage.OPEN)
+    _note_stage(db, lease, Stage.OPEN)
     is_over = delete(openings).where(openings.c.job_id == lease.job_id, openings.c.hardware == lease.hardware)
     if db.execute(is_over).rowcount:
         unhold_class(db, lease.job_id, lease.hardware)
 
 
-def postpone(db: Connection, lease: Lease, trouble: OpeningTrouble, retry_s: float) -> float | None:
+def _postpone(db: Connection, lease: Lease, trouble: OpeningTrouble, retry_s: float) -> float | None:
     """Give a shard back until the next try to open its model; give the seconds until then.
 
     Args:
@@ -105,7 +136,7 @@ def postpone(db: Connection, lease: Lease, trouble: OpeningTrouble, retry_s: flo
     return seconds
 
 
-def retry_due(db: Connection) -> int:
+def _retry_due(db: Connection) -> int:
     """Let go of the shards whose next try is due; give the number of jobs and classes."""
     due = update(openings).where(openings.c.next_try <= db_now()).values(next_try=None)
     rows = db.execute(due.returning(openings.c.job_id, openings.c.hardware)).all()

@@ -20,6 +20,8 @@ from jobstore.upsert import insert_or_ignore
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from jobstore.connection import Database
+
 #: A result's last use is noted again after so many seconds, so that most lookups write nothing.
 TOUCH_AFTER_S = 3600.0
 #: Pruning leaves this share of the limit, so that it is not due again at once.
@@ -79,7 +81,29 @@ class CacheSize:
     size_bytes: int
 
 
-def lookup(db: Connection, keys: Collection[str]) -> tuple[dict[str, KnownResult], list[str]]:
+class KnownResults:
+    """What a store knows from earlier runs; every method is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def lookup(self, keys: Collection[str]) -> dict[str, KnownResult]:
+        """Give what is known of these keys, and note that it was used."""
+        known, stale = self._db.read(lambda db: _lookup(db, keys))
+        if stale:
+            self._db.write(lambda db: _touch(db, stale))
+        return known
+
+    def size(self) -> CacheSize:
+        """Say how many results are kept for later runs."""
+        return self._db.read(_size)
+
+    def prune(self, max_bytes: int) -> CacheSize:
+        """Remove the least recently used results where there are more bytes than `max_bytes`; say how much went."""
+        return self._db.write(lambda db: _prune(db, max_bytes))
+
+
+def _lookup(db: Connection, keys: Collection[str]) -> tuple[dict[str, KnownResult], list[str]]:
     """Give what is known of these keys, and those of which the last use should be noted again."""
     is_stale = (result_cache.c.used < db_now() - TOUCH_AFTER_S).label("is_stale")
     columns = (result_cache.c.key, result_cache.c.record, result_cache.c.blob, is_stale)
@@ -88,7 +112,7 @@ def lookup(db: Connection, keys: Collection[str]) -> tuple[dict[str, KnownResult
     return known, [row.key for row in rows if row.is_stale]
 
 
-def touch(db: Connection, keys: Collection[str]) -> None:
+def _touch(db: Connection, keys: Collection[str]) -> None:
     """Note that these results were used now."""
     db.execute(update(result_cache).where(result_cache.c.key.in_(sorted(keys))).values(used=db_now()))
 
@@ -99,23 +123,23 @@ def keep(db: Connection, found: Sequence[tuple[str, Mapping[str, Any]]]) -> None
     In the order of the keys, so that two workers that write the same ones wait for each other and never both ways.
     """
     rows = [
-        {"key": key, "record": row["record"], "blob": row["blob"], "size_bytes": _size(row)}
+        {"key": key, "record": row["record"], "blob": row["blob"], "size_bytes": _bytes_of(row)}
         for key, row in sorted(found, key=lambda pair: pair[0])
     ]
     if rows:
         db.execute(insert_or_ignore(db, result_cache).values(created=db_now(), used=db_now()), rows)
 
 
-def size(db: Connection) -> CacheSize:
+def _size(db: Connection) -> CacheSize:
     """Say how much is kept."""
     total = func.coalesce(func.sum(result_cache.c.size_bytes), 0)
     count, size_bytes = db.execute(select(func.count(), total).select_from(result_cache)).one()
     return CacheSize(count, int(size_bytes))
 
 
-def prune(db: Connection, max_bytes: int) -> CacheSize:
+def _prune(db: Connection, max_bytes: int) -> CacheSize:
     """Remove the least recently used results where there are more bytes than `max_bytes`; say how much went."""
-    before = size(db)
+    before = _size(db)
     if before.size_bytes <= max_bytes:
         return CacheSize(0, 0)
     newest_first = (result_cache.c.used.desc(), result_cache.c.key)
@@ -123,9 +147,9 @@ def prune(db: Connection, max_bytes: int) -> CacheSize:
     ranked = select(result_cache.c.key, up_to).subquery("ranked")
     surplus = select(ranked.c.key).where(ranked.c.up_to > int(max_bytes * KEPT_SHARE))
     db.execute(delete(result_cache).where(result_cache.c.key.in_(surplus)))
-    after = size(db)
+    after = _size(db)
     return CacheSize(before.results - after.results, before.size_bytes - after.size_bytes)
 
 
-def _size(row: Mapping[str, Any]) -> int:
+def _bytes_of(row: Mapping[str, Any]) -> int:
     return len(row["record"].encode()) + len(row["blob"] or b"")

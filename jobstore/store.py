@@ -8,39 +8,34 @@ from typing import TYPE_CHECKING, Self
 from jobstore import (
     backlog,
     bundles,
-    canary,
     deserving,
-    drafts,
     endings,
     finding,
-    fleet,
-    learned,
     leases,
-    openings,
-    policy,
-    quarantine,
     reading,
     receipts,
     recording,
     relay_statements,
-    result_cache,
     retrying,
     routing,
     schema_version,
     steering,
-    stragglers,
     submit,
     tenancy,
-    tokens,
 )
 from jobstore.connection import Database
+from jobstore.drafts import Drafts
 from jobstore.errors import InvalidJob, LeaseLost
 from jobstore.events import events_of
 from jobstore.export_requests import ExportRequests
+from jobstore.fleet import Fleet
 from jobstore.glances import Glances
 from jobstore.ids import new_id
+from jobstore.openings import Openings
 from jobstore.outbox import Outbox
 from jobstore.reading import ItemFilter, JobFilter
+from jobstore.repairs import Repairs
+from jobstore.result_cache import KnownResults
 from jobstore.schedules import Schedules
 from jobstore.schema import (
     RUNNABLE_STATES,
@@ -52,26 +47,20 @@ from jobstore.schema import (
     JobSpec,
     JobState,
     Lease,
-    ModelBuild,
-    OpeningTrouble,
     Outcome,
     OutcomeState,
-    QuarantinedMessage,
     Renewal,
     ShardEnd,
     ShardId,
     WorkerId,
-    WorkerRow,
 )
-from jobstore.tokens import TokenRow, TokenWish
-from jobstore.views import AutoscaleFigures, FailureGroup, ItemRow, JobEvent, JobStatus, QueueRow, ResultRow
+from jobstore.tokens import Tokens
+from jobstore.views import FailureGroup, ItemRow, JobEvent, JobStatus, ResultRow
 from jobstore.window import release as release_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from types import TracebackType
-
-    from sqlalchemy import Connection
 
 
 class JobStore:
@@ -82,12 +71,20 @@ class JobStore:
         outbox: webhooks that are to be sent.
         exports: exports that are to be made.
         glances: what pages show; cheap however large a job is.
+        drafts: jobs that are filled part by part.
+        openings: how the models of jobs open, and what comes of it where they do not.
+        known: results of earlier runs.
+        fleet: workers, queues, and what is learned of them.
+        relay: what a relay finds and mends.
+        tokens: who may ask the HTTP interface.
     """
 
     def __init__(self, database: Database) -> None:
         self._db = database
         self.schedules, self.outbox, self.exports = Schedules(database), Outbox(database), ExportRequests(database)
-        self.glances = Glances(database)
+        self.glances, self.drafts, self.openings = Glances(database), Drafts(database), Openings(database)
+        self.known, self.fleet, self.relay = KnownResults(database), Fleet(database), Repairs(database)
+        self.tokens = Tokens(database)
 
     @classmethod
     def open(cls, url: str, *, patience_s: float = 15.0) -> JobStore:
@@ -143,42 +140,6 @@ class JobStore:
             if not spool.total:
                 raise InvalidJob("the source has no items: expected at least one picture or video")
             return self._db.write(lambda db: submit.insert_job(db, job_id, spec, spool, queue))
-
-    def create_draft(self, spec: JobSpec) -> JobId:
-        """Accept a job whose items come part by part; nothing of it runs before it is sealed.
-
-        Returns:
-            The new job's id, or that of the tenant's job which has the same client token.
-
-        Raises:
-            InvalidJob: a field that cannot be.
-            ClientTokenReused: the token belongs to another request.
-        """
-        submit.check_spec(spec)
-        job_id = JobId(new_id())
-        return self._db.write(lambda db: submit.job_of_token(db, spec) or drafts.create(db, job_id, spec))
-
-    def append_items(self, job_id: JobId, items: Iterable[ItemRef], *, part_token: str) -> int:
-        """Add items to a draft, behind those that are there; give their number.
-
-        Args:
-            part_token: names this part; when it comes again nothing is added, and the number is that of the first time.
-
-        Raises:
-            InvalidJob: it is no draft any more, or an item cannot be.
-            JobNotFound: there is no such job.
-        """
-        with submit.ItemSpool(items) as spool:
-            return self._db.write(lambda db: drafts.append(db, job_id, spool, part_token))
-
-    def seal(self, job_id: JobId) -> bool:
-        """Let a draft run; nothing can be added to it any more. False: it was sealed before.
-
-        Raises:
-            InvalidJob: it has no items, or ended before.
-            JobNotFound: there is no such job.
-        """
-        return self._changed(lambda db: drafts.seal(db, job_id))
 
     # -- work --------------------------------------------------------------------------------------------------------
 
@@ -246,7 +207,7 @@ class JobStore:
 
     def release_shard(self, lease: Lease) -> bool:
         """Give an unfinished shard back when draining; False: it was no longer ours."""
-        return self._changed(lambda db: leases.release_shard(db, lease))
+        return self._db.change(lambda db: leases.release_shard(db, lease))
 
     def count_death(self, lease: Lease, max_deaths: int) -> bool:
         """Give a shard back that ended, or is about to end, this process: as if its lease had run out.
@@ -258,34 +219,7 @@ class JobStore:
         Returns:
             False: it was no longer ours.
         """
-        return self._changed(lambda db: relay_statements.count_death(db, lease, max_deaths))
-
-    def note_stage(self, lease: Lease, stage: openings.Stage) -> None:
-        """Note how far the model of a leased shard is: who is lost before it is open has touched no item."""
-        self._db.write(lambda db: openings.note_stage(db, lease, stage))
-
-    def opened(self, lease: Lease) -> None:
-        """Note that the model of a leased shard is open now, which ends the trouble that its job had with it."""
-        self._db.write(lambda db: openings.opened(db, lease))
-
-    def postpone(self, lease: Lease, trouble: OpeningTrouble, retry_s: float) -> float | None:
-        """Give a shard back until the next try to open its model.
-
-        Args:
-            retry_s: seconds of trouble after which the class is refused.
-
-        Returns:
-            Seconds until the next try; None: the class is refused now, or the shard was no longer the lease's.
-        """
-        return self._db.write(lambda db: openings.postpone(db, lease, trouble, retry_s))
-
-    def learned_batch(self, build: ModelBuild, hardware: str) -> int | None:
-        """Give the batch size that fitted on this hardware class where a larger one did not."""
-        return self._db.read(lambda db: learned.learned_batch(db, build, hardware))
-
-    def learn_batch(self, build: ModelBuild, hardware: str, max_batch_size: int) -> None:
-        """Note for every worker of this hardware class that a larger batch does not fit."""
-        self._db.write(lambda db: learned.learn_batch(db, build, hardware, max_batch_size))
+        return self._db.change(lambda db: relay_statements.count_death(db, lease, max_deaths))
 
     def add_decision(self, row: DecisionRow) -> DecisionId:
         """Write why a backend runs; the job's first decision gives it its task, class names and digest."""
@@ -312,34 +246,17 @@ class JobStore:
         message = "the job was cancelled before this item's turn"
         return self._end_early(job_id, JobState.CANCELLED, "cancelled", message)
 
-    # -- results of earlier runs ---------------------------------------------------------------------------------------
-
-    def lookup_results(self, keys: Collection[str]) -> dict[str, result_cache.KnownResult]:
-        """Give what is known of these keys, and note that it was used."""
-        known, stale = self._db.read(lambda db: result_cache.lookup(db, keys))
-        if stale:
-            self._db.write(lambda db: result_cache.touch(db, stale))
-        return known
-
-    def result_cache_size(self) -> result_cache.CacheSize:
-        """Say how many results are kept for later runs."""
-        return self._db.read(result_cache.size)
-
-    def prune_results(self, max_bytes: int) -> result_cache.CacheSize:
-        """Remove the least recently used results where there are more bytes than `max_bytes`; say how much went."""
-        return self._db.write(lambda db: result_cache.prune(db, max_bytes))
-
     # -- steer -------------------------------------------------------------------------------------------------------
 
     def pause(self, job_id: JobId) -> bool:
         """Stop a running job: nothing is released, and workers give back what they hold. False: it does not run."""
-        return self._changed(
+        return self._db.change(
             lambda db: steering.pause(db, job_id), lambda db: reading.state(db, job_id) == JobState.PAUSED
         )
 
     def resume(self, job_id: JobId, max_failures: int | None = None, max_failure_rate: float | None = None) -> bool:
         """Go on with a job that was paused or needs attention, with other limits where given. False: it is neither."""
-        return self._changed(
+        return self._db.change(
             lambda db: steering.resume(db, job_id, max_failures, max_failure_rate),
             lambda db: reading.state(db, job_id) in RUNNABLE_STATES,
         )
@@ -450,157 +367,19 @@ class JobStore:
         """List a job's backend decisions, oldest first."""
         return self._db.read(lambda db: receipts.decisions_of(db, job_id))
 
-    def events(self, job_id: JobId, after: str | None = None) -> list[JobEvent]:
-        """List what happened to a job, oldest first; after the event of this id, or all of it."""
-        return self._db.read(lambda db: events_of(db, job_id, after))
-
-    # -- fleet -------------------------------------------------------------------------------------------------------
-
-    def heartbeat(self, row: WorkerRow) -> bool:
-        """Write a worker's report of itself, and say whether somebody asked it to drain."""
-        return self._db.write(lambda db: fleet.heartbeat(db, row))
-
-    def drain_worker(self, worker_id: WorkerId) -> bool:
-        """Ask a worker to finish what it has and to leave; False: no such worker is alive."""
-        return self._db.write(lambda db: fleet.drain_worker(db, worker_id))
-
-    def worker_stopped(self, worker_id: WorkerId) -> None:
-        """Note that a worker ended by itself."""
-        self._db.write(lambda db: fleet.worker_stopped(db, worker_id))
-
-    def workers(self, max_age_s: float = fleet.ALIVE_S) -> list[WorkerRow]:
-        """List workers; one that is silent for more than `max_age_s` has the state `lost`."""
-        return self._db.read(lambda db: fleet.list_workers(db, max_age_s))
-
-    def queues(self, hardware: str | None = None, tenant: str | None = None) -> list[QueueRow]:
-        """Give what waits and runs in each queue, and why; of one hardware class or of all, of one tenant or of all."""
-        return self._db.read(lambda db: backlog.list_queues(db, hardware, tenant))
-
-    def autoscale(self, hardware: str) -> AutoscaleFigures:
-        """Give how much work a hardware class has, and how many workers."""
-        return self._db.read(lambda db: backlog.autoscale(db, hardware))
-
     def job_counts(self, tenant: str | None = None) -> dict[JobState, int]:
         """Count jobs by state, of one tenant or of all; a state that no job has is missing."""
         return self._db.read(lambda db: backlog.job_counts(db, tenant))
 
-    def report_speed(self, queue: str, seconds_per_item: float) -> None:
-        """Mix a measurement of one worker process into a queue's seconds an item."""
-        self._db.write(lambda db: backlog.report_speed(db, queue, seconds_per_item))
-
-    def queues_with_work(self, hardware: Sequence[str]) -> list[str]:
-        """List the queues of these hardware classes in which shards wait; cheap whatever the backlog."""
-        return self._db.read(lambda db: fleet.queues_with_work(db, hardware))
-
-    def quarantine(self, row: QuarantinedMessage) -> None:
-        """Keep a message that no worker can read, for people; of many only the newest are kept."""
-        self._db.write(lambda db: quarantine.quarantine(db, row))
-
-    def quarantined(self, limit: int = 50) -> list[QuarantinedMessage]:
-        """List messages that were set aside, the newest first."""
-        return self._db.read(lambda db: quarantine.quarantined(db, limit))
-
-    # -- tokens ------------------------------------------------------------------------------------------------------
-
-    def add_token(self, wish: TokenWish) -> tuple[TokenRow, str]:
-        """Make a bearer token and give it, which nobody can do a second time.
-
-        Raises:
-            InvalidToken: a name that cannot be, or that the tenant has already.
-        """
-        token = tokens.mint()
-        return self._db.write(lambda db: tokens.add_token(db, wish, tokens.digest(token))), token
-
-    def token_of(self, token: str) -> TokenRow | None:
-        """Give whom a bearer token stands for, and note its use; None: unknown, expired or revoked."""
-        hashed = tokens.digest(token)
-        found = self._db.read(lambda db: tokens.token_of(db, hashed))
-        if found is None:
-            return None
-        row, is_note_due = found
-        if is_note_due:
-            self._db.write(lambda db: tokens.note_use(db, row.token_id))
-        return row
-
-    def tokens(self, tenant: str | None = None) -> list[TokenRow]:
-        """List tokens, of one tenant or of all, the newest first."""
-        return self._db.read(lambda db: tokens.list_tokens(db, tenant))
-
-    def revoke_token(self, token_id: str) -> bool:
-        """Take a token back at once. False: it was before, or there is none of this id."""
-        return self._db.write(lambda db: tokens.revoke(db, token_id))
-
-    # -- relay -------------------------------------------------------------------------------------------------------
-
-    def expire_leases(self, max_deaths: int) -> int:
-        """Take back the shards of dead workers; split those that lost `max_deaths` of them."""
-        return self._db.write(lambda db: relay_statements.expire_leases(db, max_deaths))
-
-    def hints_overdue(self, queues: Collection[str], older_than_s: float) -> bool:
-        """Say whether one of these queues has a hint that nobody took for so long."""
-        return self._db.read(lambda db: relay_statements.hints_overdue(db, queues, older_than_s))
-
-    def requeue_lost(self, queues: Collection[str], older_than_s: float) -> int:
-        """Make old hints of queues that Redis holds empty due again."""
-        return self._db.write(lambda db: relay_statements.requeue_lost(db, queues, older_than_s))
-
-    def recall_outranked(self) -> int:
-        """Take back hints that stand in Redis before work of a higher priority."""
-        return self._db.write(relay_statements.recall_outranked)
-
-    def reroute(self, window: int, grace_s: float) -> int:
-        """Move waiting shards to classes that somebody serves, or where workers are idle; give their number."""
-        return self._db.write(lambda db: routing.reroute(db, window, grace_s))
-
-    def offer_stragglers(self) -> int:
-        """Offer the slow last shards of jobs to idle workers; give their number."""
-        return self._db.write(stragglers.offer_stragglers)
-
-    def judge_jobs(self) -> int:
-        """Stop running jobs that are over their limits, and end canaries; give the number of both."""
-        return self._db.write(lambda db: canary.end_canaries(db) + policy.judge_running(db))
-
-    def retry_openings(self) -> int:
-        """Let go of shards that waited for the next try to open their model; give the number of jobs and classes."""
-        return self._db.write(openings.retry_due)
-
-    def expire_jobs(self) -> list[JobId]:
-        """End jobs whose time is over."""
-        return self._db.write(relay_statements.expire_jobs)
-
-    def expire_drafts(self, after_s: float) -> list[JobId]:
-        """End drafts to which nothing was added for so long, and that nobody sealed."""
-        return self._db.write(lambda db: drafts.expire(db, after_s))
-
-    def hinted_queues(self) -> list[str]:
-        """List the queues that should hold hints in Redis."""
-        return self._db.read(relay_statements.hinted_queues)
-
-    def forget_hints(self) -> int:
-        """Make every hint due again, after Redis lost its memory."""
-        return self._db.write(relay_statements.forget_hints)
+    def events(self, job_id: JobId, after: str | None = None) -> list[JobEvent]:
+        """List what happened to a job, oldest first; after the event of this id, or all of it."""
+        return self._db.read(lambda db: events_of(db, job_id, after))
 
     def _end_early(self, job_id: JobId, state: JobState, code: str, message: str) -> bool:
-        return self._changed(
+        return self._db.change(
             lambda db: endings.end_early(db, job_id, state, code, message),
             lambda db: reading.state(db, job_id) == state,
         )
-
-    def _changed(
-        self, change: Callable[[Connection], bool], holds: Callable[[Connection], bool] = lambda _: True
-    ) -> bool:
-        """Say whether this call changed something.
-
-        A COMMIT may go through and its reply be lost: then the next try finds the work done, and the answer is that of
-        the try before, if what it made so `holds`.
-        """
-        answers: list[bool] = []
-
-        def once(db: Connection) -> bool:
-            answers.append(change(db))
-            return answers[-1] or (any(answers) and holds(db))
-
-        return self._db.write(once)
 
     def _page(
         self, job_id: JobId, states: Collection[OutcomeState], after: tuple[int, int], limit: int

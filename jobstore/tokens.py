@@ -23,7 +23,11 @@ from jobstore.service_tables import tokens
 from jobstore.upsert import insert_or_ignore
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import ColumnElement
+
+    from jobstore.connection import Database
 
 #: Begins every token, so that scanners of code and logs find one that went astray.
 PREFIX = "nightshift_"
@@ -68,16 +72,6 @@ class TokenRow:
     revoked: float | None
 
 
-def mint() -> str:
-    """Give a fresh token, to be shown once."""
-    return PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
-
-
-def digest(token: str) -> str:
-    """Give what is stored of a token: its sha256 in hexadecimal digits."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 @dataclass(frozen=True, slots=True)
 class TokenWish:
     """A token that is asked for; `lifetime_s` None: it never expires."""
@@ -88,7 +82,52 @@ class TokenWish:
     lifetime_s: float | None = None
 
 
-def add_token(db: Connection, wish: TokenWish, hashed: str) -> TokenRow:
+class Tokens:
+    """The tokens of a store; every method is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def add(self, wish: TokenWish) -> tuple[TokenRow, str]:
+        """Make a bearer token and give it, which nobody can do a second time.
+
+        Raises:
+            InvalidToken: a name that cannot be, or that the tenant has already.
+        """
+        token = _mint()
+        return self._db.write(lambda db: _add(db, wish, digest(token))), token
+
+    def find(self, token: str) -> TokenRow | None:
+        """Give whom a bearer token stands for, and note its use; None: unknown, expired or revoked."""
+        hashed = digest(token)
+        found = self._db.read(lambda db: _find(db, hashed))
+        if found is None:
+            return None
+        row, is_note_due = found
+        if is_note_due:
+            self._db.write(lambda db: _note_use(db, row.token_id))
+        return row
+
+    def list(self, tenant: str | None = None) -> Sequence[TokenRow]:
+        """List tokens, of one tenant or of all, the newest first."""
+        return self._db.read(lambda db: _list(db, tenant))
+
+    def revoke(self, token_id: str) -> bool:
+        """Take a token back at once. False: it was before, or there is none of this id."""
+        return self._db.write(lambda db: _revoke(db, token_id))
+
+
+def _mint() -> str:
+    """Give a fresh token, to be shown once."""
+    return PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
+
+
+def digest(token: str) -> str:
+    """Give what is stored of a token: its sha256 in hexadecimal digits."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _add(db: Connection, wish: TokenWish, hashed: str) -> TokenRow:
     """Write a token and give it with the database's times.
 
     Raises:
@@ -116,7 +155,7 @@ def add_token(db: Connection, wish: TokenWish, hashed: str) -> TokenRow:
     return _token(written)
 
 
-def token_of(db: Connection, hashed: str) -> tuple[TokenRow, bool] | None:
+def _find(db: Connection, hashed: str) -> tuple[TokenRow, bool] | None:
     """Find the valid token of this hash, and say whether a note of its use is due. None: unknown, expired, revoked."""
     is_valid = tokens.c.revoked.is_(None) & or_(tokens.c.expires.is_(None), tokens.c.expires > db_now())
     query = select(*tokens.c, _is_note_due().label("is_note_due")).where(tokens.c.hash == hashed, is_valid)
@@ -124,12 +163,12 @@ def token_of(db: Connection, hashed: str) -> tuple[TokenRow, bool] | None:
     return None if row is None else (_token(row), bool(row["is_note_due"]))
 
 
-def note_use(db: Connection, token_id: str) -> None:
+def _note_use(db: Connection, token_id: str) -> None:
     """Note that a token was used, at most once a minute."""
     db.execute(update(tokens).where(tokens.c.id == token_id, _is_note_due()).values(last_used=db_now()))
 
 
-def list_tokens(db: Connection, tenant: str | None) -> list[TokenRow]:
+def _list(db: Connection, tenant: str | None) -> list[TokenRow]:
     """List tokens, of one tenant or of all, the newest first; revoked ones, too."""
     query = select(tokens).order_by(tokens.c.created.desc(), tokens.c.id.desc())
     if tenant is not None:
@@ -137,7 +176,7 @@ def list_tokens(db: Connection, tenant: str | None) -> list[TokenRow]:
     return [_token(row) for row in db.execute(query).mappings()]
 
 
-def revoke(db: Connection, token_id: str) -> bool:
+def _revoke(db: Connection, token_id: str) -> bool:
     """Take a token back, for good and at once. False: it was before, or there is none of this id."""
     change = update(tokens).where(tokens.c.id == token_id, tokens.c.revoked.is_(None)).values(revoked=db_now())
     return bool(db.execute(change).rowcount)

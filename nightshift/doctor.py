@@ -139,17 +139,17 @@ def _database(settings: Settings) -> Iterator[Finding]:
 def _fleet(store: JobStore, *, is_embedded: bool) -> Iterator[Finding]:
     from jobstore.views import Waiting
 
-    running = [worker for worker in store.workers() if worker.state == "running"]
+    running = [worker for worker in store.fleet.workers() if worker.state == "running"]
     if running:
         classes = ", ".join(sorted({name for worker in running for name in worker.serves}))
         yield Finding("ok", "workers", f"{len(running)} running, for {classes}")
     elif not is_embedded:
         yield Finding("warn", "workers", "none runs", "nightshift worker start")
-    for queue in store.queues():
+    for queue in store.fleet.queues():
         if queue.waiting in (Waiting.NO_WORKER, Waiting.BROKER):
             what = f"{queue.items_left:,} images in {queue.queue} wait: {queue.reason}"
             yield Finding("warn", "queues", what, "nightshift queues")
-    if set_aside := store.quarantined(limit=1):
+    if set_aside := store.fleet.quarantined(limit=1):
         found = f"messages were set aside, the last one for {set_aside[0].reason}"
         yield Finding("warn", "queues", found, "nightshift queues --quarantined")
 

@@ -167,7 +167,7 @@ class Stack:
             self._connect()
         if self.workers is not None and time.monotonic() > self._next_look:
             self._next_look = time.monotonic() + LOOK_INTERVAL_S
-            reported = {worker.pid for worker in self.store.workers() if worker.state != "lost"}
+            reported = {worker.pid for worker in self.store.fleet.workers() if worker.state != "lost"}
             if not reported.intersection(self.workers.pids):
                 raise WorkersEnded(
                     "no worker process stays alive",
@@ -236,14 +236,14 @@ class Stack:
 
     def _stop_workers(self, workers: Launcher) -> None:
         """Drain workers that hold shards; end idle ones at once, since a drain takes more than a second."""
-        if not self.settings.is_embedded or any(queue.leased for queue in self.store.queues()):
+        if not self.settings.is_embedded or any(queue.leased for queue in self.store.fleet.queues()):
             workers.stop(STOP_GRACE_S)
             return
         pids, host = set(workers.pids), socket.gethostname()
         workers.stop(0.0)
-        for worker in self.store.workers():
+        for worker in self.store.fleet.workers():
             if worker.pid in pids and worker.host == host:
-                self.store.worker_stopped(worker.worker_id)
+                self.store.fleet.worker_stopped(worker.worker_id)
 
     def _connect(self) -> None:
         from producer.direct import Direct

@@ -61,21 +61,21 @@ class Direct:
         job_id = self._store.add_job(spec, items, lambda hardware: queue_name(hardware, spec.model))
         queue = queue_name(spec.hardware[0], spec.model)
         if spec.priority > 0:
-            self._store.recall_outranked()
+            self._store.relay.recall_outranked()
         self._ring(job_id, queue)
         return job_id
 
     def create_draft(self, spec: JobSpec) -> JobId:
         """Accept a job whose items follow; nothing runs before it is sealed."""
-        return self._store.create_draft(self._placed(spec))
+        return self._store.drafts.create(self._placed(spec))
 
     def append_items(self, job_id: JobId, items: Iterable[ItemRef], *, part_token: str) -> int:
         """Add items to a draft and give their number; a second call with the same token adds nothing."""
-        return self._store.append_items(job_id, items, part_token=part_token)
+        return self._store.drafts.append(job_id, items, part_token=part_token)
 
     def seal(self, job_id: JobId) -> bool:
         """Let a draft run; it takes no more items. False: it was sealed before."""
-        is_changed = self._store.seal(job_id)
+        is_changed = self._store.drafts.seal(job_id)
         self._ring(job_id)
         return is_changed
 
@@ -174,11 +174,11 @@ class Direct:
 
     def queues(self, hardware: str | None = None) -> list[QueueRow]:
         """What waits and runs in each queue, of one hardware class or of all, and why it waits."""
-        return self._store.queues(hardware)
+        return self._store.fleet.queues(hardware)
 
     def workers(self) -> list[WorkerRow]:
         """Workers; one that is silent has the state `lost`."""
-        return self._store.workers()
+        return self._store.fleet.workers()
 
     def explain(self, model: str, hardware: str, wishes: Mapping[str, Any]) -> Explanation:
         """Which backend would run a model on this machine.
@@ -201,7 +201,7 @@ class Direct:
         """Give a job its hardware; asked for again, it is the same request, whoever works by then."""
         if spec.hardware != AUTO:
             return spec
-        served = classes_of(AUTO, self._store.workers())
+        served = classes_of(AUTO, self._store.fleet.workers())
         return dataclasses.replace(spec, hardware=served, request_hash=request_hash(spec))
 
     def _ring(self, job_id: JobId, queue: str | None = None) -> None:

@@ -77,7 +77,7 @@ class Scheduler:
         zone = job.schedule.timezone if job.schedule is not None else "UTC"
         request = job.request(datetime.fromtimestamp(claim.due, ZoneInfo(zone)))
         spec = request.spec(
-            classes_of(request.hardware, self.store.workers()),
+            classes_of(request.hardware, self.store.fleet.workers()),
             tenant=claim.tenant,
             client_token=claim.client_token,
             schedule_id=claim.schedule_id,

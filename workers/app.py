@@ -99,7 +99,7 @@ class FollowDemand(bootsteps.StartStopStep):  # type: ignore[misc]
     def _follow(self, c: Any) -> None:
         while not self._stopped.is_set():
             try:
-                wanted = self.reserve.runtime.store.queues_with_work(self.demand.serves)
+                wanted = self.reserve.runtime.store.fleet.queues_with_work(self.demand.serves)
                 self.reserve.look(self._consumed(c).intersection(wanted))
             except StoreUnavailable as error:
                 logger.warning("demand not known: %s", error, extra={"event": "demand_failed"})

@@ -51,7 +51,7 @@ def build_runtime(config: WorkerConfig, slot: Slot) -> Runtime:
         measured,
         trust=trust_policy(config.trust, config.allow_local_code_packages),
         used_bytes=used_bytes(slot),
-        learned_batch=lambda build: store.learned_batch(build, slot.hardware),
+        learned_batch=lambda build: store.fleet.learned_batch(build, slot.hardware),
         meter=meter,
     )
     in_flight = _IN_FLIGHT_PER_CORE * cores if slot.device == "cpu" else _IN_FLIGHT_ON_GPU

@@ -95,7 +95,7 @@ class Exporter:
         if not is_hardware(hardware):
             return _json(404, {"error": "not_found", "message": "expected a hardware class such as cpu or gpu-sm90"})
         try:
-            return _json(200, asdict(self._numbers.store.autoscale(hardware)))
+            return _json(200, asdict(self._numbers.store.fleet.autoscale(hardware)))
         except JobStoreError as error:
             return _json(503, {"error": error.code, "message": str(error)})
 

@@ -45,15 +45,15 @@ class FirstUse:
 
     def waits(self) -> None:
         """The model is not open: it is fetched, or loaded for somebody else."""
-        self._runtime.store.note_stage(self.lease, Stage.WAITS)
+        self._runtime.store.openings.note_stage(self.lease, Stage.WAITS)
 
     def loads(self) -> None:
         """It is loaded for this shard from now on."""
-        self._runtime.store.note_stage(self.lease, Stage.LOADS)
+        self._runtime.store.openings.note_stage(self.lease, Stage.LOADS)
 
     def opened(self) -> None:
         """It is open, after this shard had to wait."""
-        self._runtime.store.opened(self.lease)
+        self._runtime.store.openings.opened(self.lease)
 
     def abandon(self, *, is_guilty: bool) -> None:
         """Give the shard back: the process is about to end, `is_guilty` because this loading does not."""
@@ -73,7 +73,7 @@ class FirstUse:
 
     def _postpone(self, error: ProviderUnavailable) -> None:
         trouble = OpeningTrouble(error.code, str(error), error.retry_after_s)
-        seconds = self._runtime.store.postpone(self.lease, trouble, self._runtime.open_retry_s)
+        seconds = self._runtime.store.openings.postpone(self.lease, trouble, self._runtime.open_retry_s)
         following = "no further try" if seconds is None else f"next try in {seconds:.0f} s"
         logger.warning(
             "job %s waits for its model, %s: %s",

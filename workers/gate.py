@@ -214,7 +214,7 @@ class Gate(bootsteps.StartStopStep):  # type: ignore[misc]
         self.meter.quarantined(refused.reason)
         row = QuarantinedMessage(queue, refused.reason, str(refused), printable(entry), len(entry), self.worker_id)
         try:
-            self.store.quarantine(row)
+            self.store.fleet.quarantine(row)
         except JobStoreError as error:
             logger.warning("no row for it: %s", error, extra={"event": "quarantine_failed"})
 

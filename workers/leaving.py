@@ -71,6 +71,6 @@ def _last_words(runtime: Runtime, status: Exit, hanging: Hanging) -> None:
         except JobStoreError as error:
             logger.warning("a shard waits for its lease to end: %s", error, extra={"event": "abandon_failed"})
     try:
-        runtime.store.worker_stopped(runtime.worker_id)
+        runtime.store.fleet.worker_stopped(runtime.worker_id)
     except JobStoreError as error:
         logger.warning("not signed off: %s", error, extra={"event": "sign_off_failed"})

@@ -110,7 +110,7 @@ class FleetNumbers(Collector):
 
     def _ask(self) -> list[_Family]:
         try:
-            queues, jobs, workers = self._store.queues(), self._store.job_counts(), self._store.workers()
+            queues, jobs, workers = self._store.fleet.queues(), self._store.job_counts(), self._store.fleet.workers()
             told = self._store.outbox.counts()
         except JobStoreError:
             return [_family(metrics.STORE_UP, {(): 0.0})]

@@ -128,7 +128,7 @@ def _work(orders: Orders) -> int:
         runtime.turns.decoders.shutdown()
         runtime.finishers.shutdown()
         runtime.models.close()
-        runtime.store.worker_stopped(runtime.worker_id)
+        runtime.store.fleet.worker_stopped(runtime.worker_id)
         doorbell.close()
         runtime.store.close()
 

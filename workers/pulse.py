@@ -61,7 +61,7 @@ class Pulse:
         """Renew the leases, then the row: the leases must not wait for anything."""
         self.runtime.meter.beat(len(self.runtime.models.names()))
         self.runtime.leases.renew()
-        if self._beats % 2 == 0 and self.runtime.store.heartbeat(self._row()):
+        if self._beats % 2 == 0 and self.runtime.store.fleet.heartbeat(self._row()):
             self.drain()
         self._beats += 1
         self._teach()
@@ -97,5 +97,5 @@ class Pulse:
             known = self._taught.get(loaded.serial, loaded.batcher.policy.max_batch_size)
             if fits < known and (build := build_of(loaded.model)) is not None:
                 logger.warning("batches of %s, more does not fit", fits, extra={"event": "batch_learned"})
-                self.runtime.store.learn_batch(build, self.slot.hardware, fits)
+                self.runtime.store.fleet.learn_batch(build, self.slot.hardware, fits)
                 self._taught[loaded.serial] = fits

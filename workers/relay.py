@@ -46,22 +46,23 @@ class Relay:
         """
         taken_back = self._repair_sql()
         if self.doorbell.lost_its_memory():
-            forgotten = self.store.forget_hints()
+            forgotten = self.store.relay.forget_hints()
             logger.info("Redis is new or was emptied: %d hints go again", forgotten, extra={"event": "redis_epoch"})
-        empty = self.doorbell.empty_queues(self.store.hinted_queues())
-        lost = self.store.requeue_lost(empty, self.resend_after_s)
+        empty = self.doorbell.empty_queues(self.store.relay.hinted_queues())
+        lost = self.store.relay.requeue_lost(empty, self.resend_after_s)
         if taken_back or lost:
             logger.warning("%d leases expired, %d hints lost", taken_back, lost, extra={"event": "relay_repaired"})
         return release_and_ring(self.store, self.doorbell, self.window)
 
     def _repair_sql(self) -> int:
         """Do what needs no Redis; gives the number of expired leases."""
-        taken_back = self.store.expire_leases(self.max_deaths)
-        for job_id in (*self.store.expire_jobs(), *self.store.expire_drafts(self.draft_expires_s)):
+        taken_back = self.store.relay.expire_leases(self.max_deaths)
+        for job_id in (*self.store.relay.expire_jobs(), *self.store.drafts.expire(self.draft_expires_s)):
             self.doorbell.announce_end(job_id)
-        judged, offered = self.store.judge_jobs(), self.store.offer_stragglers()
-        self.store.retry_openings()
-        rerouted, recalled = self.store.reroute(self.window, self.unserved_after_s), self.store.recall_outranked()
+        repairs = self.store.relay
+        judged, offered = repairs.judge_jobs(), repairs.offer_stragglers()
+        self.store.openings.retry_due()
+        rerouted, recalled = repairs.reroute(self.window, self.unserved_after_s), repairs.recall_outranked()
         if judged or offered or rerouted or recalled:
             logger.info(
                 "%d jobs judged, %d stragglers offered, %d shards rerouted, %d hints recalled",
@@ -77,7 +78,7 @@ class Relay:
                 self.tick()
                 if time.monotonic() >= next_prune:
                     next_prune = time.monotonic() + PRUNE_S
-                    self.store.prune_results(self.result_cache_bytes)
+                    self.store.known.prune(self.result_cache_bytes)
             except (StoreUnavailable, BrokerUnavailable) as error:
                 if not troubled:
                     logger.warning("relay waits: %s", error, extra={"event": "relay_waits"})

@@ -39,7 +39,7 @@ class ResultBook:
             found = {key: self._recent[key] for key in keys if key in self._recent}
         left = set(keys) - found.keys()
         try:
-            found |= self.store.lookup_results(left) if left else {}
+            found |= self.store.known.lookup(left) if left else {}
         except Exception as error:  # noqa: BLE001 (an item that could not be looked up is run; none may be lost by it)
             logger.warning("earlier results are not known now: %s", error, extra={"event": "lookup_failed"})
         hits = sum(key in found for key in keys)

@@ -159,7 +159,7 @@ def measured(runtime: Runtime, queue: str, runs: Sequence[ShardRun]) -> Iterator
     finally:
         speed = runtime.speeds.end(queue, sum(run.written for run in runs), time.monotonic())
     if speed is not None:
-        runtime.store.report_speed(queue, speed)
+        runtime.store.fleet.report_speed(queue, speed)
 
 
 def _recover(runtime: Runtime, leases: Sequence[Lease], breaks: int) -> None:

@@ -86,6 +86,6 @@ class Watchdog:
             return False
         self._queues_looked_at = now
         try:
-            return self.runtime.store.hints_overdue(self.consumed(), _OVERDUE_S)
+            return self.runtime.store.relay.hints_overdue(self.consumed(), _OVERDUE_S)
         except StoreUnavailable:
             return False  # it cannot say, and a new process could not either

@@ -101,8 +101,8 @@ def results(is_prune: bool, max_size: int | None, as_json: bool) -> None:
     settings = load_settings()
     with open_store(settings) as store:
         most = settings.worker.result_cache_bytes if max_size is None else max_size
-        removed = store.prune_results(most) if is_prune else None
-        kept = store.result_cache_size()
+        removed = store.known.prune(most) if is_prune else None
+        kept = store.known.size()
     if as_json:
         print_json({"kept": kept, "removed": removed})
         return

@@ -124,7 +124,7 @@ def start(
 def list_workers(as_json: bool) -> None:
     """List worker processes of the last day, as they report themselves."""
     with open_store(load_settings()) as store:
-        found = store.workers()
+        found = store.fleet.workers()
     if as_json:
         for row in found:
             print_json(row)
@@ -149,8 +149,8 @@ workers = list_workers
 def drain(worker_id: str, as_json: bool) -> None:
     """Ask a worker to finish what it has and to leave. WORKER: its id, or a tail of it, from `nightshift worker ls`."""
     with open_store(load_settings()) as store:
-        found = named_worker(store.workers(), worker_id)
-        asked = store.drain_worker(found.worker_id)
+        found = named_worker(store.fleet.workers(), worker_id)
+        asked = store.fleet.drain_worker(found.worker_id)
     if not asked:
         raise click.UsageError(f"worker {found.worker_id} ended just now")
     if as_json:
@@ -183,9 +183,9 @@ def queues(hardware: str | None, quarantined: bool, as_json: bool) -> None:
     """Show what waits and what runs, queue by queue, and why. Counts are shards, and images left."""
     with open_store(load_settings()) as store:
         if quarantined:
-            _print_quarantined(store.quarantined(), as_json=as_json)
+            _print_quarantined(store.fleet.quarantined(), as_json=as_json)
         else:
-            _print_queues(store.queues(hardware), as_json=as_json)
+            _print_queues(store.fleet.queues(hardware), as_json=as_json)
 
 
 def _print_queues(found: Sequence[QueueRow], *, as_json: bool) -> None:
@@ -219,7 +219,7 @@ def autoscale(hardware: str | None, as_json: bool) -> None:
     """Show how much work each hardware class has. It is what starts and stops workers by themselves."""
     with open_store(load_settings()) as store:
         classes = {hardware} if hardware else known_classes(store)
-        found = [store.autoscale(name) for name in sorted(classes)]
+        found = [store.fleet.autoscale(name) for name in sorted(classes)]
     if as_json:
         for figures in found:
             print_json(figures)
@@ -234,8 +234,8 @@ def autoscale(hardware: str | None, as_json: bool) -> None:
 
 def known_classes(store: JobStore) -> set[str]:
     """Hardware classes that have work or a worker."""
-    served = {name for worker in store.workers() if worker.state == "running" for name in worker.serves}
-    return served.union(queue.hardware for queue in store.queues())
+    served = {name for worker in store.fleet.workers() if worker.state == "running" for name in worker.serves}
+    return served.union(queue.hardware for queue in store.fleet.queues())
 
 
 def named_worker(workers: Sequence[WorkerRow], text: str) -> WorkerRow:

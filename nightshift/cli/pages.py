@@ -57,9 +57,9 @@ def _token(stack: Stack, *, no_auth: bool) -> Iterator[str | None]:
     if no_auth:
         yield None
         return
-    row, token = stack.store.add_token(TokenWish(f"up-{secrets.token_hex(4)}", role=Role.ADMIN))
+    row, token = stack.store.tokens.add(TokenWish(f"up-{secrets.token_hex(4)}", role=Role.ADMIN))
     try:
         yield token
     finally:
         with contextlib.suppress(StoreUnavailable):
-            stack.store.revoke_token(row.token_id)
+            stack.store.tokens.revoke(row.token_id)

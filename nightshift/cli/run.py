@@ -148,7 +148,7 @@ def _submit(stack: Stack, request: JobRequest, items: Iterator[ItemRef]) -> JobI
 
     is_embedded = stack.settings.is_embedded
     wanted = request.hardware
-    hardware = classes_here(wanted) if is_embedded else classes_of(wanted, stack.store.workers())
+    hardware = classes_here(wanted) if is_embedded else classes_of(wanted, stack.store.fleet.workers())
     say("embedded" if is_embedded else "fleet", stack.describe(", ".join(hardware)))
     return stack.gateway.submit(request.spec(hardware), items)
 

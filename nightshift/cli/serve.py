@@ -91,7 +91,7 @@ def create(*, name: str, tenant: str, role: str, expires: float | None, as_json:
     from jobstore.tokens import Role, TokenWish
 
     with open_store(load_settings()) as store:
-        row, secret = store.add_token(TokenWish(name, tenant, Role(role), expires))
+        row, secret = store.tokens.add(TokenWish(name, tenant, Role(role), expires))
     if as_json:
         print_json({"token": secret, "token_id": row.token_id, "tenant": row.tenant, "role": row.role})
         return
@@ -105,7 +105,7 @@ def create(*, name: str, tenant: str, role: str, expires: float | None, as_json:
 def list_tokens(tenant: str | None, as_json: bool) -> None:
     """List tokens by their names; the tokens themselves are nowhere."""
     with open_store(load_settings()) as store:
-        found = store.tokens(tenant)
+        found = store.tokens.list(tenant)
     if as_json:
         for row in found:
             print_json(row)
@@ -127,13 +127,13 @@ def revoke(name: str, tenant: str, as_json: bool) -> int:
     with open_store(load_settings()) as store:
         found = [
             row
-            for row in store.tokens(tenant)
+            for row in store.tokens.list(tenant)
             if row.revoked is None and (row.name == name or row.token_id.endswith(name))
         ]
         if len(found) != 1:
             known = ", ".join(row.name for row in found) or "none"
             raise click.UsageError(f"{len(found)} valid tokens of {tenant} are called {name!r} ({known})")
-        is_changed = store.revoke_token(found[0].token_id)
+        is_changed = store.tokens.revoke(found[0].token_id)
     if as_json:
         print_json({"token_id": found[0].token_id, "is_changed": is_changed})
     else:

@@ -103,7 +103,7 @@ async def identify(request: Request) -> Caller:
 
 def token_row(services: Services, token: str) -> TokenRow | None:
     """Give whom a token stands for; None: unknown, expired or revoked."""
-    return services.store.token_of(token) if len(token) <= _LONGEST_TOKEN else None
+    return services.store.tokens.find(token) if len(token) <= _LONGEST_TOKEN else None
 
 
 async def check_same_site(request: Request, csrf: str) -> None:

@@ -74,13 +74,13 @@ def test_leaving_at_once_gives_every_shard_back_and_loses_nothing(fleet, tmp_pat
 
     for place, number in enumerate(signals):
         if place:  # two equal signals at once are one
-            wait_until(lambda: [row.state for row in fleet.store.workers()] == ["draining"], 20, "the drain")
+            wait_until(lambda: [row.state for row in fleet.store.fleet.workers()] == ["draining"], 20, "the drain")
         machine.send_signal(number)
 
     assert machine.wait(timeout=20) == 1
     left = fleet.store.status(job_id)
     assert left.state is JobState.RUNNING
-    assert sum(queue.leased for queue in fleet.store.queues()) == 0
+    assert sum(queue.leased for queue in fleet.store.fleet.queues()) == 0
     fleet.start_workers(lease_s=60.0, forward_timeout_s=2.0)
     status = fleet.producer.wait(job_id, timeout_s=90)
     assert (status.ok, status.failed) == (11, 1)
@@ -93,7 +93,7 @@ def test_a_paused_job_is_let_go_in_the_middle_of_its_shards_and_goes_on_where_it
     fleet.wait_for_some(job_id, 30)
 
     fleet.store.pause(job_id)
-    wait_until(lambda: sum(queue.leased for queue in fleet.store.queues()) == 0, 10, "the shards' return")
+    wait_until(lambda: sum(queue.leased for queue in fleet.store.fleet.queues()) == 0, 10, "the shards' return")
 
     stood = fleet.store.status(job_id)
     assert stood.state is JobState.PAUSED
@@ -105,13 +105,13 @@ def test_a_paused_job_is_let_go_in_the_middle_of_its_shards_and_goes_on_where_it
 
 def test_a_worker_that_was_asked_to_drain_ends_and_is_not_replaced(fleet) -> None:
     machine = start_machine(fleet)
-    wait_until(lambda: [w for w in fleet.store.workers() if w.state == "running"], 30, "a worker")
-    (worker,) = fleet.store.workers()
+    wait_until(lambda: [w for w in fleet.store.fleet.workers() if w.state == "running"], 30, "a worker")
+    (worker,) = fleet.store.fleet.workers()
 
-    assert fleet.store.drain_worker(worker.worker_id)
+    assert fleet.store.fleet.drain_worker(worker.worker_id)
 
     assert machine.wait(timeout=30) == 0
-    assert [row.state for row in fleet.store.workers()] == ["stopped"]
+    assert [row.state for row in fleet.store.fleet.workers()] == ["stopped"]
 
 
 def test_a_worker_serves_only_the_models_that_it_is_kept_for(fleet, photos, tmp_path) -> None:
@@ -129,7 +129,7 @@ def test_a_worker_serves_only_the_models_that_it_is_kept_for(fleet, photos, tmp_
 def test_a_process_that_runs_no_python_any_more_is_replaced(fleet) -> None:
     """Stopped here; a native call that holds Python's lock looks the same from outside."""
     launcher = fleet.start_workers(lease_s=2.0, forward_timeout_s=2.0)
-    wait_until(lambda: [w for w in fleet.store.workers() if w.state == "running"], 30, "a worker")
+    wait_until(lambda: [w for w in fleet.store.fleet.workers() if w.state == "running"], 30, "a worker")
     (silent,) = launcher.pids
 
     os.kill(silent, signal.SIGSTOP)

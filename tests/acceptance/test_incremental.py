@@ -13,7 +13,7 @@ pytestmark = pytest.mark.acceptance
 
 def items_run(fleet) -> int:
     """Items that the models of all processes have run, by their own counts."""
-    return sum(figures["items"] for worker in fleet.store.workers() for figures in worker.stats.values())
+    return sum(figures["items"] for worker in fleet.store.fleet.workers() for figures in worker.stats.values())
 
 
 def outcome_of(job):

@@ -47,7 +47,7 @@ def peak_kb(pid: int) -> int:
 
 
 def rows(fleet: Fleet) -> int:
-    return len(fleet.store.quarantined(1_000))
+    return len(fleet.store.fleet.quarantined(1_000))
 
 
 def test_each_kind_leaves_one_row_and_the_worker_alive(fleet, working, client, marker, photos):
@@ -58,7 +58,7 @@ def test_each_kind_leaves_one_row_and_the_worker_alive(fleet, working, client, m
     for number, (kind, (reason, entry)) in enumerate(kinds.items(), 1):
         client.lpush(QUEUE, entry)
         wait_until(lambda number=number: rows(fleet) == number, 20, f"a row for {kind}")
-        row = fleet.store.quarantined(1)[0]
+        row = fleet.store.fleet.quarantined(1)[0]
         assert (row.reason, row.size_bytes, row.queue) == (reason, len(entry), QUEUE), kind
 
     job_id = fleet.submit(photos(40), shard_size=8)

@@ -26,7 +26,7 @@ def stop_outside_a_transaction(fleet: Fleet, pid: int) -> None:
     while True:
         os.kill(pid, signal.SIGSTOP)
         with JobStore.open(fleet.database_url, patience_s=0.5) as probe, contextlib.suppress(StoreUnavailable):
-            probe.forget_hints()
+            probe.relay.forget_hints()
             return
         os.kill(pid, signal.SIGCONT)
 
@@ -101,7 +101,7 @@ def test_sigterm_drains_exits_with_0_and_the_next_worker_does_the_rest(fleet, ph
     assert machine.wait(timeout=40) == 0
     left = fleet.store.status(job_id)
     assert left.state is JobState.RUNNING
-    assert sum(queue.leased for queue in fleet.store.queues()) == 0
+    assert sum(queue.leased for queue in fleet.store.fleet.queues()) == 0
     fleet.start_workers(lease_s=60.0)
     assert fleet.producer.wait(job_id, timeout_s=120).state is JobState.COMPLETED
     assert fleet.assert_each_item_has_one_outcome(job_id).ok == 1500
@@ -120,7 +120,7 @@ def test_a_worker_that_was_stopped_for_longer_than_its_lease_writes_nothing_any_
     finally:
         os.kill(stopped, signal.SIGCONT)
 
-    wait_until(lambda: sum(queue.leased for queue in fleet.store.queues()) == 0, 30, "the zombie letting go")
+    wait_until(lambda: sum(queue.leased for queue in fleet.store.fleet.queues()) == 0, 30, "the zombie letting go")
     assert fleet.assert_each_item_has_one_outcome(job_id).ok == 500
 
 
@@ -134,7 +134,7 @@ def test_a_worker_dies_with_its_launcher(fleet) -> None:
     with subprocess.Popen([sys.executable, "-c", code, orders], stdout=subprocess.PIPE, text=True) as machine:
         assert machine.stdout is not None
         worker = int(machine.stdout.readline())
-        wait_until(lambda: fleet.store.workers(), 30, "the worker's first heartbeat")
+        wait_until(lambda: fleet.store.fleet.workers(), 30, "the worker's first heartbeat")
 
         machine.kill()
 

@@ -103,7 +103,7 @@ def test_a_cancel_ends_a_running_job_at_once_and_frees_its_worker_within_two_sec
 def test_a_job_that_is_raised_takes_over_from_shards_in_work_within_two_seconds(fleet, photos, slow):
     files = photos(800)
     long = slow(files, shard_size=200)  # ten seconds a shard, and every place of the worker taken
-    wait_until(lambda: [queue.leased for queue in fleet.store.queues()] == [4], 60, "a full worker")
+    wait_until(lambda: [queue.leased for queue in fleet.store.fleet.queues()] == [4], 60, "a full worker")
     late = slow(files[:40], shard_size=10)
     fleet.wait_for_some(long, 20)
     assert fleet.store.status(late).started is None
@@ -118,7 +118,7 @@ def test_a_job_that_is_raised_takes_over_from_shards_in_work_within_two_seconds(
 
 
 def is_quiet(fleet) -> bool:
-    return not any(row.leased for row in fleet.store.queues())
+    return not any(row.leased for row in fleet.store.fleet.queues())
 
 
 def test_a_running_job_pauses_and_goes_on_where_it_stood(fleet, photos):

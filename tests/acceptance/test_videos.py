@@ -77,7 +77,7 @@ def test_two_workers_that_share_a_video_find_what_one_finds(fleet, forms, form) 
     wholes = {name: submit(fleet, forms[form], options) for name, options in SAMPLINGS.items()}
     alone = {name: labelled(fleet, job_id) for name, job_id in wholes.items()}
     fleet.start_workers(concurrency=1)
-    wait_until(lambda: len(fleet.store.workers()) == 2, 30, "a second worker")
+    wait_until(lambda: len(fleet.store.fleet.workers()) == 2, 30, "a second worker")
 
     parts = {
         name: submit(fleet, forms[form], VideoOptions(**{**options.record(), "segment_s": 0.5}))

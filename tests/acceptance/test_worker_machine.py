@@ -75,7 +75,7 @@ def test_a_machine_counts_what_it_labelled_also_after_a_process_died(fleet, mach
     assert machine.sample("nightshift_items_total") == 64
     assert machine.sample("nightshift_batch_items_sum") >= 64
     assert json.loads(machine.get("/v1/autoscale/cpu"))["workers"] == 1
-    worker = next(row for row in fleet.store.workers() if row.state == "running")
+    worker = next(row for row in fleet.store.fleet.workers() if row.state == "running")
 
     kill_9(worker.pid)
 
@@ -88,15 +88,15 @@ def test_a_machine_counts_what_it_labelled_also_after_a_process_died(fleet, mach
 def test_a_machine_that_is_sent_home_gives_its_work_back_and_ends_well(fleet, machine, photos):
     job_id = fleet.submit(photos(1500), shard_size=64)
     fleet.wait_for_some(job_id, 60)
-    worker = next(row for row in fleet.store.workers() if row.state == "running")
+    worker = next(row for row in fleet.store.fleet.workers() if row.state == "running")
 
     done = machine.call("worker", "drain", worker.worker_id[-8:], "--json")
 
     assert json.loads(done.stdout) == {"worker_id": worker.worker_id, "draining": True}
     assert machine.process.wait(60) == 0
     assert fleet.store.status(job_id).state is JobState.RUNNING
-    assert sum(queue.leased for queue in fleet.store.queues()) == 0
-    assert next(row for row in fleet.store.workers()).state == "stopped"
+    assert sum(queue.leased for queue in fleet.store.fleet.queues()) == 0
+    assert next(row for row in fleet.store.fleet.workers()).state == "stopped"
     assert machine.call("worker", "ping").returncode == 4
 
 

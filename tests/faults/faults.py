@@ -93,7 +93,7 @@ def _stop_outside_a_transaction(system: System, pid: int) -> None:
     while True:
         os.kill(pid, signal.SIGSTOP)
         with JobStore.open(system.worker_database_url, patience_s=0.5) as probe, contextlib.suppress(StoreUnavailable):
-            probe.forget_hints()
+            probe.relay.forget_hints()
             return
         os.kill(pid, signal.SIGCONT)
         system.pause(0.01)
@@ -266,9 +266,9 @@ def _point(place: str, number: int) -> Fault:
 POINTS = (
     ("Opener.open.before", 1),
     ("Opener.open.after", 1),
-    ("Model.preprocess.after", 40),
-    ("Model.forward.before", 60),
-    ("Model.postprocess.after", 90),
+    ("VisionModel.preprocess.after", 40),
+    ("VisionModel.forward.before", 60),
+    ("VisionModel.postprocess.after", 90),
     ("JobStore.lease_shard.before", 3),
     ("JobStore.lease_shard.after", 3),
     ("JobStore.add_decisions.before", 1),
@@ -278,7 +278,7 @@ POINTS = (
     ("JobStore.record_all.after", 4),
     ("JobStore.renew.after", 1),
     ("JobStore.release.after", 2),
-    ("JobStore.expire_leases.after", 2),
+    ("Repairs.expire_leases.after", 2),
     ("Doorbell.ring.before", 2),
     ("Doorbell.ring.after", 2),
     ("QoS.ack.before", 3),

@@ -78,7 +78,7 @@ def cut_off(system: System, _: JobId) -> None:
 
 
 def _is_at_work(system: System, machine: Machine) -> bool:
-    at_work = {worker.pid for worker in system.store.workers() if worker.active}
+    at_work = {worker.pid for worker in system.store.fleet.workers() if worker.active}
     return not at_work.isdisjoint(machine.workers())
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from jobstore.repairs import Repairs
 from jobstore.store import JobStore
 from tests.faults.inject.lost_replies import lose_replies
 
@@ -24,18 +25,21 @@ SEED = int(os.environ.get("FAULT_SEED") or random.SystemRandom().randrange(2**31
 _HINTS = "tests/contract/jobstore/test_outages.py::test_hints_whose_commit_reply_was_lost_are_found_by_the_relay"
 _LEASE = "tests/contract/jobstore/test_outages.py::test_a_lease_whose_commit_reply_was_lost_runs_out_like_any_other"
 _REPAIRS = "tests/contract/jobstore/test_outages.py::test_a_repair_whose_commit_reply_was_lost_is_done_once"
-#: Method of the store -> why its answer is not given again.
+#: Method of the store, or of its repairs -> why its answer is not given again.
 SPARED = {
-    "release": f"gives hints to whoever asked, and cannot know that he did not hear them: {_HINTS}",
-    "lease_shard": f"the same hint may come twice to one worker, who must not run its shard twice: {_LEASE}",
+    (JobStore, "release"): f"gives hints to whoever asked, and cannot know that he did not hear them: {_HINTS}",
+    (JobStore, "lease_shard"): f"the same hint may come twice to a worker, who must not run its shard twice: {_LEASE}",
     **dict.fromkeys(
-        (
-            "expire_leases", "forget_hints", "requeue_lost", "recall_outranked", "reroute", "offer_stragglers",
-            "judge_jobs",
-        ),
+        [
+            (Repairs, name)
+            for name in (
+                "expire_leases", "forget_hints", "requeue_lost", "recall_outranked", "reroute", "offer_stragglers",
+                "judge_jobs",
+            )
+        ],
         f"counts what it repaired, for a log line; the next try finds nothing left to repair: {_REPAIRS}",
     ),
-    "expire_jobs": f"names the jobs that it ended, for those who wait; who is not told looks once a second: {_REPAIRS}",
+    (Repairs, "expire_jobs"): f"names what it ended, for those who wait and look once a second anyway: {_REPAIRS}",
 }  # fmt: skip
 #: Tests that are about the number of transactions, or lose replies themselves.
 NOT_APPLICABLE = {
@@ -50,8 +54,8 @@ _calm = threading.local()
 def pytest_configure() -> None:
     """Wrap the commits of this process."""
     lose_replies(SHARE, random.Random(SEED), lambda: not getattr(_calm, "depth", 0))
-    for name in SPARED:
-        setattr(JobStore, name, _spared(getattr(JobStore, name)))
+    for owner, name in SPARED:
+        setattr(owner, name, _spared(getattr(owner, name)))
 
 
 def pytest_report_header() -> str:

@@ -21,6 +21,6 @@ def send_malformed(system: System, _: JobId) -> None:
     with redis.Redis.from_url(system.redis.url) as client:
         for _name, (_reason, entry) in kinds:
             client.lpush(queue, entry)
-    wait_until(lambda: len(system.store.quarantined(100)) == len(kinds), 30, "a row for each malformed message")
+    wait_until(lambda: len(system.store.fleet.quarantined(100)) == len(kinds), 30, "a row for each malformed message")
     assert system.worker_pids() == before, "a malformed message ended a worker"
     assert not marker.exists(), "a pickle was loaded"

@@ -82,7 +82,7 @@ MUTANTS = (
     ),
     Mutant(
         "M5", "nobody sends a lost hint again",
-        "workers/relay.py", "lost = self.store.requeue_lost(empty, self.resend_after_s)", "lost = 0",
+        "workers/relay.py", "lost = self.store.relay.requeue_lost(empty, self.resend_after_s)", "lost = 0",
         ("tests/integration/test_relay.py::test_a_hint_that_a_dying_worker_took_along_is_sent_again",),
     ),
     Mutant(

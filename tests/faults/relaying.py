@@ -26,8 +26,9 @@ from workers.relay import Relay
 POINTS = (
     *(f"commit.before:{number}" for number in (1, 2, 3, 5, 8)),
     *(f"commit.after:{number}" for number in (1, 2, 3, 5, 8)),
-    *(f"JobStore.{name}.before:1" for name in ("expire_leases", "offer_stragglers", "release")),
-    *(f"JobStore.{name}.after:1" for name in ("expire_leases", "judge_jobs", "reroute", "requeue_lost", "release")),
+    *(f"Repairs.{name}.before:1" for name in ("expire_leases", "offer_stragglers")),
+    *(f"Repairs.{name}.after:1" for name in ("expire_leases", "judge_jobs", "reroute", "requeue_lost")),
+    *("JobStore.release.before:1", "JobStore.release.after:1"),
     *("Doorbell.ring.before:1", "Doorbell.ring.after:1"),
 )  # fmt: skip
 #: A machine's own relay ticks so seldom that the job sees none of them.
@@ -41,7 +42,7 @@ def without_relays(system: System) -> None:
 
 def kill_relays(system: System, _: JobId) -> None:
     """Leave work behind that only a relay finds, let twenty relays die over it, then let one live."""
-    wait_until(lambda: any(row.leased for row in system.store.queues()), 60, "a lease")
+    wait_until(lambda: any(row.leased for row in system.store.fleet.queues()), 60, "a lease")
     for pid in system.worker_pids():
         os.kill(pid, SIGKILL)
     relay = system.start_relay({"FAULT_RELAYS": str(system.folder)})

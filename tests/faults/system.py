@@ -298,7 +298,7 @@ def judge(system: System, job_id: JobId, count: int, fails: Mapping[int, str]) -
         problems.append(f"counters {status.ok}/{status.failed}/{status.skipped}, rows {dict(states)}")
     if status.state is not (JobState.COMPLETED_WITH_ERRORS if fails else JobState.COMPLETED):
         problems.append(f"the job is {status.state}: {status.message or system.store.failures(job_id)}")
-    if left := [row for row in system.store.queues() if row.leased or row.pending or row.queued]:
+    if left := [row for row in system.store.fleet.queues() if row.leased or row.pending or row.queued]:
         problems.append(f"shards are left: {left}")
     exported = _exported(system, job_id)
     wrong = [_in_words(row) for row in rows if not _is_as_it_should(row, fails)]

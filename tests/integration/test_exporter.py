@@ -127,7 +127,7 @@ def test_every_metric_is_exported_and_has_its_type_and_help(exporter, store):
 
 
 def test_the_fleets_numbers_come_from_sql(exporter, store):
-    store.report_speed(queue_of("cpu"), 2.0)
+    store.fleet.report_speed(queue_of("cpu"), 2.0)
     add(store, 8)
 
     found = samples(exporter)
@@ -195,7 +195,7 @@ def test_a_machine_whose_process_is_silent_is_not_well(exporter, machine):
 
 def test_the_autoscale_figures_are_one_object(exporter, store):
     add(store, 8)
-    store.report_speed(queue_of("cpu"), 0.5)
+    store.fleet.report_speed(queue_of("cpu"), 0.5)
 
     status, body = get(exporter, "/v1/autoscale/cpu")
 

@@ -78,7 +78,7 @@ def test_the_gate_screens_whatever_channel_the_consumer_has(channel, store):
     with pytest.raises(Empty):
         read_one(channel, b"garbage")
 
-    assert [row.reason for row in store.quarantined()] == ["message_not_json"]
+    assert [row.reason for row in store.fleet.quarantined()] == ["message_not_json"]
     assert read_one(channel, json.dumps(envelope(QUEUE)).encode()) is True
 
 

@@ -259,7 +259,7 @@ def add_small_job(site):
 
 def label_next_shard(site, broken=None):
     """A worker takes the most urgent shard and ends it."""
-    site.store.recall_outranked()
+    site.store.relay.recall_outranked()
     lease = take(site.store, site.store.release(32, "infer.cpu.digits")[0])
     codes = broken or {}
     outcomes = [failed(item.idx, codes[item.idx]) if item.idx in codes else ok(item.idx) for item in lease.items]

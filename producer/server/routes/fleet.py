@@ -30,7 +30,7 @@ def list_workers(caller: Operator) -> Response:
 @router.post("/workers/{worker_id}:drain", responses=gives(Drained))
 def drain(caller: Operator, worker_id: str) -> Response:
     """Ask a worker to finish what it has and to leave."""
-    if not is_storable(worker_id) or not caller.services.store.drain_worker(WorkerId(worker_id)):
+    if not is_storable(worker_id) or not caller.services.store.fleet.drain_worker(WorkerId(worker_id)):
         raise NotFound("no worker of this id is alive; /v1/workers lists them")
     return answer(Drained(worker_id, is_draining=True))
 
@@ -41,13 +41,13 @@ def list_queues(
 ) -> Response:
     """Give what waits and runs in each queue, and why: of all tenants for operators, else of the caller's."""
     tenant = None if caller.role.covers(Role.OPERATOR) else caller.tenant
-    return answer(Page(caller.services.store.queues(hardware, tenant)))
+    return answer(Page(caller.services.store.fleet.queues(hardware, tenant)))
 
 
 @router.get("/autoscale/{hardware}", responses=gives(AutoscaleFigures))
 def autoscale(caller: Operator, hardware: HardwareClass) -> Response:
     """Give how much work a hardware class has, and how many workers: what starts and stops them by itself."""
-    return answer(caller.services.store.autoscale(hardware))
+    return answer(caller.services.store.fleet.autoscale(hardware))
 
 
 @router.get("/stats", responses=gives(Stats))

@@ -107,7 +107,7 @@ def test_a_lost_lease_among_them_costs_the_others_nothing(store):
     jobs = [add(store, 1), add(store, 1)]
     lost = first_of(store, lease_s=OVER_S)
     (kept,) = store.lease_beside(lost, 100, LEASE_S)
-    store.expire_leases(3)
+    store.relay.expire_leases(3)
 
     answers = store.record_all([end(lost), end(kept)], lease_s=LEASE_S)
 

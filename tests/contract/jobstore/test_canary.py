@@ -47,7 +47,7 @@ def test_the_canary_is_as_large_as_the_job_or_its_owner_says(store, items, wante
 
 def test_after_a_good_canary_the_rest_follows_and_its_figures_are_kept(store):
     job_id = add(store, 12, canary_items=4)
-    store.heartbeat(WorkerRow(ALICE, "host", 1, "cpu", "cpu", memory_bytes=5))
+    store.fleet.heartbeat(WorkerRow(ALICE, "host", 1, "cpu", "cpu", memory_bytes=5))
 
     write(store, lease_next(store), [ok(0), ok(1, objects=0), ok(2), ok(3)], finished=True)
 
@@ -106,8 +106,8 @@ def test_a_canary_that_ended_during_a_pause_is_judged_by_the_relay(store):
     finish(store, lease)
     store.resume(job_id)
 
-    assert store.judge_jobs() == 1
-    assert store.judge_jobs() == 0
+    assert store.relay.judge_jobs() == 1
+    assert store.relay.judge_jobs() == 0
     assert store.status(job_id).state is JobState.RUNNING
     assert [event.kind for event in store.events(job_id)].count("canary_done") == 1
 
@@ -138,7 +138,7 @@ def test_a_job_with_a_canary_stops_as_soon_as_it_cannot_end_within_its_rate(stor
 def test_a_split_canary_shard_belongs_to_the_canary(store):
     job_id = add(store, 100, shard_size=10, canary_items=8)
     lease_next(store, lease_s=OVER_S)
-    store.expire_leases(1)
+    store.relay.expire_leases(1)
 
     first, second = [take(store, hint, lease_s=LEASE_S) for hint in store.release(8)]
     finish(store, first)

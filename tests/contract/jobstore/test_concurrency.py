@@ -87,7 +87,7 @@ def test_a_cancel_beside_a_split_leaves_nothing_open(store):
         job_id = add(store, 8, shard_size=8)
         take(store, store.release(1)[0], lease_s=OVER_S)
 
-        at_once(lambda: store.expire_leases(1), lambda job_id=job_id: store.cancel(job_id))
+        at_once(lambda: store.relay.expire_leases(1), lambda job_id=job_id: store.cancel(job_id))
 
         assert store.status(job_id).state is JobState.CANCELLED
         assert_books_balance(store, job_id)
@@ -98,7 +98,7 @@ def test_two_relays_at_once_take_each_dead_lease_once(store):
     for hint in store.release(12):
         take(store, hint, lease_s=OVER_S)
 
-    counts = at_once(*[lambda: store.expire_leases(1)] * 3)
+    counts = at_once(*[lambda: store.relay.expire_leases(1)] * 3)
 
     assert sum(counts) == 12
     for job_id in job_ids:
@@ -128,7 +128,9 @@ def test_four_writers_and_a_reader_need_no_retry_on_sqlite(sqlite_url):
                         store.status(job_id)
                     write(store, lease, [ok(lease.items[-1].idx)], finished=True)
 
-            at_once(*[lambda n=n: work(hints[n::4]) for n in range(4)], lambda: [store.queues() for _ in range(50)])
+            at_once(
+                *[lambda n=n: work(hints[n::4]) for n in range(4)], lambda: [store.fleet.queues() for _ in range(50)]
+            )
 
             assert retries == []
             assert store.status(job_id).state is JobState.COMPLETED
@@ -156,12 +158,12 @@ def test_a_crowd_that_does_everything_at_random_leaves_balanced_books(store, see
 def unreliable_worker(store, owner, noise):
     for _ in range(25):
         for hint in store.release(4):
-            store.requeue_lost([queue_of("cpu")], older_than_s=0.0)
+            store.relay.requeue_lost([queue_of("cpu")], older_than_s=0.0)
             lease = store.lease_shard(hint.shard_id, hint.attempt, owner, LEASE_S)
             if lease is not None:
                 with contextlib.suppress(LeaseLost):
                     misbehave(store, lease, noise.choice(["finish", "stall", "die", "give back"]))
-        store.expire_leases(2)
+        store.relay.expire_leases(2)
 
 
 def misbehave(store, lease, manner):
@@ -180,7 +182,7 @@ def drain(store, job_ids):
     for job_id in job_ids:
         for lease in held_leases(store, job_id):
             store.release_shard(lease)
-    store.forget_hints()
+    store.relay.forget_hints()
     while hints := store.release(8):
         for hint in hints:
             lease = store.lease_shard(hint.shard_id, hint.attempt, WorkerId("last"), LEASE_S)

@@ -8,7 +8,7 @@ def ring(store, hint, owner=ALICE):
 
 
 def states(store):
-    return [(row.pending, row.queued, row.leased) for row in store.queues()]
+    return [(row.pending, row.queued, row.leased) for row in store.fleet.queues()]
 
 
 def test_a_hint_of_a_large_job_serves_the_tenant_who_has_nothing_in_work(store):

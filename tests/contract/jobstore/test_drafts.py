@@ -13,11 +13,11 @@ def refs(*names):
 
 
 def append(store, job_id, items, part):
-    return store.append_items(job_id, items, part_token=part)
+    return store.drafts.append(job_id, items, part_token=part)
 
 
 def drafted(store, **spec):
-    return store.create_draft(JobSpec(**({"model": "digits"} | spec)))
+    return store.drafts.create(JobSpec(**({"model": "digits"} | spec)))
 
 
 def test_nothing_of_a_draft_runs_before_it_is_sealed(store):
@@ -25,7 +25,7 @@ def test_nothing_of_a_draft_runs_before_it_is_sealed(store):
     append(store, job_id, refs("a", "b"), "1")
 
     assert (store.release(8), store.state(job_id), store.status(job_id).pending) == ([], JobState.DRAFT, 2)
-    assert store.judge_jobs() == 0
+    assert store.relay.judge_jobs() == 0
 
 
 def test_parts_are_one_job_in_their_order_once_it_is_sealed(store):
@@ -33,7 +33,7 @@ def test_parts_are_one_job_in_their_order_once_it_is_sealed(store):
     assert append(store, job_id, refs("a", "b"), "1") == 2
     assert append(store, job_id, refs("c"), "2") == 1
 
-    assert store.seal(job_id) is True
+    assert store.drafts.seal(job_id) is True
 
     job = store.status(job_id)
     assert (job.state, job.total, job.name) == (JobState.RUNNING, 3, "digits: /pictures/a.png")
@@ -47,7 +47,7 @@ def test_a_part_that_comes_twice_is_added_once(store):
     assert append(store, job_id, refs("a", "b"), "1") == 2
     assert store.status(job_id).total == 2
 
-    store.seal(job_id)
+    store.drafts.seal(job_id)
     assert append(store, job_id, refs("a", "b"), "1") == 2
 
 
@@ -55,7 +55,7 @@ def test_sealing_twice_changes_nothing(store):
     job_id = drafted(store)
     append(store, job_id, refs("a"), "1")
 
-    assert [store.seal(job_id), store.seal(job_id)] == [True, False]
+    assert [store.drafts.seal(job_id), store.drafts.seal(job_id)] == [True, False]
     run_to_end(store)
     assert store.state(job_id) is JobState.COMPLETED
     assert_books_balance(store, job_id)
@@ -66,7 +66,7 @@ def test_canary_and_shards_are_planned_when_it_is_sealed(store):
     for part in range(4):
         append(store, job_id, refs(f"{part}a", f"{part}b"), str(part))
 
-    store.seal(job_id)
+    store.drafts.seal(job_id)
 
     assert store.state(job_id) is JobState.CANARY
     assert [item.idx for item in lease_next(store).items] == [0, 1]
@@ -77,7 +77,7 @@ def test_canary_and_shards_are_planned_when_it_is_sealed(store):
 def test_what_is_no_draft_any_more_takes_no_items(store, is_cancelled):
     job_id = drafted(store)
     append(store, job_id, refs("a"), "1")
-    (store.cancel if is_cancelled else store.seal)(job_id)
+    (store.cancel if is_cancelled else store.drafts.seal)(job_id)
 
     with pytest.raises(InvalidJob, match="only a draft takes more items"):
         append(store, job_id, refs("b"), "2")
@@ -92,17 +92,17 @@ def test_a_cancelled_draft_is_skipped_and_cannot_be_sealed(store):
     assert (store.state(job_id), store.status(job_id).skipped) == (JobState.CANCELLED, 2)
     assert_books_balance(store, job_id)
     with pytest.raises(InvalidJob, match="ended before it was sealed"):
-        store.seal(job_id)
+        store.drafts.seal(job_id)
 
 
 def test_an_empty_draft_cannot_be_sealed(store):
     with pytest.raises(InvalidJob, match="no items"):
-        store.seal(drafted(store))
+        store.drafts.seal(drafted(store))
 
 
 def test_an_unknown_draft_is_told_as_such(store):
     with pytest.raises(JobNotFound):
-        store.seal(JobId(new_id()))
+        store.drafts.seal(JobId(new_id()))
     with pytest.raises(JobNotFound):
         append(store, JobId(new_id()), refs("a"), "1")
 
@@ -111,10 +111,10 @@ def test_a_draft_that_nobody_seals_expires(store):
     left, sealed = drafted(store), drafted(store)
     for job_id in (left, sealed):
         append(store, job_id, refs("a"), "1")
-    store.seal(sealed)
-    assert store.expire_drafts(3600) == []
+    store.drafts.seal(sealed)
+    assert store.drafts.expire(3600) == []
 
-    assert store.expire_drafts(-1) == [left]
+    assert store.drafts.expire(-1) == [left]
 
     assert (store.state(left), store.state(sealed)) == (JobState.EXPIRED, JobState.RUNNING)
     assert store.status(left).skipped == 1

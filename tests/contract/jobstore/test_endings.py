@@ -75,7 +75,7 @@ def test_nothing_of_a_cancelled_job_is_released_or_leased(store):
 
     assert store.release(8) == []
     assert [store.lease_shard(hint.shard_id, attempt, "bob", LEASE_S) for attempt in (1, 2)] == [None, None]
-    assert store.queues_with_work(["cpu"]) == []
+    assert store.fleet.queues_with_work(["cpu"]) == []
 
 
 def test_books_that_do_not_balance_fail_the_job_loudly(store, database_url, caplog):

@@ -15,8 +15,8 @@ def test_a_job_whose_time_is_over_ends_with_what_it_has(store):
     running = lease_next(store)
     write(store, running, [ok(4)])
 
-    assert store.expire_jobs() == [job_id]
-    assert store.expire_jobs() == []
+    assert store.relay.expire_jobs() == [job_id]
+    assert store.relay.expire_jobs() == []
 
     job = store.status(job_id)
     assert (job.state, job.reason, job.ok, job.skipped) == (JobState.EXPIRED, "expired", 5, 7)
@@ -30,7 +30,7 @@ def test_a_stopped_job_expires_too(store):
     paused, canary = add(store, 8, expires=PAST), add(store, 8, expires=PAST, canary_items=4)
     store.pause(paused)
 
-    assert sorted(store.expire_jobs()) == sorted([paused, canary])
+    assert sorted(store.relay.expire_jobs()) == sorted([paused, canary])
     for job_id in (paused, canary):
         assert_books_balance(store, job_id)
 
@@ -39,7 +39,7 @@ def test_a_job_whose_time_has_not_come_runs_on(store):
     add(store, 4, expires=FUTURE)
     add(store, 4, deadline=PAST)
 
-    assert store.expire_jobs() == []
+    assert store.relay.expire_jobs() == []
 
 
 def test_the_earlier_deadline_goes_first_within_a_tenant(store):

@@ -84,7 +84,7 @@ def test_counters_move_with_each_flush(store):
 
     assert (job.ok, job.failed, job.cached, job.skipped, job.objects, job.pending) == (1, 1, 1, 0, 4, 5)
     assert store.jobs()[0].ok == 1
-    assert store.queues()[0].items_left == 5
+    assert store.fleet.queues()[0].items_left == 5
     assert_books_balance(store, job_id)
 
 
@@ -112,7 +112,7 @@ def test_a_job_with_a_failed_item_completes_with_errors(store):
 def test_the_zombies_late_flush_is_refused(store):
     job_id = add(store, 4)
     zombie = lease_next(store, ALICE, OVER_S)
-    store.expire_leases(3)
+    store.relay.expire_leases(3)
     heir = lease_next(store, BOB)
 
     with pytest.raises(LeaseLost, match="we hold attempt 1"):
@@ -128,7 +128,7 @@ def test_the_zombies_late_flush_is_refused(store):
 def test_a_zombie_that_wakes_after_the_end_changes_nothing(store):
     job_id = add(store, 4)
     zombie = lease_next(store, ALICE, OVER_S)
-    store.expire_leases(3)
+    store.relay.expire_leases(3)
     finish(store, lease_next(store, BOB))
 
     with pytest.raises(LeaseLost):
@@ -142,7 +142,7 @@ def test_a_restart_skips_items_that_have_outcomes(store):
     job_id = add(store, 4)
     lease = lease_next(store, ALICE, OVER_S)
     store.record(lease, [ok(0), ok(2)], decision_id=None, lease_s=OVER_S, finished=False)
-    store.expire_leases(3)
+    store.relay.expire_leases(3)
 
     heir = lease_next(store, BOB)
 
@@ -157,7 +157,7 @@ def test_a_shard_with_nothing_left_is_finished_by_its_lease(store):
     job_id = add(store, 4)
     lease = lease_next(store, ALICE, OVER_S)
     store.record(lease, [ok(n) for n in range(4)], decision_id=None, lease_s=OVER_S, finished=False)
-    store.expire_leases(3)
+    store.relay.expire_leases(3)
     hint = store.release(1)[0]
 
     assert store.lease_shard(hint.shard_id, hint.attempt, BOB, LEASE_S) is None
@@ -236,7 +236,7 @@ def test_an_outcome_for_another_shards_item_is_refused(store):
 def test_renewing_says_what_is_still_ours(store):
     add(store, 8)
     kept, lost = lease_next(store), lease_next(store, ALICE, OVER_S)
-    store.expire_leases(3)
+    store.relay.expire_leases(3)
 
     held = [(kept.shard_id, kept.attempt), (lost.shard_id, lost.attempt)]
 
@@ -250,7 +250,7 @@ def test_a_renewed_lease_does_not_expire(store):
     lease = lease_next(store, ALICE, OVER_S)
     store.renew(ALICE, [(lease.shard_id, lease.attempt)], LEASE_S)
 
-    assert store.expire_leases(3) == 0
+    assert store.relay.expire_leases(3) == 0
 
 
 def test_a_flush_keeps_the_lease_alive(store):
@@ -258,7 +258,7 @@ def test_a_flush_keeps_the_lease_alive(store):
     lease = lease_next(store, ALICE, OVER_S)
     write(store, lease, [ok(0)])
 
-    assert store.expire_leases(3) == 0
+    assert store.relay.expire_leases(3) == 0
 
 
 def test_a_shard_given_back_runs_again_at_once(store):

@@ -14,18 +14,18 @@ QUEUES = 3_000
 RESOLUTION = 10
 
 ASKS = {
-    "an idle worker": lambda store: store.queues_with_work(["cpu"]),
+    "an idle worker": lambda store: store.fleet.queues_with_work(["cpu"]),
     "a full worker": lambda store: store.newcomer(["infer.cpu.digits"]),
     "release": lambda store: store.release(4),
     "release of a queue": lambda store: store.release(4, "infer.cpu.digits"),
-    "expire_leases": lambda store: store.expire_leases(3),
-    "expire_jobs": lambda store: store.expire_jobs(),
-    "judge_jobs": lambda store: store.judge_jobs(),
-    "offer_stragglers": lambda store: store.offer_stragglers(),
-    "reroute": lambda store: store.reroute(4, 60.0),
-    "recall_outranked": lambda store: store.recall_outranked(),
-    "hinted_queues": lambda store: store.hinted_queues(),
-    "requeue_lost": lambda store: store.requeue_lost(["infer.cpu.digits"], 60.0),
+    "expire_leases": lambda store: store.relay.expire_leases(3),
+    "expire_jobs": lambda store: store.relay.expire_jobs(),
+    "judge_jobs": lambda store: store.relay.judge_jobs(),
+    "offer_stragglers": lambda store: store.relay.offer_stragglers(),
+    "reroute": lambda store: store.relay.reroute(4, 60.0),
+    "recall_outranked": lambda store: store.relay.recall_outranked(),
+    "hinted_queues": lambda store: store.relay.hinted_queues(),
+    "requeue_lost": lambda store: store.relay.requeue_lost(["infer.cpu.digits"], 60.0),
 }
 
 
@@ -84,7 +84,7 @@ def a_running_fleet(store):
     add(store, 40, shard_size=4)
     add(store, 40, shard_size=4, hardware=("gpu-sm90", "cpu"), expires=9e9)
     for name, hardware in ((ALICE, "cpu"), (WorkerId("gpu"), "gpu-sm90")):
-        store.heartbeat(WorkerRow(name, "host", 1, hardware, "cpu"))
+        store.fleet.heartbeat(WorkerRow(name, "host", 1, hardware, "cpu"))
     lease_next(store)
     store.release(4)
 

@@ -53,9 +53,9 @@ def test_a_job_whose_model_is_away_waits_and_says_why(store):
     job_id = add(store, 12)
     lease = lease_next(store)
 
-    assert store.postpone(lease, away(60.0), PATIENT_S) == 60.0
+    assert store.openings.postpone(lease, away(60.0), PATIENT_S) == 60.0
 
-    (queue,) = store.queues()
+    (queue,) = store.fleet.queues()
     assert (queue.held, queue.pending + queue.queued + queue.leased) == (3, 0)
     assert queue.waiting is Waiting.MODEL_AWAY
     assert queue.reason.startswith("the model cannot be opened on cpu: models.example does not answer; next try in ")
@@ -68,24 +68,24 @@ def test_a_job_whose_model_is_away_waits_and_says_why(store):
 
 def test_when_the_next_try_is_due_everything_waits_for_a_worker_again(store):
     job_id = add(store, 12)
-    store.postpone(lease_next(store), away(60.0), PATIENT_S)
-    assert store.retry_openings() == 0
+    store.openings.postpone(lease_next(store), away(60.0), PATIENT_S)
+    assert store.openings.retry_due() == 0
     pass_time(store)
 
-    assert store.retry_openings() == 1
+    assert store.openings.retry_due() == 1
 
     assert store.why_waiting(job_id) == "no worker serves cpu"
     run_to_end(store)
     assert store.status(job_id).state is JobState.COMPLETED
     assert_books_balance(store, job_id)
-    assert store.retry_openings() == 0
+    assert store.openings.retry_due() == 0
 
 
 def test_shards_that_find_out_in_one_round_count_as_one_try(store):
     job_id = add(store, 12)
     leases = [lease_next(store), lease_next(store)]
 
-    waits = [store.postpone(lease, away(60.0), PATIENT_S) for lease in leases]
+    waits = [store.openings.postpone(lease, away(60.0), PATIENT_S) for lease in leases]
 
     assert waits == [60.0, pytest.approx(60.0, abs=30)]
     assert len(events(store, job_id, "opening_postponed")) == 1
@@ -94,20 +94,20 @@ def test_shards_that_find_out_in_one_round_count_as_one_try(store):
 def test_a_second_call_for_one_lease_changes_nothing(store):
     add(store, 4)
     lease = lease_next(store)
-    store.postpone(lease, AWAY, PATIENT_S)
+    store.openings.postpone(lease, AWAY, PATIENT_S)
 
-    assert store.postpone(lease, AWAY, PATIENT_S) is None
+    assert store.openings.postpone(lease, AWAY, PATIENT_S) is None
 
 
 def test_after_too_long_the_class_is_refused_and_the_job_goes_on_with_the_next(store):
     job_id = add(store, 12, hardware=("gpu-sm90", "cpu"))
-    store.postpone(lease_next(store), away(60.0), PATIENT_S)
+    store.openings.postpone(lease_next(store), away(60.0), PATIENT_S)
     pass_time(store)
-    store.retry_openings()
+    store.openings.retry_due()
 
-    assert store.postpone(lease_next(store), AWAY, retry_s=0.0) is None
+    assert store.openings.postpone(lease_next(store), AWAY, retry_s=0.0) is None
 
-    assert {row.queue: row.pending for row in store.queues()} == {queue_of("cpu"): 3}
+    assert {row.queue: row.pending for row in store.fleet.queues()} == {queue_of("cpu"): 3}
     run_to_end(store)
     assert store.status(job_id).state is JobState.COMPLETED
 
@@ -115,7 +115,7 @@ def test_after_too_long_the_class_is_refused_and_the_job_goes_on_with_the_next(s
 def test_a_job_without_another_class_fails_with_the_reason_after_too_long(store):
     job_id = add(store, 12)
 
-    assert store.postpone(lease_next(store), AWAY, retry_s=0.0) is None
+    assert store.openings.postpone(lease_next(store), AWAY, retry_s=0.0) is None
 
     job = store.status(job_id)
     assert (job.state, job.reason, job.skipped) == (JobState.FAILED, "provider_unavailable", 12)
@@ -128,9 +128,9 @@ def test_who_has_the_model_open_is_not_stopped_by_one_who_cannot_fetch_it(store)
     lease_next(store, BOB)
     unlucky = lease_next(store)
 
-    assert store.postpone(unlucky, away(60.0), retry_s=0.0) == 60.0
+    assert store.openings.postpone(unlucky, away(60.0), retry_s=0.0) == 60.0
 
-    (queue,) = store.queues()
+    (queue,) = store.fleet.queues()
     assert (queue.leased, queue.held, queue.pending + queue.queued) == (1, 1, 1)
     assert store.why_waiting(job_id) == "no worker serves cpu"
     assert store.status(job_id).state is JobState.RUNNING
@@ -139,13 +139,13 @@ def test_who_has_the_model_open_is_not_stopped_by_one_who_cannot_fetch_it(store)
 def test_the_first_worker_that_opens_the_model_ends_the_wait(store):
     job_id = add(store, 12)
     other = lease_next(store, BOB)
-    store.note_stage(other, Stage.WAITS)
-    store.postpone(lease_next(store), away(60.0), PATIENT_S)
-    assert store.queues()[0].held == 2
+    store.openings.note_stage(other, Stage.WAITS)
+    store.openings.postpone(lease_next(store), away(60.0), PATIENT_S)
+    assert store.fleet.queues()[0].held == 2
 
-    store.opened(other)
+    store.openings.opened(other)
 
-    assert store.queues()[0].held == 0
+    assert store.fleet.queues()[0].held == 0
     finish(store, other)
     run_to_end(store)
     assert_books_balance(store, job_id)
@@ -154,11 +154,11 @@ def test_the_first_worker_that_opens_the_model_ends_the_wait(store):
 
 def test_a_pause_outlasts_the_next_try_and_a_resume_tries_at_once(store):
     job_id = add(store, 8)
-    store.postpone(lease_next(store), away(60.0), PATIENT_S)
+    store.openings.postpone(lease_next(store), away(60.0), PATIENT_S)
     store.pause(job_id)
     pass_time(store)
-    store.retry_openings()
-    assert (store.release(8), store.queues()[0].waiting) == ([], Waiting.PAUSED)
+    store.openings.retry_due()
+    assert (store.release(8), store.fleet.queues()[0].waiting) == ([], Waiting.PAUSED)
 
     store.resume(job_id)
 
@@ -167,12 +167,12 @@ def test_a_pause_outlasts_the_next_try_and_a_resume_tries_at_once(store):
 
 def test_only_the_canary_is_tried_again_while_it_is_not_over(store):
     add(store, 16, canary_items=8, shard_size=4)
-    store.postpone(lease_next(store), away(60.0), PATIENT_S)
+    store.openings.postpone(lease_next(store), away(60.0), PATIENT_S)
     pass_time(store)
 
-    store.retry_openings()
+    store.openings.retry_due()
 
-    (queue,) = store.queues()
+    (queue,) = store.fleet.queues()
     assert (queue.pending, queue.held) == (2, 2)
 
 
@@ -180,9 +180,9 @@ def test_a_worker_lost_while_it_opens_a_model_blames_no_shard(store):
     job_id = add(store, 4)
     for _ in range(2):
         lease = lease_next(store, lease_s=OVER_S)
-        store.note_stage(lease, Stage.LOADS)
+        store.openings.note_stage(lease, Stage.LOADS)
         # Two deaths of one process are one: its shards may be found one after the other.
-        assert store.expire_leases(3) == 1
+        assert store.relay.expire_leases(3) == 1
 
     lease = lease_next(store)
 
@@ -194,10 +194,10 @@ def test_a_model_that_ends_its_workers_is_refused_after_three_and_no_item_fails(
     job_id = add(store, 12, hardware=("gpu-sm90", "cpu"))
     for name in ("w1", "w2", "w3"):
         lease = lease_next(store, name)
-        store.note_stage(lease, Stage.LOADS)
+        store.openings.note_stage(lease, Stage.LOADS)
         assert store.count_death(lease, 3)
 
-    assert {row.queue: row.pending + row.queued for row in store.queues()} == {queue_of("cpu"): 3}
+    assert {row.queue: row.pending + row.queued for row in store.fleet.queues()} == {queue_of("cpu"): 3}
     (told,) = events(store, job_id, "class_refused")
     assert (told["hardware"], told["code"]) == ("gpu-sm90", OPENING_LOST)
     assert "3 worker processes were lost" in told["message"]
@@ -208,10 +208,10 @@ def test_a_model_that_ends_its_workers_is_refused_after_three_and_no_item_fails(
 def test_who_only_waited_beside_the_loading_that_ended_the_process_is_not_blamed(store):
     innocent, guilty = add(store, 4, model="a"), add(store, 4, model="b")
     by_job = {lease.job_id: lease for lease in (take_any(store), take_any(store))}
-    store.note_stage(by_job[innocent], Stage.WAITS)
-    store.note_stage(by_job[guilty], Stage.LOADS)
+    store.openings.note_stage(by_job[innocent], Stage.WAITS)
+    store.openings.note_stage(by_job[guilty], Stage.LOADS)
 
-    assert store.expire_leases(1) == 2
+    assert store.relay.expire_leases(1) == 2
 
     assert store.status(innocent).state is JobState.RUNNING
     assert (store.status(guilty).state, store.status(guilty).reason) == (JobState.FAILED, OPENING_LOST)
@@ -221,15 +221,15 @@ def test_a_model_that_opens_in_between_forgives_the_deaths_before(store):
     job_id = add(store, 4)
     for name in ("w1", "w2"):
         lease = lease_next(store, name)
-        store.note_stage(lease, Stage.LOADS)
+        store.openings.note_stage(lease, Stage.LOADS)
         store.count_death(lease, 3)
     lease = lease_next(store, "w3")
-    store.note_stage(lease, Stage.LOADS)
-    store.opened(lease)
+    store.openings.note_stage(lease, Stage.LOADS)
+    store.openings.opened(lease)
     store.release_shard(lease)
 
     lease = lease_next(store, "w4")
-    store.note_stage(lease, Stage.LOADS)
+    store.openings.note_stage(lease, Stage.LOADS)
     store.count_death(lease, 3)
 
     assert store.status(job_id).state is JobState.RUNNING
@@ -238,8 +238,8 @@ def test_a_model_that_opens_in_between_forgives_the_deaths_before(store):
 def test_a_death_after_the_model_was_opened_is_the_shards(store):
     add(store, 4)
     lease = lease_next(store)
-    store.note_stage(lease, Stage.LOADS)
-    store.opened(lease)
+    store.openings.note_stage(lease, Stage.LOADS)
+    store.openings.opened(lease)
 
     store.count_death(lease, 3)
 

@@ -39,7 +39,7 @@ def test_a_submit_whose_commit_reply_was_lost_makes_one_job(store, lose_answers)
     job_id = add(store, 8)
 
     assert [(job.job_id, job.total) for job in store.jobs()] == [(job_id, 8)]
-    assert [row.pending for row in store.queues()] == [2]
+    assert [row.pending for row in store.fleet.queues()] == [2]
     assert [event.kind for event in store.events(job_id)] == ["submitted"]
 
 
@@ -58,7 +58,7 @@ def test_hints_whose_commit_reply_was_lost_are_found_by_the_relay(store, lose_an
     lose_answers()
 
     assert store.release(1) == []
-    assert store.requeue_lost(["infer.cpu.digits"], older_than_s=0.0) == 1
+    assert store.relay.requeue_lost(["infer.cpu.digits"], older_than_s=0.0) == 1
     assert len(store.release(1)) == 1
 
 
@@ -68,7 +68,7 @@ def test_a_lease_whose_commit_reply_was_lost_runs_out_like_any_other(store, lose
     lose_answers()
 
     assert store.lease_shard(hint.shard_id, hint.attempt, ALICE, -1.0) is None
-    assert store.expire_leases(3) == 1
+    assert store.relay.expire_leases(3) == 1
 
 
 CHANGES = {
@@ -111,9 +111,9 @@ def test_a_repair_whose_commit_reply_was_lost_is_done_once(store, lose_answers):
     job_id = add(store, 4, expires=1.0)
     lease_next(store, lease_s=-1.0)
     lose_answers()
-    assert store.expire_leases(3) == 0
+    assert store.relay.expire_leases(3) == 0
     lose_answers()
-    assert store.expire_jobs() == []
+    assert store.relay.expire_jobs() == []
 
     assert store.status(job_id).state is JobState.EXPIRED
     assert [event.kind for event in store.events(job_id)].count("expired") == 1

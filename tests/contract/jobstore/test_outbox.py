@@ -59,8 +59,8 @@ def test_a_job_that_ends_over_its_limit_tells_both(store: JobStore) -> None:
 def test_a_job_that_is_stopped_by_failures_tells_both(store: JobStore) -> None:
     add(store, 8, webhooks=EVERYTHING, max_failures=0)
     write(store, lease_next(store), [failed(0)])
-    store.judge_jobs()
-    store.judge_jobs()
+    store.relay.judge_jobs()
+    store.relay.judge_jobs()
     assert events(store) == ["job.started", "job.needs_attention", "job.over_failure_rate"]
 
 

@@ -11,9 +11,9 @@ def row(number: int) -> QuarantinedMessage:
 
 def test_what_was_set_aside_is_listed_newest_first(store):
     for number in range(3):
-        store.quarantine(row(number))
+        store.fleet.quarantine(row(number))
 
-    found = store.quarantined(2)
+    found = store.fleet.quarantined(2)
 
     assert [entry.message for entry in found] == ["no 2", "no 1"]
     assert found[0].created is not None
@@ -24,6 +24,6 @@ def test_a_flood_leaves_only_the_newest(store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(quarantine, "KEPT", 5)
 
     for number in range(12):
-        store.quarantine(row(number))
+        store.fleet.quarantine(row(number))
 
-    assert [entry.message for entry in store.quarantined(100)] == [f"no {number}" for number in range(11, 6, -1)]
+    assert [entry.message for entry in store.fleet.quarantined(100)] == [f"no {number}" for number in range(11, 6, -1)]

@@ -93,11 +93,13 @@ def test_results_name_the_decision_that_they_ran_under(store):
 
 
 def test_a_worker_is_one_row_however_often_it_reports(store):
-    store.heartbeat(WorkerRow(ALICE, "host", 7, "cpu", "cpu:0"))
-    before = store.workers()[0]
-    store.heartbeat(WorkerRow(ALICE, "host", 7, "cpu", "cpu:0", queues=("q",), models=("m",), items_per_second=2.5))
+    store.fleet.heartbeat(WorkerRow(ALICE, "host", 7, "cpu", "cpu:0"))
+    before = store.fleet.workers()[0]
+    store.fleet.heartbeat(
+        WorkerRow(ALICE, "host", 7, "cpu", "cpu:0", queues=("q",), models=("m",), items_per_second=2.5)
+    )
 
-    [worker] = store.workers()
+    [worker] = store.fleet.workers()
 
     assert (worker.queues, worker.models, worker.items_per_second) == (("q",), ("m",), 2.5)
     assert worker.started == before.started
@@ -108,7 +110,10 @@ def test_a_worker_is_one_row_however_often_it_reports(store):
 
 def test_a_silent_worker_is_lost_and_a_stopped_one_is_not(store):
     for worker in ("alice", "bob"):
-        store.heartbeat(WorkerRow(WorkerId(worker), "host", 7, "cpu", "cpu:0"))
-    store.worker_stopped(WorkerId("bob"))
+        store.fleet.heartbeat(WorkerRow(WorkerId(worker), "host", 7, "cpu", "cpu:0"))
+    store.fleet.worker_stopped(WorkerId("bob"))
 
-    assert {row.worker_id: row.state for row in store.workers(max_age_s=-1.0)} == {"alice": "lost", "bob": "stopped"}
+    assert {row.worker_id: row.state for row in store.fleet.workers(max_age_s=-1.0)} == {
+        "alice": "lost",
+        "bob": "stopped",
+    }

@@ -23,15 +23,15 @@ def die(store, times=1, max_deaths=3):
     """Lease the next shard and lose the worker, `times` times."""
     for _ in range(times):
         lease_next(store, lease_s=OVER_S)
-        assert store.expire_leases(max_deaths) == 1
+        assert store.relay.expire_leases(max_deaths) == 1
 
 
 def test_an_expired_lease_is_pending_again_with_the_next_attempt(store):
     add(store, 4)
     first = lease_next(store, lease_s=OVER_S)
 
-    assert store.expire_leases(3) == 1
-    assert store.expire_leases(3) == 0
+    assert store.relay.expire_leases(3) == 1
+    assert store.relay.expire_leases(3) == 0
     assert lease_next(store, BOB).attempt == first.attempt + 1
 
 
@@ -39,7 +39,7 @@ def test_a_lease_that_runs_is_left_alone(store):
     add(store, 4)
     lease_next(store)
 
-    assert store.expire_leases(3) == 0
+    assert store.relay.expire_leases(3) == 0
 
 
 def test_a_shard_that_lost_too_many_workers_is_halved(store):
@@ -71,7 +71,7 @@ def test_a_split_divides_only_what_is_left(store):
     lease = lease_next(store)
     write(store, lease, [ok(1), ok(6)])
     store.renew(lease.owner, [(lease.shard_id, lease.attempt)], OVER_S)
-    store.expire_leases(3)
+    store.relay.expire_leases(3)
 
     halves = []
     while hints := store.release(1):
@@ -94,7 +94,7 @@ def test_one_item_that_kills_every_worker_is_isolated_and_the_others_succeed(sto
             continue
         deaths += 1
         store.renew(lease.owner, [(lease.shard_id, lease.attempt)], OVER_S)
-        assert store.expire_leases(3) == 1
+        assert store.relay.expire_leases(3) == 1
 
     job = store.status(job_id)
     group = store.failures(job_id)[0]
@@ -129,7 +129,7 @@ def test_a_shard_whose_last_item_was_written_before_its_worker_died_is_done(stor
     lease = lease_next(store)
     store.record(lease, [ok(0), ok(1)], decision_id=None, lease_s=OVER_S, finished=False)
 
-    assert store.expire_leases(1) == 1
+    assert store.relay.expire_leases(1) == 1
     assert store.status(job_id).state is JobState.COMPLETED
     assert_books_balance(store, job_id)
 
@@ -140,7 +140,7 @@ def test_of_shards_that_may_be_deadly_one_runs_at_a_time(store):
     for _ in range(2):
         for hint in hints:
             take(store, hint, lease_s=OVER_S)
-        store.expire_leases(9)
+        store.relay.expire_leases(9)
         hints = store.release(3)
 
     assert len(hints) == 1
@@ -154,7 +154,7 @@ def test_hints_that_redis_forgot_are_due_again(store):
     first = store.release(2)
     take(store, first[0])
 
-    assert store.forget_hints() == 1
+    assert store.relay.forget_hints() == 1
     assert {hint.shard_id for hint in store.release(8)} >= {first[1].shard_id}
 
 
@@ -162,17 +162,17 @@ def test_old_hints_of_an_empty_queue_are_due_again(store):
     add(store, 4)
     hint = store.release(1)[0]
 
-    assert store.requeue_lost([QUEUE], older_than_s=60.0) == 0
-    assert store.requeue_lost(["infer.cpu.other"], older_than_s=0.0) == 0
-    assert store.requeue_lost([], older_than_s=0.0) == 0
-    assert store.requeue_lost([QUEUE], older_than_s=0.0) == 1
+    assert store.relay.requeue_lost([QUEUE], older_than_s=60.0) == 0
+    assert store.relay.requeue_lost(["infer.cpu.other"], older_than_s=0.0) == 0
+    assert store.relay.requeue_lost([], older_than_s=0.0) == 0
+    assert store.relay.requeue_lost([QUEUE], older_than_s=0.0) == 1
     assert store.release(1) == [hint]
 
 
 def test_a_doubled_hint_of_a_requeued_shard_gives_one_lease(store):
     add(store, 4)
     lost = store.release(1)[0]
-    store.requeue_lost([QUEUE], older_than_s=0.0)
+    store.relay.requeue_lost([QUEUE], older_than_s=0.0)
     again = store.release(1)[0]
 
     leases = [store.lease_shard(hint.shard_id, hint.attempt, BOB, LEASE_S) for hint in (again, lost)]
@@ -183,7 +183,7 @@ def test_a_doubled_hint_of_a_requeued_shard_gives_one_lease(store):
 def test_work_goes_on_after_every_hint_is_lost(store):
     job_id = add(store, 20)
     store.release(3)
-    store.forget_hints()
+    store.relay.forget_hints()
 
     run_to_end(store)
 
@@ -195,7 +195,7 @@ def test_a_lease_on_a_shard_that_was_never_queued_works_too(store):
     """A hint may arrive after the relay has forgotten that it was sent."""
     add(store, 4)
     hint = store.release(1)[0]
-    store.forget_hints()
+    store.relay.forget_hints()
 
     assert store.lease_shard(ShardId(hint.shard_id), hint.attempt, BOB, LEASE_S) is not None
 
@@ -224,8 +224,8 @@ def test_a_hint_that_nobody_takes_is_overdue_in_its_own_queue(store):
     add(store, 4)
     (hint,) = store.release(1)
 
-    assert store.hints_overdue([QUEUE], 0.0)
-    assert not store.hints_overdue([QUEUE], 60.0)
-    assert not store.hints_overdue(["infer.cpu.other"], 0.0)
+    assert store.relay.hints_overdue([QUEUE], 0.0)
+    assert not store.relay.hints_overdue([QUEUE], 60.0)
+    assert not store.relay.hints_overdue(["infer.cpu.other"], 0.0)
     take(store, hint)
-    assert not store.hints_overdue([QUEUE], 0.0)
+    assert not store.relay.hints_overdue([QUEUE], 0.0)

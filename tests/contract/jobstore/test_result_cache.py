@@ -30,7 +30,7 @@ def used_ago(store, key, seconds):
 def test_what_is_written_with_an_outcome_is_found_by_its_key(store):
     known(store, 2, blob=b"\x00\x01")
 
-    found = store.lookup_results(["key 0", "key 1", "key 2"])
+    found = store.known.lookup(["key 0", "key 1", "key 2"])
 
     assert found == {f"key {n}": KnownResult({"value": n}, b"\x00\x01") for n in range(2)}
 
@@ -41,7 +41,7 @@ def test_a_result_that_is_there_stays_as_it_is(store):
     other = Outcome(0, OutcomeState.OK, record={"value": 99}, result_key="key 0")
     write(store, lease_next(store), [other], finished=True)
 
-    assert store.lookup_results(["key 0"])["key 0"].record == {"value": 0}
+    assert store.known.lookup(["key 0"])["key 0"].record == {"value": 0}
     assert next(store.results(job_id)).record == {"value": 99}
 
 
@@ -52,36 +52,36 @@ def test_what_a_late_worker_writes_is_not_kept(store):
     with pytest.raises(Exception, match="drop the work"):
         write(store, lease, [Outcome(0, OutcomeState.OK, record={}, result_key="late")], finished=True)
 
-    assert store.lookup_results(["late"]) == {}
+    assert store.known.lookup(["late"]) == {}
 
 
 def test_failures_have_no_key_and_are_not_kept(store):
     add(store, 1)
     write(store, lease_next(store), [failed(0)], finished=True)
 
-    assert store.result_cache_size() == CacheSize(0, 0)
+    assert store.known.size() == CacheSize(0, 0)
 
 
 def test_the_least_recently_used_go_first(store):
     known(store, 10, blob=b"x" * 100)
     for n in range(10):
         used_ago(store, f"key {n}", 10_000 * (n + 1))
-    size = store.result_cache_size()
+    size = store.known.size()
     assert (size.results, size.size_bytes) == (10, 10 * (100 + len('{"value":0}')))
-    store.lookup_results(["key 9"])  # the oldest, which is used now
+    store.known.lookup(["key 9"])  # the oldest, which is used now
 
-    removed = store.prune_results(size.size_bytes // 2)
+    removed = store.known.prune(size.size_bytes // 2)
 
-    kept = store.lookup_results([f"key {n}" for n in range(10)])
+    kept = store.known.lookup([f"key {n}" for n in range(10)])
     assert sorted(kept) == ["key 0", "key 1", "key 2", "key 9"]
-    assert (removed.results, store.result_cache_size().results) == (6, 4)
+    assert (removed.results, store.known.size().results) == (6, 4)
 
 
 def test_where_there_is_room_nothing_goes(store):
     known(store, 3)
 
-    assert store.prune_results(10_000) == CacheSize(0, 0)
-    assert store.prune_results(0).results == 3
+    assert store.known.prune(10_000) == CacheSize(0, 0)
+    assert store.known.prune(0).results == 3
 
 
 BASE = KeyBase("tenant", "sha256:1", "object-detection", {"confidence": 0.4, "classes": ["a"]}, "1.0")

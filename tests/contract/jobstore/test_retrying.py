@@ -80,17 +80,17 @@ def test_a_job_that_failed_on_every_class_tries_them_again(store):
 
     assert store.retry(job_id, states=[SKIPPED]) == 4
 
-    assert [row.queue for row in store.queues()] == [queue_of("gpu-sm90")]
+    assert [row.queue for row in store.fleet.queues()] == [queue_of("gpu-sm90")]
     assert (store.status(job_id).reason, store.status(job_id).message) == (None, None)
 
 
 def test_a_job_whose_time_was_over_runs_without_that_limit(store):
     job_id = add(store, 4, expires=1.0)
-    assert store.expire_jobs() == [job_id]
+    assert store.relay.expire_jobs() == [job_id]
 
     store.retry(job_id, states=[SKIPPED])
 
-    assert (store.expire_jobs(), store.status(job_id).expires) == ([], None)
+    assert (store.relay.expire_jobs(), store.status(job_id).expires) == ([], None)
     run_to_end(store)
     assert store.status(job_id).state is JobState.COMPLETED
 
@@ -187,7 +187,7 @@ def test_failures_that_stay_do_not_stop_what_runs_again(store):
 
     store.retry(job_id, states=[FAILED, SKIPPED], codes=["timeout", "job_cancelled"])
 
-    store.judge_jobs()
+    store.relay.judge_jobs()
     run_to_end(store)
     assert (store.status(job_id).ok, store.status(job_id).failed) == (7, 1)
 

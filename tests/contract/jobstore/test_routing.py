@@ -21,11 +21,11 @@ AT_ONCE, LONG = 0.0, 3600.0
 
 
 def waiting(store):
-    return {row.queue: row.pending + row.queued for row in store.queues()}
+    return {row.queue: row.pending + row.queued for row in store.fleet.queues()}
 
 
 def report(store, hardware, name="w1", **more):
-    store.heartbeat(WorkerRow(WorkerId(name), "host", 1, hardware, "cpu", **more))
+    store.fleet.heartbeat(WorkerRow(WorkerId(name), "host", 1, hardware, "cpu", **more))
 
 
 def test_a_job_begins_in_the_queue_of_its_first_class(store):
@@ -81,15 +81,15 @@ def test_shards_of_a_class_that_nobody_serves_move_to_one_that_somebody_does(sto
     add(store, 8, hardware=BOTH)
     report(store, "cpu")
 
-    assert store.reroute(32, LONG) == 0
-    assert store.reroute(32, AT_ONCE) == 2
+    assert store.relay.reroute(32, LONG) == 0
+    assert store.relay.reroute(32, AT_ONCE) == 2
     assert waiting(store) == {queue_of("cpu"): 2}
 
 
 def test_without_any_worker_the_job_waits_and_says_why(store):
     job_id = add(store, 8, hardware=BOTH)
 
-    assert store.reroute(32, AT_ONCE) == 0
+    assert store.relay.reroute(32, AT_ONCE) == 0
     assert store.status(job_id).state is JobState.RUNNING
     assert store.why_waiting(job_id) == "no worker serves gpu-sm90"
     report(store, "gpu-sm90")
@@ -116,7 +116,7 @@ def test_a_windows_worth_spills_over_to_idle_workers_of_a_further_class(store):
     report(store, "gpu-sm90", "gpu")
     report(store, "cpu", "cpu")
 
-    assert [store.reroute(3, LONG), store.reroute(3, LONG)] == [3, 0]
+    assert [store.relay.reroute(3, LONG), store.relay.reroute(3, LONG)] == [3, 0]
     assert waiting(store) == {queue_of("gpu-sm90"): 7, queue_of("cpu"): 3}
     assert [take(store, hint).items[0].idx for hint in store.release(1, queue_of("gpu-sm90"))] == [0]
 
@@ -126,7 +126,7 @@ def test_a_window_that_is_not_full_spills_nothing(store):
     report(store, "cpu")
     report(store, "gpu-sm90", "gpu")
 
-    assert store.reroute(3, LONG) == 0
+    assert store.relay.reroute(3, LONG) == 0
 
 
 def test_a_busy_worker_attracts_nothing(store):
@@ -135,16 +135,16 @@ def test_a_busy_worker_attracts_nothing(store):
     add(store, 40, hardware=BOTH)
     report(store, "cpu")
 
-    assert store.reroute(3, LONG) == 0
+    assert store.relay.reroute(3, LONG) == 0
 
 
 def test_what_spilled_over_comes_back_when_the_better_class_is_idle(store):
     job_id = add(store, 40, hardware=BOTH)
     report(store, "cpu")
-    store.reroute(3, AT_ONCE)
+    store.relay.reroute(3, AT_ONCE)
     report(store, "gpu-sm90", "gpu")
 
-    assert store.reroute(3, LONG) == 3
+    assert store.relay.reroute(3, LONG) == 3
     assert waiting(store) == {queue_of("cpu"): 7, queue_of("gpu-sm90"): 3}
     run_to_end(store)
     assert_books_balance(store, job_id)
@@ -156,7 +156,7 @@ def test_a_refused_class_attracts_nothing_however_idle_it_is(store):
     report(store, "gpu-sm90", "gpu")
     store.refuse_class(job_id, "cpu", *REFUSED)
 
-    assert store.reroute(3, LONG) == 0
+    assert store.relay.reroute(3, LONG) == 0
     assert waiting(store) == {queue_of("gpu-sm90"): 10}
 
 

@@ -32,7 +32,7 @@ def test_a_paused_job_is_neither_released_nor_leased_nor_seen_by_workers(store):
 
     assert store.release(8) == []
     assert [store.lease_shard(hint.shard_id, hint.attempt, ALICE, LEASE_S) for hint in sent] == [None, None]
-    assert store.queues_with_work(["cpu"]) == []
+    assert store.fleet.queues_with_work(["cpu"]) == []
     assert (store.status(job_id).state, store.status(job_id).reason) == (JobState.PAUSED, "paused")
     assert_books_balance(store, job_id)
 
@@ -101,8 +101,8 @@ def test_a_lease_that_runs_out_during_a_pause_is_held_until_the_job_goes_on(stor
     lease_next(store, lease_s=OVER_S)
     store.pause(job_id)
 
-    assert store.expire_leases(3) == 1
-    assert store.queues_with_work(["cpu"]) == []
+    assert store.relay.expire_leases(3) == 1
+    assert store.fleet.queues_with_work(["cpu"]) == []
     store.resume(job_id)
     assert len(store.release(8)) == 1
 
@@ -112,7 +112,7 @@ def test_a_shard_that_is_split_during_a_pause_has_both_halves_held(store):
     lease_next(store, lease_s=OVER_S)
     store.pause(job_id)
 
-    store.expire_leases(1)
+    store.relay.expire_leases(1)
 
     assert store.release(8) == []
     store.resume(job_id)
@@ -178,7 +178,7 @@ def test_a_new_urgent_job_does_not_wait_behind_hints_that_redis_holds(store):
     store.release(4)
     urgent = add(store, 40, priority=1)
 
-    assert store.recall_outranked() == 4
+    assert store.relay.recall_outranked() == 4
     assert [take(store, hint).job_id for hint in store.release(4)] == [urgent] * 4
 
 
@@ -187,20 +187,20 @@ def test_hints_of_one_priority_stay_where_they_are(store):
     store.release(4)
     add(store, 40, priority=1)
 
-    assert store.recall_outranked() == 0
+    assert store.relay.recall_outranked() == 0
 
 
 def test_a_shard_that_may_be_deadly_recalls_nobody(store):
     add(store, 4, priority=1)
     for _ in range(2):
         lease_next(store, lease_s=OVER_S)
-        store.expire_leases(9)
+        store.relay.expire_leases(9)
     add(store, 40)
     store.release(4)
 
-    store.recall_outranked()
+    store.relay.recall_outranked()
 
-    assert store.recall_outranked() == 0
+    assert store.relay.recall_outranked() == 0
 
 
 def test_a_priority_is_a_32_bit_integer(store):
@@ -238,7 +238,7 @@ def test_failures_of_two_shards_at_once_stop_the_job_at_the_relays_next_look(sto
         connection.execute(update(jobs).where(jobs.c.id == job_id).values(max_failures=7))
     engine.dispose()
 
-    assert store.judge_jobs() == 1
+    assert store.relay.judge_jobs() == 1
     assert store.status(job_id).state is JobState.NEEDS_ATTENTION
 
 
@@ -259,7 +259,7 @@ def test_failures_of_a_shard_at_work_are_forgiven_too(store):
 
     store.resume(job_id)
 
-    assert store.judge_jobs() == 0
+    assert store.relay.judge_jobs() == 0
     assert store.status(job_id).state is JobState.RUNNING
 
 
@@ -279,7 +279,7 @@ def test_a_resume_may_bring_other_limits(store):
     write(store, lease_next(store), [failed(0)])
 
     store.resume(job_id, max_failures=8, max_failure_rate=1.0)
-    store.expire_leases(3)
+    store.relay.expire_leases(3)
 
     job = store.status(job_id)
     assert (job.max_failures, job.max_failure_rate, job.is_over_failure_limit) == (8, 1.0, False)

@@ -21,7 +21,7 @@ def let_pass(database_url):
 
 
 def report(store, name, hardware="cpu", **more):
-    store.heartbeat(WorkerRow(WorkerId(name), "host", 1, hardware, "cpu", **more))
+    store.fleet.heartbeat(WorkerRow(WorkerId(name), "host", 1, hardware, "cpu", **more))
 
 
 def a_job_with_one_shard_left(store, shards_done=3):
@@ -39,7 +39,7 @@ def test_a_shard_far_slower_than_the_others_goes_to_an_idle_worker(store, let_pa
     write(store, slow, [ok(slow.items[0].idx)])
     let_pass(30)
 
-    assert store.offer_stragglers() == 1
+    assert store.relay.offer_stragglers() == 1
 
     quick = take(store, store.release(1)[0])
     assert [item.idx for item in quick.items] == [item.idx for item in slow.items[1:]]
@@ -56,7 +56,7 @@ def test_the_slow_owner_may_win_before_anybody_begins(store, let_pass):
     """It is fenced all the same: two owners at once would do the work twice."""
     _, slow = a_job_with_one_shard_left(store)
     let_pass(30)
-    store.offer_stragglers()
+    store.relay.offer_stragglers()
 
     assert store.renew(BOB, [(slow.shard_id, slow.attempt)], LEASE_S).kept == frozenset()
     assert store.release_shard(slow) is False
@@ -67,7 +67,7 @@ def test_nobody_is_robbed_more_than_twice(store, let_pass):
     counts = []
     for _ in range(4):
         let_pass(30)
-        counts.append(store.offer_stragglers())
+        counts.append(store.relay.offer_stragglers())
         for hint in store.release(1):
             take(store, hint, BOB)
 
@@ -84,7 +84,7 @@ def test_without_an_idle_worker_of_the_class_the_slow_one_goes_on(store, let_pas
     report(store, ALICE, **only)
     let_pass(30)
 
-    assert store.offer_stragglers() == 0
+    assert store.relay.offer_stragglers() == 0
     assert finish(store, slow) is True
 
 
@@ -96,7 +96,7 @@ def test_a_shard_is_not_taken_while_others_of_its_job_wait(store, let_pass):
     lease_next(store, BOB)
     let_pass(30)
 
-    assert store.offer_stragglers() == 0
+    assert store.relay.offer_stragglers() == 0
 
 
 def test_a_shard_as_slow_as_the_others_is_left_alone(store, let_pass):
@@ -107,7 +107,7 @@ def test_a_shard_as_slow_as_the_others_is_left_alone(store, let_pass):
     report(store, ALICE)
     let_pass(10)
 
-    assert store.offer_stragglers() == 0
+    assert store.relay.offer_stragglers() == 0
     assert finish(store, last) is True
     assert_books_balance(store, job_id)
 
@@ -119,6 +119,6 @@ def test_a_silent_owner_loses_its_last_shard_before_its_lease_runs_out_but_once(
     let_pass(20, workers, ["heartbeat"])
     report(store, ALICE)
 
-    assert store.offer_stragglers() == 1
+    assert store.relay.offer_stragglers() == 1
     take(store, store.release(1)[0], BOB)
-    assert store.offer_stragglers() == 0
+    assert store.relay.offer_stragglers() == 0

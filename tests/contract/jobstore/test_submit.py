@@ -23,7 +23,7 @@ def test_a_job_begins_with_every_item_pending(store):
 def test_items_are_cut_into_shards_of_the_size_asked_for(store):
     add(store, 10)
 
-    assert [(row.queue, row.pending, row.items_left) for row in store.queues()] == [("infer.cpu.digits", 3, 10)]
+    assert [(row.queue, row.pending, row.items_left) for row in store.fleet.queues()] == [("infer.cpu.digits", 3, 10)]
 
 
 def test_a_job_without_a_name_is_called_after_its_model_and_first_item(store):

@@ -31,7 +31,7 @@ def kinds(store, job_id):
 def test_of_several_relays_one_expires_a_job(store):
     ids = [add(store, 8, expires=1.0) for _ in range(4)]
 
-    found = at_once(*[store.expire_jobs] * 3)
+    found = at_once(*[store.relay.expire_jobs] * 3)
 
     assert sorted(job_id for part in found for job_id in part) == sorted(ids)
     for job_id in ids:
@@ -41,10 +41,10 @@ def test_of_several_relays_one_expires_a_job(store):
 
 def test_of_several_relays_one_offers_a_silent_workers_shard(store):
     job_id = add(store, 4)
-    store.heartbeat(WorkerRow(BOB, "host", 1, "cpu", "cpu"))
+    store.fleet.heartbeat(WorkerRow(BOB, "host", 1, "cpu", "cpu"))
     lease_next(store, BOB)
     for name in ("a", "b", "c"):
-        store.heartbeat(WorkerRow(WorkerId(name), "host", 1, "cpu", "cpu"))
+        store.fleet.heartbeat(WorkerRow(WorkerId(name), "host", 1, "cpu", "cpu"))
     from sqlalchemy import update
 
     from jobstore.tables import workers
@@ -52,7 +52,7 @@ def test_of_several_relays_one_offers_a_silent_workers_shard(store):
     silent = update(workers).where(workers.c.id == BOB).values(heartbeat=workers.c.heartbeat - 60)
     store._db.write(lambda db: db.execute(silent))
 
-    counts = at_once(*[store.offer_stragglers] * 3)
+    counts = at_once(*[store.relay.offer_stragglers] * 3)
 
     assert sum(counts) == 1
     assert kinds(store, job_id).count("straggler_offered") == 1
@@ -60,12 +60,12 @@ def test_of_several_relays_one_offers_a_silent_workers_shard(store):
 
 def test_several_relays_move_a_jobs_shards_once(store):
     job_id = add(store, 40, hardware=("gpu-sm90", "cpu"))
-    store.heartbeat(WorkerRow(ALICE, "host", 1, "cpu", "cpu"))
+    store.fleet.heartbeat(WorkerRow(ALICE, "host", 1, "cpu", "cpu"))
 
-    counts = at_once(*[lambda: store.reroute(32, 0.0)] * 3)
+    counts = at_once(*[lambda: store.relay.reroute(32, 0.0)] * 3)
 
     assert sum(counts) == 10
-    assert [row.pending for row in store.queues()] == [10]
+    assert [row.pending for row in store.fleet.queues()] == [10]
     assert kinds(store, job_id).count("rerouted") == 1
 
 
@@ -76,7 +76,7 @@ def test_several_relays_judge_a_canary_once(store):
     finish(store, lease)
     store.resume(job_id)
 
-    assert sum(at_once(*[store.judge_jobs] * 3)) >= 1
+    assert sum(at_once(*[store.relay.judge_jobs] * 3)) >= 1
     assert kinds(store, job_id).count("canary_done") == 1
     assert store.status(job_id).state is JobState.RUNNING
 
@@ -101,7 +101,7 @@ def test_two_flushes_that_break_the_limit_together_stop_the_job(store):
         at_once(
             lambda lease=first: write(store, lease, [failed(0)]), lambda lease=second: write(store, lease, [failed(4)])
         )
-        store.judge_jobs()  # neither flush may have seen the other
+        store.relay.judge_jobs()  # neither flush may have seen the other
 
         assert store.status(job_id).state is JobState.NEEDS_ATTENTION
         assert kinds(store, job_id).count("needs_attention") == 1
@@ -120,13 +120,15 @@ def test_a_pause_beside_a_worker_or_a_relay_leaves_nothing_that_could_run(store,
         else:
             lease = take(store, hints[0], lease_s=OVER_S)
             other = (
-                (lambda: store.expire_leases(1)) if act == "expire" else lambda held=lease: store.release_shard(held)
+                (lambda: store.relay.expire_leases(1))
+                if act == "expire"
+                else lambda held=lease: store.release_shard(held)
             )
 
         at_once(other, lambda job_id=job_id: store.pause(job_id))
 
         assert store.status(job_id).state is JobState.PAUSED
-        assert store.queues_with_work(["cpu"]) == []
+        assert store.fleet.queues_with_work(["cpu"]) == []
         store.cancel(job_id)
         assert_books_balance(store, job_id)
 
@@ -134,8 +136,8 @@ def test_a_pause_beside_a_worker_or_a_relay_leaves_nothing_that_could_run(store,
 @pytest.mark.parametrize("seed", range(3))
 def test_relays_that_do_everything_beside_workers_and_an_undecided_owner_lose_nothing(store, seed):
     job_ids = [add(store, 24, tenant=tenant, hardware=("gpu-sm90", "cpu"), canary_items=4) for tenant in "ab"]
-    store.heartbeat(WorkerRow(WorkerId("w0"), "host", 1, "cpu", "cpu"))
-    store.heartbeat(WorkerRow(WorkerId("w1"), "host", 1, "gpu-sm90", "cpu"))
+    store.fleet.heartbeat(WorkerRow(WorkerId("w0"), "host", 1, "cpu", "cpu"))
+    store.fleet.heartbeat(WorkerRow(WorkerId("w1"), "host", 1, "gpu-sm90", "cpu"))
     noise = [random.Random(f"{seed}-{number}") for number in range(5)]
 
     at_once(
@@ -148,10 +150,10 @@ def test_relays_that_do_everything_beside_workers_and_an_undecided_owner_lose_no
     for job_id in job_ids:
         if store.status(job_id).state in STOPPED_STATES:
             store.resume(job_id, 24, 1.0)
-    store.judge_jobs()
+    store.relay.judge_jobs()
     for _ in range(3):
         drain(store, job_ids)
-        store.judge_jobs()
+        store.relay.judge_jobs()
 
     for job_id in job_ids:
         assert store.status(job_id).is_ended
@@ -172,8 +174,9 @@ def worker(store, owner, noise):
 
 def relay(store, noise):
     repairs = [
-        lambda: store.expire_leases(2), store.judge_jobs, store.offer_stragglers, store.recall_outranked,
-        lambda: store.reroute(1, 0.0), store.forget_hints, store.expire_jobs,
+        lambda: store.relay.expire_leases(2), store.relay.judge_jobs, store.relay.offer_stragglers,
+        store.relay.recall_outranked, lambda: store.relay.reroute(1, 0.0), store.relay.forget_hints,
+        store.relay.expire_jobs,
     ]  # fmt: skip
     for _ in range(40):
         noise.choice(repairs)()

@@ -100,21 +100,21 @@ def test_queues_with_work_are_those_of_the_class_in_which_shards_wait(store):
         store.add_job(JobSpec(model=model), [ItemRef("/1.png")], lambda kind, model=model: f"infer.{kind}.{model}")
     add(store, 4, hardware=("gpu",))
 
-    assert store.queues_with_work(["cpu"]) == ["infer.cpu.a", "infer.cpu.b"]
-    assert store.queues_with_work(["gpu", "cpu"]) == ["infer.cpu.a", "infer.cpu.b", "infer.gpu.digits"]
-    assert store.queues_with_work(["tpu"]) == []
-    assert store.queues_with_work([]) == []
+    assert store.fleet.queues_with_work(["cpu"]) == ["infer.cpu.a", "infer.cpu.b"]
+    assert store.fleet.queues_with_work(["gpu", "cpu"]) == ["infer.cpu.a", "infer.cpu.b", "infer.gpu.digits"]
+    assert store.fleet.queues_with_work(["tpu"]) == []
+    assert store.fleet.queues_with_work([]) == []
     for hint in store.release(8):
         store.lease_shard(hint.shard_id, hint.attempt, ALICE, LEASE_S)
-    assert store.queues_with_work(["cpu"]) == []
+    assert store.fleet.queues_with_work(["cpu"]) == []
 
 
 def test_queues_say_what_waits_and_what_runs(store):
     add(store, 40)
     take(store, store.release(3)[0])
 
-    row = store.queues("cpu")[0]
+    row = store.fleet.queues("cpu")[0]
 
     assert (row.pending, row.queued, row.leased, row.items_left) == (7, 2, 1, 40)
     assert 0 <= row.oldest_age_s < 60
-    assert store.queues("gpu") == []
+    assert store.fleet.queues("gpu") == []

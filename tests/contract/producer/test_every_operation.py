@@ -121,7 +121,7 @@ def test_a_wrong_source_is_refused_and_leaves_no_job(world, tmp_path, source, er
 def test_automatic_hardware_is_the_best_of_living_workers(world, folder):
     anywhere = world.producer.submit("digits", folder)
     for name, hardware in (("a", "cpu"), ("b", "gpu-sm90")):
-        world.store.heartbeat(WorkerRow(WorkerId(name), "here", 1, hardware, hardware, serves=(hardware,)))
+        world.store.fleet.heartbeat(WorkerRow(WorkerId(name), "here", 1, hardware, hardware, serves=(hardware,)))
     here = world.producer.submit("digits", folder)
 
     assert anywhere.status().hardware == ("gpu-any", "cpu")
@@ -349,7 +349,7 @@ def test_a_job_that_is_not_there_is_an_error_of_its_own(world, job):
 
 
 def test_queues_and_workers_are_listed(world, job):
-    world.store.heartbeat(WorkerRow(WorkerId("a"), "here", 1, "cpu", "cpu", serves=("cpu",)))
+    world.store.fleet.heartbeat(WorkerRow(WorkerId("a"), "here", 1, "cpu", "cpu", serves=("cpu",)))
 
     (queue,) = world.producer.queues()
     (worker,) = world.producer.workers()
@@ -401,7 +401,7 @@ def test_a_draft_without_items_cannot_be_sealed(world):
 
 def test_a_key_is_the_same_request_whoever_works_by_then(world, folder):
     first = world.producer.submit("digits", folder, idempotency_key="night")
-    world.store.heartbeat(WorkerRow(WorkerId("a"), "here", 1, "gpu-sm90", "gpu", serves=("gpu-sm90",)))
+    world.store.fleet.heartbeat(WorkerRow(WorkerId("a"), "here", 1, "gpu-sm90", "gpu", serves=("gpu-sm90",)))
 
     assert world.producer.submit("digits", folder, idempotency_key="night").id == first.id
     with pytest.raises(ClientTokenReused):

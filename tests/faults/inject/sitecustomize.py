@@ -1,8 +1,8 @@
 """Read by every Python that has this folder on its path: kills it, loses replies of COMMIT, shifts its clock.
 
-`FAULT=record.after:3` ends the process with SIGKILL after the third call of `JobStore.record`; `FAULT_ONCE` names a
-file that is made first, so that the process that comes next lives. `FAULT_LOSSY=0.05` raises after a commit that went
-through, for a share of commits, with `FAULT_SEED`. `FAULT_CLOCK=3600` puts the wall clock an hour ahead.
+`FAULT=JobStore.record.after:3` ends the process with SIGKILL after the third call of that method; `FAULT_ONCE` names
+a file that is made first, so that the process that comes next lives. `FAULT_LOSSY=0.05` raises after a commit that
+went through, for a share of commits, with `FAULT_SEED`. `FAULT_CLOCK=3600` puts the wall clock an hour ahead.
 `FAULT_FITS=3` lets ONNX Runtime have no memory for more than three images a run. `FAULT_FILES=64` is the number of
 descriptors that the process may have.
 """
@@ -12,7 +12,18 @@ import random
 import resource
 import signal
 import time
+from importlib import import_module
 from pathlib import Path
+
+#: Module of each class whose methods may be named.
+_HOMES = {
+    "Doorbell": "jobstore.dispatch",
+    "JobStore": "jobstore.store",
+    "Opener": "workers.opening",
+    "QoS": "kombu.transport.redis",
+    "Repairs": "jobstore.repairs",
+    "VisionModel": "inference_engine.model",
+}
 
 
 def _die_once() -> None:
@@ -54,27 +65,7 @@ def _install_kill(point: str) -> None:
 
 def _owner(name: str) -> object:
     kind = name.partition(".")[0]
-    if kind == "os":
-        return os
-    if kind == "Doorbell":
-        from jobstore.dispatch import Doorbell
-
-        return Doorbell
-    if kind == "Model":
-        from inference_engine.model import VisionModel
-
-        return VisionModel
-    if kind == "Opener":
-        from workers.opening import Opener
-
-        return Opener
-    if kind == "QoS":
-        from kombu.transport.redis import QoS
-
-        return QoS
-    from jobstore.store import JobStore
-
-    return JobStore
+    return os if kind == "os" else getattr(import_module(_HOMES[kind]), kind)
 
 
 def _around_commit(before: object = None, after: object = None) -> None:

@@ -34,7 +34,7 @@ def call(store) -> Callable[..., Result]:
 
 def works(store, worker_id: WorkerId = WORKER) -> None:
     row = WorkerRow(worker_id, "night-1", 77, "gpu-sm90", "cuda:0", serves=("gpu-sm90", "gpu-any"), memory_bytes=2**31)
-    store.heartbeat(row)
+    store.fleet.heartbeat(row)
 
 
 def test_queues_say_why_they_wait(store, call):
@@ -57,7 +57,7 @@ def test_queues_are_objects_for_programs(store, call):
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
 def test_messages_that_were_set_aside_are_listed(store, call, form):
-    store.quarantine(QuarantinedMessage("infer.cpu", "message_not_json", "not JSON", "\\x00\\xff", 2, WORKER))
+    store.fleet.quarantine(QuarantinedMessage("infer.cpu", "message_not_json", "not JSON", "\\x00\\xff", 2, WORKER))
 
     output = call("queues", "--quarantined", *form).output
 
@@ -93,7 +93,7 @@ def test_a_worker_is_sent_home_by_any_end_of_its_id(store, call, text):
     result = call("worker", "drain", text, "--json")
 
     assert json.loads(result.output)["worker_id"] == WORKER
-    assert store.workers()[0].drain
+    assert store.fleet.workers()[0].drain
     assert "leaving" in call("worker", "ls").output
 
 
@@ -104,7 +104,7 @@ def test_nobody_is_sent_home_by_a_name_that_two_have(store, call):
     result = call("worker", "drain", "01900000")
 
     assert "2 workers are called '01900000'" in str(result.exception)
-    assert not any(worker.drain for worker in store.workers())
+    assert not any(worker.drain for worker in store.fleet.workers())
 
 
 def test_a_ping_that_nobody_answers_exits_with_4(call):
@@ -117,7 +117,7 @@ def test_a_ping_that_nobody_answers_exits_with_4(call):
 def test_doctor_tells_of_work_that_nobody_can_do_and_of_messages_set_aside(store):
     works(store)
     add(store, 8)
-    store.quarantine(QuarantinedMessage("infer.cpu", "message_body", "no", "x", 2, WORKER))
+    store.fleet.quarantine(QuarantinedMessage("infer.cpu", "message_body", "no", "x", 2, WORKER))
 
     assert list(_fleet(store, is_embedded=False)) == [
         Finding("ok", "workers", "1 running, for gpu-any, gpu-sm90"),

@@ -98,7 +98,7 @@ def test_a_due_schedule_becomes_a_job_and_its_end_an_export_and_a_message(
     (run,) = store.schedules.runs(schedule_id)
     (job,) = store.jobs()
     assert (run.state, run.job_id, job.name, job.total) == (RunState.SUBMITTED, job.job_id, "yard", 2)
-    store.forget_hints()  # nobody listened when they were sent
+    store.relay.forget_hints()  # nobody listened when they were sent
     run_to_end(store)
     housekeeper.tick()
     assert json.loads((tmp_path / "labels/manifest.json").read_text())["job"]

@@ -166,7 +166,7 @@ def test_what_is_no_number_is_not_kept(world):
     world.run([file])
 
     assert world.run([file]) == ([1], [OK])
-    assert world.store.result_cache_size().results == 0
+    assert world.store.known.size().results == 0
 
 
 @pytest.mark.parametrize("shard_size", [64, 2], ids=["in one shard", "across shards"])

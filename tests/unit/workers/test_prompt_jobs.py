@@ -66,7 +66,7 @@ def runtime(tmp_path, writer):
     store = JobStore.open(f"sqlite:///{tmp_path}/jobs.db")
     store.create_schema()
     worker = WorkerId(new_id())
-    store.heartbeat(WorkerRow(worker, "here", 1, "cpu", "cpu"))
+    store.fleet.heartbeat(WorkerRow(worker, "here", 1, "cpu", "cpu"))
     models = ModelPool(OpenerOfFour(Opener("cpu", 1, 0.01)))
     with ThreadPoolExecutor(4) as decoders, ThreadPoolExecutor(1) as finishers:
         yield Runtime(

@@ -57,7 +57,7 @@ def start(tmp_path):
 
     def make(**options):
         worker = WorkerId(new_id())
-        opener = CrampedOpener(lambda build: store.learned_batch(build, "gpu-sm90"))
+        opener = CrampedOpener(lambda build: store.fleet.learned_batch(build, "gpu-sm90"))
         runtime = Runtime(
             worker_id=worker,
             store=store,
@@ -96,7 +96,7 @@ def test_a_batch_that_did_not_fit_is_learned_by_the_whole_fleet(start):
 
     pulse.beat()
 
-    assert runtime.store.learned_batch(BUILD, "gpu-sm90") == 2
+    assert runtime.store.fleet.learned_batch(BUILD, "gpu-sm90") == 2
     other, _, its_session = start()
     fill(other.models.borrow("m", {}).loaded, 4)
     assert its_session.batch_sizes == [2, 2]
@@ -108,7 +108,7 @@ def test_a_model_whose_batches_fit_teaches_nothing(start):
 
     pulse.beat()
 
-    assert runtime.store.learned_batch(BUILD, "gpu-sm90") is None
+    assert runtime.store.fleet.learned_batch(BUILD, "gpu-sm90") is None
 
 
 def test_a_workers_row_says_what_it_serves_consumes_and_how_full_its_batches_are(start):
@@ -117,7 +117,7 @@ def test_a_workers_row_says_what_it_serves_consumes_and_how_full_its_batches_are
 
     pulse.beat()
 
-    (row,) = runtime.store.workers()
+    (row,) = runtime.store.fleet.workers()
     assert (row.hardware, row.serves, row.queues) == ("gpu-sm90", ("gpu-sm90", "gpu-any"), ("infer.gpu-any.m",))
     assert (row.models, row.active, row.memory_bytes > 0) == (("m",), 0, True)
     assert (row.stats["m"]["batches"], row.stats["m"]["batch_fill"]) == (4, 1.0)
@@ -126,7 +126,7 @@ def test_a_workers_row_says_what_it_serves_consumes_and_how_full_its_batches_are
 def test_a_worker_that_somebody_asked_to_drain_hears_it_with_a_beat(start):
     runtime, pulse, _ = start()
     pulse.beat()
-    runtime.store.drain_worker(runtime.worker_id)
+    runtime.store.fleet.drain_worker(runtime.worker_id)
 
     pulse.beat()
     pulse.beat()

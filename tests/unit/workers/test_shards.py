@@ -145,7 +145,7 @@ def world(request, tmp_path):
     store = JobStore.open(f"sqlite:///{tmp_path}/jobs.db")
     store.create_schema()
     worker = WorkerId(new_id())
-    store.heartbeat(WorkerRow(worker, "here", 1, "cpu", "cpu"))
+    store.fleet.heartbeat(WorkerRow(worker, "here", 1, "cpu", "cpu"))
     model = ScriptedModel()
     opener, exits = OneModel(model, BatchPolicy(request.param, 0.005, 2)), []
     with ThreadPoolExecutor(2) as decoders, ThreadPoolExecutor(1) as finishers:
@@ -215,7 +215,7 @@ def test_a_draining_process_gives_back_what_it_has_not_begun(world):
 
     assert process_shard(world.runtime, hint) == ()
 
-    assert (world.store.status(job_id).done, world.store.queues()[0].pending) == (0, 1)
+    assert (world.store.status(job_id).done, world.store.fleet.queues()[0].pending) == (0, 1)
     world.runtime.draining.clear()
     world.run_all()
     assert world.store.status(job_id).ok == 6
@@ -300,7 +300,7 @@ def test_small_jobs_whose_session_breaks_are_given_back_together(world):
 
     assert process_shard(world.runtime, hint) == ()
 
-    assert [(row.pending, row.queued, row.leased) for row in world.store.queues()] == [(len(jobs), 0, 0)]
+    assert [(row.pending, row.queued, row.leased) for row in world.store.fleet.queues()] == [(len(jobs), 0, 0)]
 
 
 @pytest.mark.parametrize("is_full", [True, False], ids=["every place is taken", "a place is free"])
@@ -437,8 +437,8 @@ def test_a_model_that_does_not_open_on_this_class_goes_on_with_the_next(world):
     assert world.run_all() == [()]
 
     assert world.store.status(job_id).state is JobState.RUNNING
-    assert [queue.queue for queue in world.store.queues()] == ["infer.gpu-any.m"]
-    assert sum(queue.leased for queue in world.store.queues()) == 0
+    assert [queue.queue for queue in world.store.fleet.queues()] == ["infer.gpu-any.m"]
+    assert sum(queue.leased for queue in world.store.fleet.queues()) == 0
 
 
 def test_a_model_that_opens_on_no_class_fails_the_job(world):
@@ -469,7 +469,7 @@ def test_a_paused_job_gives_its_shard_back_after_what_is_in_flight(world):
 
     status = world.store.status(job_id)
     assert (status.state, 5 < status.ok <= 8, status.failed) == (JobState.PAUSED, True, 0)
-    assert sum(queue.leased for queue in world.store.queues()) == 0
+    assert sum(queue.leased for queue in world.store.fleet.queues()) == 0
     world.store.resume(job_id)
     world.run_all()
     assert world.store.status(job_id).ok == 40
@@ -565,7 +565,7 @@ def test_a_loading_that_hangs_costs_the_process_and_blames_no_item(world):
         dog.look(time.monotonic())
 
         assert world.exits == [Exit.HUNG]
-        assert [(row.leased, row.pending) for row in world.store.queues()] == [(0, 2)]
+        assert [(row.leased, row.pending) for row in world.store.fleet.queues()] == [(0, 2)]
         opened.set()
         assert [shard.result(20) for shard in running] == [(), ()]
     assert [event.details["deaths"] for event in world.store.events(job_id) if event.kind == "opening_lost"] == [1]

@@ -96,7 +96,7 @@ def _live(caller: Caller, job_id: JobId) -> dict[str, Any]:
     pace = store.glances.pace(job_id) if not job.is_ended else None
     rows = store.decisions(job_id)
     workers = {row.worker_id for row in rows}
-    mine = [worker for worker in store.workers() if worker.worker_id in workers]
+    mine = [worker for worker in store.fleet.workers() if worker.worker_id in workers]
     return {
         "progress": progress_of(job, pace),
         "ending": ending_lines(job),

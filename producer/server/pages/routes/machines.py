@@ -20,14 +20,16 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 @router.get("/fleet")
 def show_fleet(caller: Operator, *, live: Annotated[bool, Query()] = False) -> Response:
     """List worker processes."""
-    workers = sorted(caller.services.store.workers(), key=lambda row: (row.state == "stopped", row.host, row.worker_id))
+    workers = sorted(
+        caller.services.store.fleet.workers(), key=lambda row: (row.state == "stopped", row.host, row.worker_id)
+    )
     return page(caller, "parts/worker_list.html" if live else "fleet.html", workers=workers, csrf=caller.csrf)
 
 
 @router.post("/fleet/drain")
 def drain(caller: Operator, worker: Annotated[str, Form(max_length=256)]) -> Response:
     """Ask a worker to finish what it has and to leave."""
-    if not is_storable(worker) or not caller.services.store.drain_worker(WorkerId(worker)):
+    if not is_storable(worker) or not caller.services.store.fleet.drain_worker(WorkerId(worker)):
         raise NotFound("no worker of this id is alive")
     return RedirectResponse("/fleet", status_code=303)
 
@@ -36,5 +38,5 @@ def drain(caller: Operator, worker: Annotated[str, Form(max_length=256)]) -> Res
 def show_queues(caller: Reader, *, live: Annotated[bool, Query()] = False) -> Response:
     """Say what waits and why: of all tenants for operators, else of the caller's."""
     tenant = None if caller.role.covers(Role.OPERATOR) else caller.tenant
-    queues = caller.services.store.queues(None, tenant)
+    queues = caller.services.store.fleet.queues(None, tenant)
     return page(caller, "parts/queue_list.html" if live else "queues.html", queues=queues)

@@ -18,7 +18,7 @@ _ALWAYS = "cpu"
 def show_models(caller: Reader) -> Response:
     """List the models that the server finds, with the verdict for each class of hardware that somebody serves."""
     services = caller.services
-    served = {hardware for row in services.store.workers() if row.state == "running" for hardware in row.serves}
+    served = {hardware for row in services.store.fleet.workers() if row.state == "running" for hardware in row.serves}
     classes = sorted(served | {_ALWAYS})
     lines = model_lines(
         services.list_models(), classes, lambda model, hardware: services.explain(model, hardware, {}).candidates

@@ -97,7 +97,7 @@ def test_jobs_are_filtered(http, tmp_path, query, found):
 
 def test_items_are_listed_by_state_and_cause(http, services, tmp_path):
     job_id = submitted(http, tmp_path, items=[{"uri": picture(tmp_path, f"{n}.png")} for n in range(3)], shard_size=4)
-    services.store.forget_hints()
+    services.store.relay.forget_hints()
     lease = take(services.store, services.store.release(1)[0])
     write(services.store, lease, [ok(0), failed(1, "not_an_image"), failed(2, "image_truncated")])
     where = f"/v1/jobs/{job_id}/items"
@@ -110,7 +110,7 @@ def test_items_are_listed_by_state_and_cause(http, services, tmp_path):
 
 def test_results_are_lines_of_json(http, services, tmp_path):
     job_id = submitted(http, tmp_path, items=[{"uri": picture(tmp_path, "b.png")}])
-    services.store.forget_hints()
+    services.store.relay.forget_hints()
     run_to_end(services.store)
     answer = http.get(f"/v1/jobs/{job_id}/results")
     assert answer.headers["content-type"].startswith("application/jsonl")
@@ -146,7 +146,7 @@ def test_an_answer_about_a_job_has_what_its_counters_come_to(http, tmp_path):
 
 def test_failed_items_run_again(http, services, tmp_path):
     job_id = submitted(http, tmp_path)
-    services.store.forget_hints()
+    services.store.relay.forget_hints()
     lease = take(services.store, services.store.release(1)[0])
     write(services.store, lease, [failed(0)], finished=True)
     answer = http.post(f"/v1/jobs/{job_id}:retry", json={"causes": ["not_an_image"]}).json()

@@ -228,7 +228,7 @@ def test_a_token_is_in_no_row_no_log_and_no_answer(scene, tmp_path, caplog):
         client.post("/v1/jobs", headers=headers, content=victim.token),
         client.post("/v1/jobs", headers={**headers, "Idempotency-Key": victim.token * 9}, json={}),
     ]
-    texts += [answer.text for answer in wrong] + [repr(row) for row in store.tokens()] + [caplog.text]
+    texts += [answer.text for answer in wrong] + [repr(row) for row in store.tokens.list()] + [caplog.text]
     assert all(victim.token not in text for text in texts)
     assert victim.token.encode() not in b"".join(path.read_bytes() for path in tmp_path.glob("store.db*"))
 

@@ -15,7 +15,7 @@ from tests.fixtures.server import bearer, services_on, submitted
 @pytest.fixture
 def signed_in(services):
     """A browser that holds a submitter's cookie, and the token in it."""
-    _, token = services.store.add_token(TokenWish("browser"))
+    _, token = services.store.tokens.add(TokenWish("browser"))
     with TestClient(create_app(services), follow_redirects=False) as browser:
         answer = browser.post("/login", data={"token": token})
         assert answer.status_code == 303
@@ -29,33 +29,33 @@ def job_id(services, tmp_path):
 
 
 def test_a_token_is_random_and_only_its_hash_is_kept(store):
-    row, token = store.add_token(TokenWish("ci", "yard", Role.READER))
+    row, token = store.tokens.add(TokenWish("ci", "yard", Role.READER))
     assert token.startswith(PREFIX)
     assert len(token) == len(PREFIX) + 43  # 256 bits
-    assert store.token_of(token).token_id == row.token_id
+    assert store.tokens.find(token).token_id == row.token_id
     assert (row.tenant, row.role, row.last_used) == ("yard", Role.READER, None)
     assert len(digest(token)) == 64
 
 
 def test_a_revoked_token_ends_at_once(store):
-    row, token = store.add_token(TokenWish("ci"))
-    assert store.revoke_token(row.token_id)
-    assert store.token_of(token) is None
-    assert not store.revoke_token(row.token_id)
+    row, token = store.tokens.add(TokenWish("ci"))
+    assert store.tokens.revoke(row.token_id)
+    assert store.tokens.find(token) is None
+    assert not store.tokens.revoke(row.token_id)
 
 
 def test_an_expired_token_is_none(store):
-    _, token = store.add_token(TokenWish("ci", lifetime_s=1e-9))
-    assert store.token_of(token) is None
+    _, token = store.tokens.add(TokenWish("ci", lifetime_s=1e-9))
+    assert store.tokens.find(token) is None
 
 
 def test_use_is_noted_at_most_once_a_minute(store):
-    _, token = store.add_token(TokenWish("ci"))
-    store.token_of(token)
-    first = store.tokens()[0].last_used
-    store.token_of(token)
+    _, token = store.tokens.add(TokenWish("ci"))
+    store.tokens.find(token)
+    first = store.tokens.list()[0].last_used
+    store.tokens.find(token)
     assert first is not None
-    assert store.tokens()[0].last_used == first
+    assert store.tokens.list()[0].last_used == first
 
 
 @pytest.mark.parametrize(
@@ -70,14 +70,14 @@ def test_use_is_noted_at_most_once_a_minute(store):
 )
 def test_a_token_that_cannot_be_is_refused(store, wish, words):
     with pytest.raises(InvalidToken, match=words.replace(".", r"\.")):
-        store.add_token(wish)
+        store.tokens.add(wish)
 
 
 def test_a_name_is_given_once_a_tenant(store):
-    store.add_token(TokenWish("ci"))
-    store.add_token(TokenWish("ci", tenant="other"))
+    store.tokens.add(TokenWish("ci"))
+    store.tokens.add(TokenWish("ci", tenant="other"))
     with pytest.raises(InvalidToken, match="had a token called 'ci' before"):
-        store.add_token(TokenWish("ci"))
+        store.tokens.add(TokenWish("ci"))
 
 
 def test_a_reader_may_look_and_not_touch(services, job_id):
