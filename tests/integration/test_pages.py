@@ -54,12 +54,13 @@ def open_page(site, browser, request):
     """Give a function that opens a page of the signed-in operator; what the browser complains of fails the test."""
     contexts, complaints = [], []
 
-    def open_(path, expected=200, before=lambda page: None, **options):
+    def open_(path, expected=200, before=None, **options):
         context = browser.new_context(**{**LOOKS["light"], **options})
         contexts.append(context)
         context.add_cookies([{"name": "nightshift_session", "value": site.token, "url": site.url}])
         page = context.new_page()
-        before(page)
+        if before is not None:
+            before(page)
         page.on("console", lambda line: complaints.append(line.text) if line.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda asked: None if asked.url.startswith(site.url) else complaints.append(asked.url))

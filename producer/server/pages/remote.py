@@ -56,7 +56,7 @@ class RemotePictures:
         self._fetcher.close()
 
     def once(self, tag: str, make: Callable[[], bytes]) -> bytes:
-        """Give what `make` gave for a tag, made again only if it was not kept; the least recently asked for go first."""
+        """Give what `make` gives for a tag, or gave: what nobody asked for the longest time is forgotten first."""
         with self._lock:
             if tag in self._kept:
                 self._kept.move_to_end(tag)

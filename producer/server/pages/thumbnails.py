@@ -67,9 +67,7 @@ def can_show(caller: Caller, row: ResultRow) -> bool:
     return not row.frame
 
 
-def thumbnail(
-    caller: Caller, remote: RemotePictures, subject: Subject, size: str, *, is_drawn: bool = False
-) -> bytes:
+def thumbnail(caller: Caller, remote: RemotePictures, subject: Subject, size: str, *, is_drawn: bool = False) -> bytes:
     """Give a JPEG of a picture or frame.
 
     Args:

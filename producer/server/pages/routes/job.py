@@ -55,7 +55,8 @@ def show_job(  # noqa: PLR0913 (the fields of its forms)
     ends = {0, max(job.total - 1, 0)}
     uris = [item.uri for idx in sorted(ends) for item in store.items(found, ItemFilter(after=idx - 1), 1)]
     gallery = gallery_of(
-        lambda place, limit: store.glances.results(found, place, limit), (after, after_frame),
+        lambda place, limit: store.glances.results(found, place, limit),
+        (after, after_frame),
         Filter(score, only),
         partial(can_show, caller),
     )

@@ -37,9 +37,7 @@ class Compared:
     worst: tuple[Pair, ...]
 
 
-def compared(
-    comparison: Comparison, worst: Sequence[tuple[ResultRow, ResultRow]], can_show: CanShow
-) -> Compared:
+def compared(comparison: Comparison, worst: Sequence[tuple[ResultRow, ResultRow]], can_show: CanShow) -> Compared:
     """Give a comparison in words and pictures; `worst` are the rows of `comparison.worst`."""
     classes = [class_columns(), *([shown(cell) for cell in row] for row in class_rows(comparison))]
     pairs = []

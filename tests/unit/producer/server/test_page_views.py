@@ -12,6 +12,7 @@ import pytest
 
 from jobstore.glances import Pace, StageTimes, sampled
 from jobstore.schema import JobState, OutcomeState
+from jobstore.submit import usual_name
 from producer.server.pages import words
 from producer.server.pages.views.decisions import choices_of
 from producer.server.pages.views.gallery import MOST_ROWS, PICTURES, gallery_of
@@ -257,6 +258,7 @@ def test_the_command_is_one_that_the_command_line_takes():
         max_failures=9, max_failure_rate=0.5,
     )  # fmt: skip
     line = command_of(job, ["/p/a/1.jpg", "/p/b/2.jpg"])
+    usual = replace(job, name=usual_name(job.model, "/p/a/1.jpg", job.total))
     taken = {}
     command = job_options(click.Command("submit", callback=lambda **options: taken.update(options)).callback)
 
@@ -266,6 +268,7 @@ def test_the_command_is_one_that_the_command_line_takes():
 
     assert (program, verb) == ("nightshift", "submit")
     assert taken["sources"] == ("/p",)
+    assert "--name" not in command_of(usual, ["/p/a/1.jpg", "/p/b/2.jpg"])
     assert (taken["name"], taken["conf"], taken["classes"]) == ("yard; rm -rf", 0.4, ("cat", "dog"))
     assert (taken["batch"], taken["backend"], taken["nms_fusion"]) == (8, ("onnx",), False)
     assert (taken["tags"], taken["priority"], taken["max_failures"]) == ({"site": "north"}, 3, 9)
