@@ -184,5 +184,7 @@ def read_until(stream, mark: str) -> str:
     """Give what a program prints up to a mark, which no line's end follows."""
     found = ""
     while not found.endswith(mark):
-        found += stream.read(1)
+        more = stream.read(1)
+        assert more, f"it ended with {found!r}"
+        found += more
     return found

@@ -157,7 +157,7 @@ def test_a_picture_is_small_private_and_of_this_server(site, open_page):
     assert page.evaluate("document.querySelector('.photo img').naturalWidth") > 0
 
 
-NO_POLLING = "{ const set = setTimeout; window.setTimeout = (act, ms) => ms > 1000 ? 0 : set(act, ms); }"
+NO_POLLING = "{ const set = setTimeout; window.setTimeout = (act, ms) => ms > 1500 ? 0 : set(act, ms); }"
 
 
 @pytest.mark.parametrize("way", ["stream", "polling"])

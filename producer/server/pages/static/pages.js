@@ -3,7 +3,7 @@
 const LOOK_MS = 2000;
 const SLOWEST_LOOK_MS = 30000;
 // With a stream that tells of news: the time between two looks at most and, for clocks and rates, at least.
-const NEWS_MS = 500;
+const NEWS_MS = 1000;
 const CALM_LOOK_MS = 10000;
 
 // Whether somebody works in a part, or selects text in it: it is left alone until he is done.
@@ -48,7 +48,7 @@ function follow(part) {
       stream.addEventListener(kind, () => plan(Math.max(looked + NEWS_MS - Date.now(), 0)));
     }
     stream.addEventListener("end", () => stream.close());
-    stream.addEventListener("error", () => plan(wait));
+    stream.addEventListener("error", () => stream.readyState === EventSource.CLOSED && plan(wait));
   };
   if (part.dataset.events) {
     listen();
