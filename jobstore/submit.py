@@ -232,11 +232,17 @@ def insert_items(db: Connection, job_id: JobId, spool: ItemSpool, first_idx: int
         db.execute(statement, chunk)
 
 
+def usual_name(model: str, first_uri: str, total: int) -> str:
+    """Give the name of a job that was given none, `yolov8n.onnx: photos`: its first item's folder, or its only item."""
+    *_, folder, file = ["", *(part for part in first_uri.split("/") if part)]
+    return f"{model.rstrip('/').rpartition('/')[2]}: {file if total == 1 else folder or file}"
+
+
 def started_row(spec: JobSpec, total: int, first_uri: str, cut: Cut) -> dict[str, Any]:
     """Give what a job's row says once its items are known."""
     is_measured = total >= MEASURED_JOB_ITEMS and "strategy" not in spec.wishes
     return {
-        "name": spec.name or f"{spec.model.rstrip('/').rpartition('/')[2]}: {first_uri}",
+        "name": spec.name or usual_name(spec.model, first_uri, total),
         "wishes": to_json({**spec.wishes, "strategy": "measured"} if is_measured else spec.wishes),
         "canary_items": cut.canary,
         "state": JobState.CANARY if cut.canary else JobState.RUNNING,

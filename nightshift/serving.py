@@ -73,10 +73,10 @@ def services_of(stack: Stack, host: str, *, needs_token: bool) -> Services:
     Raises:
         ServerMissing: the extra `server` is not installed.
     """
-    if missing := [name for name in ("fastapi", "uvicorn", "jinja2") if find_spec(name) is None]:
+    if missing := [name for name in ("fastapi", "uvicorn", "jinja2", "python_multipart") if find_spec(name) is None]:
         raise ServerMissing(
-            f"{', '.join(missing)} is not installed",
-            cause="HTTP and pages are an extra",
+            "what serves HTTP and pages is not installed",
+            cause=f"there is no {', '.join(missing)}: they come with an extra",
             hint='pip install "nightshift[server]"',
         )
     from prometheus_client import CollectorRegistry, generate_latest

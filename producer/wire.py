@@ -23,7 +23,7 @@ from videos.options import Clip, VideoOptions
 
 T = TypeVar("T")
 
-#: Fields of a job's spec that no body says: token and header `Idempotency-Key` give them, or a schedule or its file does.
+#: Fields of a job's spec that no body says: token and header `Idempotency-Key` give them, or a schedule does.
 NOT_ASKED = frozenset({"request_hash", "tenant", "client_token", "schedule_id", "gates"})
 #: What an answer about a job has beside the fields of `JobStatus`: name -> its property.
 DERIVED = {

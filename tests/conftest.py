@@ -9,6 +9,7 @@ pytest_plugins = [
     "tests.fixtures.browsing",
     "tests.fixtures.server",
     "tests.fixtures.gateways",
+    "tests.fixtures.installing",
     "tests.fixtures.reaching",
     "tests.fixtures.encrypted",
     "tests.fixtures.evil_http",

@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from producer.server import pages, problems
 from producer.server.describing import described
 from producer.server.limits import Limits
+from producer.server.pages.remote import RemotePictures
 from producer.server.rates import Rates
 from producer.server.routes import (
     contents,
@@ -51,6 +52,7 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(title="nightshift", version=version("nightshift"), docs_url=None, redoc_url=None)
     app.state.services = services
     app.state.rates = Rates(services.options.requests_per_s, services.options.burst)
+    app.state.remote = RemotePictures(services.options.fetch)
     problems.install(app)
     for router in ROUTERS:
         app.include_router(router)

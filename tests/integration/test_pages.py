@@ -41,6 +41,9 @@ PICTURED = {("jobs", "light"), ("job", "light"), ("job", "dark"), ("job", "phone
             ("item", "light"), ("fleet", "light"), ("queues", "dark"), ("models", "light"), ("compare", "light"),
             ("schedules", "light"), ("jobs", "phone")}  # fmt: skip
 
+#: What a browser says of itself, by a word in the test's name.
+NOISE = {"nothing": "status of 404", "polling": "status of 502"}
+
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 #: Functions for the browser that give a list of what is wrong.
 WEAK_TEXTS, FAULTS = ((FIXTURES / name).read_text() for name in ("weak_texts.js", "page_faults.js"))
@@ -51,11 +54,13 @@ def open_page(site, browser, request):
     """Give a function that opens a page of the signed-in operator; what the browser complains of fails the test."""
     contexts, complaints = [], []
 
-    def open_(path, expected=200, **options):
+    def open_(path, expected=200, before=None, **options):
         context = browser.new_context(**{**LOOKS["light"], **options})
         contexts.append(context)
         context.add_cookies([{"name": "nightshift_session", "value": site.token, "url": site.url}])
         page = context.new_page()
+        if before is not None:
+            before(page)
         page.on("console", lambda line: complaints.append(line.text) if line.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda asked: None if asked.url.startswith(site.url) else complaints.append(asked.url))
@@ -69,7 +74,7 @@ def open_page(site, browser, request):
     yield open_
     for context in contexts:
         context.close()
-    expected_noise = re.compile(r"status of 404") if "nothing" in request.node.name else re.compile("$^")
+    expected_noise = re.compile(next((words for name, words in NOISE.items() if name in request.node.name), "$^"))
     assert [text for text in complaints if not expected_noise.search(text)] == []
 
 
@@ -152,9 +157,13 @@ def test_a_picture_is_small_private_and_of_this_server(site, open_page):
     assert page.evaluate("document.querySelector('.photo img').naturalWidth") > 0
 
 
-def test_live_parts_follow_the_job_and_tell_screen_readers(site, open_page):
+NO_POLLING = "{ const set = setTimeout; window.setTimeout = (act, ms) => ms > 1500 ? 0 : set(act, ms); }"
+
+
+@pytest.mark.parametrize("way", ["stream", "polling"])
+def test_live_parts_follow_the_job_and_tell_screen_readers(site, open_page, way):
     job_id = add_small_job(site)
-    page = open_page(f"/jobs/{job_id}")
+    page = open_page(f"/jobs/{job_id}", before=cut_streams if way == "polling" else forbid_polling)
     assert "0 of 8" in page.locator(".lead").inner_text()
 
     label_next_shard(site)
@@ -162,6 +171,15 @@ def test_live_parts_follow_the_job_and_tell_screen_readers(site, open_page):
     page.get_by_text("50 %").first.wait_for(timeout=20_000)
     assert "50 %" in page.locator("#say").text_content()
     assert site.store.cancel(job_id)
+    page.locator(".lead .chip", has_text="cancelled").wait_for()
+
+
+def cut_streams(page):
+    page.route("**/v1/jobs/*/events", lambda route: route.fulfill(status=502))
+
+
+def forbid_polling(page):
+    page.add_init_script(NO_POLLING)
 
 
 def test_forms_steer_a_job_and_say_what_was_done(site, open_page):
@@ -207,7 +225,10 @@ def test_an_export_is_asked_for_and_offered(site, open_page):
     page.get_by_text("The export is asked for").wait_for()
     newest = site.store.exports.of_job(site.sure)[0]
     assert set(newest.output.formats) == {"coco", "yolo"}
-    assert "pending" in page.locator("[aria-labelledby=h-out]").inner_text()
+    downloads = page.locator("[aria-labelledby=h-out]")
+    assert "pending" in downloads.inner_text()
+    site.store.exports.done(site.store.exports.claim("maker", 60), ({"format": "coco", "items": 1},))
+    downloads.get_by_role("link", name="Download zip").wait_for()
 
 
 def test_signing_in_needs_a_token_and_leads_to_the_jobs(site, browser):

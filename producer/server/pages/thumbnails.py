@@ -1,5 +1,7 @@
 """Pictures for pages: read within the server's rules and limits, made small, drawn on where shapes cannot, and a JPEG.
 
+Those of this machine are read from its disk, others by `producer.server.pages.remote`.
+
 Only what decodes as a picture leaves, re-encoded, so that no other file of the machine can be fetched by its name.
 """
 
@@ -27,7 +29,9 @@ from videos.errors import VideoUnreadable
 
 if TYPE_CHECKING:
     from drawing import Image
+    from jobstore.views import ResultRow
     from producer.server.auth import Caller
+    from producer.server.pages.remote import RemotePictures
 
 #: Pixels of the longer side, by the name that an address asks for.
 SIDES = {"small": 560, "large": 1600}
@@ -52,20 +56,32 @@ class Subject:
     blob: bytes | None = None
 
 
-def thumbnail(caller: Caller, subject: Subject, size: str, *, is_drawn: bool = False) -> bytes:
+def can_show(caller: Caller, row: ResultRow) -> bool:
+    """Say whether pages may have the picture of an outcome; of videos elsewhere they have none."""
+    if not is_remote(row.uri):
+        return True
+    try:
+        caller.services.options.fetch.check_remote(row.uri)
+    except FetchDenied:
+        return False
+    return not row.frame
+
+
+def thumbnail(caller: Caller, remote: RemotePictures, subject: Subject, size: str, *, is_drawn: bool = False) -> bytes:
     """Give a JPEG of a picture or frame.
 
     Args:
+        remote: fetches it where it lies on another machine, and keeps the JPEG.
         size: a name of `SIDES`.
         is_drawn: whether the record is drawn into it.
 
     Raises:
         PictureFailed: it is not there any more, may not be read here, is too large, or is no picture.
     """
-    with _DECODERS, _opened(caller, subject.uri) as file:
-        image = _frame(file, subject.frame) if subject.frame else _picture(file)
-        small = _fitted(image, SIDES[size])
-        return encode(drawn(small, subject.record or {}, subject.blob) if is_drawn else small, ".jpg", _JPEG_QUALITY)
+    if is_remote(subject.uri):
+        tag = tag_of(subject, size, is_drawn=is_drawn)
+        return remote.once(tag, lambda: _jpeg(_fetched(remote, subject), subject, size, is_drawn=is_drawn))
+    return _jpeg(_opened(caller, subject.uri), subject, size, is_drawn=is_drawn)
 
 
 def tag_of(subject: Subject, size: str, *, is_drawn: bool) -> str:
@@ -74,9 +90,20 @@ def tag_of(subject: Subject, size: str, *, is_drawn: bool) -> str:
     return hashlib.sha256(told.encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
 
+def _jpeg(opened: BinaryIO, subject: Subject, size: str, *, is_drawn: bool) -> bytes:
+    with _DECODERS, opened as file:
+        image = _frame(file, subject.frame) if subject.frame else _picture(file)
+        small = _fitted(image, SIDES[size])
+        return encode(drawn(small, subject.record or {}, subject.blob) if is_drawn else small, ".jpg", _JPEG_QUALITY)
+
+
+def _fetched(remote: RemotePictures, subject: Subject) -> BinaryIO:
+    if subject.frame:
+        raise PictureFailed("the video lies on another machine, and pages fetch pictures only")
+    return io.BytesIO(remote.read(subject.uri))
+
+
 def _opened(caller: Caller, uri: str) -> BinaryIO:
-    if is_remote(uri):
-        raise PictureFailed("the picture lies on another machine, which this server does not ask for pages")
     roots = caller.services.options.fetch.allowed_roots
     own = str(uploads_of(caller.services.options, caller.tenant))
     try:

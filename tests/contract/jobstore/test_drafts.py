@@ -36,7 +36,7 @@ def test_parts_are_one_job_in_their_order_once_it_is_sealed(store):
     assert store.drafts.seal(job_id) is True
 
     job = store.status(job_id)
-    assert (job.state, job.total, job.name) == (JobState.RUNNING, 3, "digits: /pictures/a.png")
+    assert (job.state, job.total, job.name) == (JobState.RUNNING, 3, "digits: pictures")
     assert [item.uri for item in lease_next(store).items] == ["/pictures/a.png", "/pictures/b.png", "/pictures/c.png"]
 
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from jobstore.errors import InvalidJob
 from jobstore.schema import ItemRef, JobSpec
-from jobstore.submit import ItemSpool, check_spec, plan_shards
+from jobstore.submit import ItemSpool, check_spec, plan_shards, usual_name
 from videos.options import Clip
 
 
@@ -65,3 +65,16 @@ def test_a_spool_of_many_items_moves_to_disk():
     with ItemSpool(ItemRef("/" + "x" * 1000) for _ in range(9000)) as spool:
         assert spool._file._rolled
         assert sum(1 for _ in spool.rows()) == 9000
+
+
+@pytest.mark.parametrize(
+    ("uri", "total", "name"),
+    [
+        ("/data/photos/1.jpg", 200, "yolo.onnx: photos"), ("/data/photos/1.jpg", 1, "yolo.onnx: 1.jpg"),
+        ("1.jpg", 2, "yolo.onnx: 1.jpg"), ("s3://cams/yard/1.jpg", 2, "yolo.onnx: yard"),
+        ("s3://cams/1.jpg", 2, "yolo.onnx: cams"),
+    ],
+    ids=["folder", "one", "bare", "prefix", "bucket"],
+)  # fmt: skip
+def test_a_job_without_a_name_is_called_by_its_model_and_its_pictures_folder(uri, total, name):
+    assert usual_name("/models/yolo.onnx", uri, total) == name

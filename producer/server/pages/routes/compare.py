@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -10,6 +11,7 @@ from producer.errors import NotComparable
 from producer.judging.comparison import Job, compare, pair_rows
 from producer.server.auth import Caller, Reader
 from producer.server.pages.rendering import PageRoute, page
+from producer.server.pages.thumbnails import can_show
 from producer.server.pages.views.compare import compared
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -39,7 +41,7 @@ def show_comparison(
         store = caller.services.store
         pairs = pair_rows(store.results(one.status.job_id), store.results(other.status.job_id))
         try:
-            found = compared(*compare(one, other, pairs, worst=_WORST))
+            found = compared(*compare(one, other, pairs, worst=_WORST), partial(can_show, caller))
         except NotComparable as error:
             problem = str(error)
     ids = one.status.job_id, other.status.job_id

@@ -13,7 +13,7 @@ from producer.exports.pictures import PictureFailed
 from producer.server.auth import Caller, Reader
 from producer.server.errors import NotFound
 from producer.server.pages.rendering import PageRoute, page
-from producer.server.pages.thumbnails import Subject, tag_of, thumbnail
+from producer.server.pages.thumbnails import Subject, can_show, tag_of, thumbnail
 from producer.server.pages.views.gallery import figure_of
 from producer.server.pages.views.overlay import Filter, Overlay, overlay_of
 
@@ -53,7 +53,7 @@ def show_item(
         item=item,
         row=row,
         frame=frame,
-        figure=figure_of(row, overlay) if row is not None else None,
+        figure=figure_of(row, overlay, is_shown=can_show(caller, row)) if row is not None else None,
         wanted=Filter(score, only),
         classes=sorted({shape.class_name for shape in overlay.shapes}),
         frames=[each.frame for each in frames if each.idx == idx],
@@ -81,7 +81,8 @@ def show_picture(  # noqa: PLR0913 (the fields of its address)
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     try:
-        return Response(thumbnail(caller, subject, size, is_drawn=drawn), media_type="image/jpeg", headers=headers)
+        small = thumbnail(caller, request.app.state.remote, subject, size, is_drawn=drawn)
+        return Response(small, media_type="image/jpeg", headers=headers)
     except PictureFailed as error:
         raise NotFound(str(error)) from error
 

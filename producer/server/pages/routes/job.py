@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
@@ -14,6 +15,7 @@ from producer.exports.registry import every_format
 from producer.judging.gates import words_of
 from producer.server.auth import Caller, Reader
 from producer.server.pages.rendering import PageRoute, page
+from producer.server.pages.thumbnails import can_show
 from producer.server.pages.views.decisions import decided
 from producer.server.pages.views.gallery import gallery_of
 from producer.server.pages.views.overlay import Filter
@@ -54,7 +56,10 @@ def show_job(  # noqa: PLR0913 (the fields of its forms)
     ends = {0, max(job.total - 1, 0)}
     uris = [item.uri for idx in sorted(ends) for item in store.items(found, ItemFilter(after=idx - 1), 1)]
     gallery = gallery_of(
-        lambda place, limit: store.glances.results(found, place, limit), (after, after_frame), Filter(score, only)
+        lambda place, limit: store.glances.results(found, place, limit),
+        (after, after_frame),
+        Filter(score, only),
+        partial(can_show, caller),
     )
     return page(
         caller,
@@ -64,7 +69,7 @@ def show_job(  # noqa: PLR0913 (the fields of its forms)
         gallery=gallery,
         is_first=after < 0,
         command=command_of(job, uris),
-        exports=store.exports.of_job(found)[:_EXPORTS],
+        **_exports(caller, found),
         formats=[each.name for each in every_format()],
         events=store.glances.events(found, _EVENTS),
         said=DONE.get(did, ""),
@@ -75,6 +80,16 @@ def show_job(  # noqa: PLR0913 (the fields of its forms)
 def show_live(caller: Reader, job_id: str) -> Response:
     """Give the part of the page that changes while the job works."""
     return page(caller, "parts/job_live.html", **_live(caller, caller.job(job_id)))
+
+
+@router.get("/jobs/{job_id}/downloads")
+def show_downloads(caller: Reader, job_id: str) -> Response:
+    """Give the list of exports, which changes while one is made."""
+    return page(caller, "parts/downloads.html", **_exports(caller, caller.job(job_id)))
+
+
+def _exports(caller: Caller, job_id: JobId) -> dict[str, Any]:
+    return {"job_id": job_id, "exports": caller.services.store.exports.of_job(job_id)[:_EXPORTS]}
 
 
 def _live(caller: Caller, job_id: JobId) -> dict[str, Any]:

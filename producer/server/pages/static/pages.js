@@ -2,32 +2,59 @@
 
 const LOOK_MS = 2000;
 const SLOWEST_LOOK_MS = 30000;
+// With a stream that tells of news: the time between two looks at most and, for clocks and rates, at least.
+const NEWS_MS = 1000;
+const CALM_LOOK_MS = 10000;
 
+// Whether somebody works in a part, or selects text in it: it is left alone until he is done.
+function isBusy(part) {
+  const selection = getSelection();
+  return part.contains(document.activeElement) || !selection.isCollapsed && part.contains(selection.anchorNode);
+}
+
+// A part of a page asks for itself again: when the job's stream has news, and without a stream now and then.
 function follow(part) {
-  let wait = LOOK_MS;
-  let shown = "";
-  const look = async () => {
-    // A part that somebody works in, or selects text in, is left alone until he is done.
-    const busy = part.contains(document.activeElement) || part.contains(getSelection()?.anchorNode ?? null) && !getSelection().isCollapsed;
-    if (!document.hidden && !busy) {
-      try {
-        const answer = await fetch(part.dataset.live, { headers: { Accept: "text/html" } });
-        if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
-        const text = await answer.text();
-        if (text !== shown) {
-          part.innerHTML = text;
-          shown = text;
-        }
-        wait = LOOK_MS;
-      } catch {
-        wait = Math.min(wait * 2, SLOWEST_LOOK_MS);
-      }
-      tell(part.querySelector("[data-say]")?.dataset.say);
-    }
-    if (part.querySelector("[data-over]")) location.reload();
-    else setTimeout(look, wait);
+  let [wait, shown, timer, looked] = [LOOK_MS, "", 0, Date.now()];
+  let stream = null;
+  const plan = (ms) => {
+    clearTimeout(timer);
+    timer = setTimeout(look, ms);
   };
-  setTimeout(look, wait);
+  const load = async () => {
+    try {
+      const answer = await fetch(part.dataset.live, { headers: { Accept: "text/html" } });
+      if (!answer.ok || answer.redirected) throw new Error(String(answer.status));
+      const text = await answer.text();
+      if (text !== shown) part.innerHTML = shown = text;
+      wait = LOOK_MS;
+    } catch {
+      wait = Math.min(wait * 2, SLOWEST_LOOK_MS);
+    }
+    tell(part.querySelector("[data-say]")?.dataset.say);
+  };
+  const look = async () => {
+    looked = Date.now();
+    const isLeft = document.hidden || isBusy(part);
+    if (!isLeft) await load();
+    if (part.querySelector("[data-over]")) location.reload();
+    else if (!part.querySelector("[data-done]")) plan(!isLeft && stream?.readyState === EventSource.OPEN ? CALM_LOOK_MS : wait);
+  };
+  // A browser has few connections to one server: a page that nobody sees gives its own back.
+  const listen = () => {
+    stream?.close();
+    if (document.hidden) return;
+    stream = new EventSource(part.dataset.events);
+    for (const kind of ["event", "progress", "end"]) {
+      stream.addEventListener(kind, () => plan(Math.max(looked + NEWS_MS - Date.now(), 0)));
+    }
+    stream.addEventListener("end", () => stream.close());
+    stream.addEventListener("error", () => stream.readyState === EventSource.CLOSED && plan(wait));
+  };
+  if (part.dataset.events) {
+    listen();
+    document.addEventListener("visibilitychange", listen);
+  }
+  if (!part.querySelector("[data-done]")) plan(wait);
 }
 
 // Screen readers hear of each tenth of the way and of each new state, not of every item.

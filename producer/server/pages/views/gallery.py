@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fetching.policy import is_remote
 from producer.server.pages.views.overlay import Filter, Overlay, mask_pixels, overlay_of
 
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ _MOST_MASK_PIXELS = 100_000_000
 Place = tuple[int, int]  # item and frame
 #: Gives the next outcomes after a place.
 ReadRows = Callable[[Place, int], Sequence["ResultRow"]]
+#: Says whether pages may have the picture of an outcome.
+CanShow = Callable[["ResultRow"], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Figure:
     """One picture.
 
     Attributes:
-        is_local: the server can show it; of others it has the address alone.
+        is_shown: pages may have the picture; of others they have the address alone.
     """
 
     idx: int
@@ -35,7 +36,7 @@ class Figure:
     uri: str
     timestamp_s: float | None
     is_cached: bool
-    is_local: bool
+    is_shown: bool
     overlay: Overlay
 
 
@@ -54,7 +55,7 @@ class Gallery:
     rows: int
 
 
-def gallery_of(read: ReadRows, after: Place, wanted: Filter) -> Gallery:
+def gallery_of(read: ReadRows, after: Place, wanted: Filter, can_show: CanShow) -> Gallery:
     """Give the next pictures of which the record holds a prediction, and with a class asked for, one of it."""
     figures: list[Figure] = []
     pixels, rows, place = 0, 0, after
@@ -66,7 +67,7 @@ def gallery_of(read: ReadRows, after: Place, wanted: Filter) -> Gallery:
                 continue
             overlay, pixels = _overlay(row, wanted, pixels)
             if overlay.shown or not wanted.class_name:
-                figures.append(figure_of(row, overlay))
+                figures.append(figure_of(row, overlay, is_shown=can_show(row)))
             if len(figures) == PICTURES:
                 return Gallery(tuple(figures), wanted, place, rows)
         if len(page) < ROWS_A_READ:
@@ -74,9 +75,9 @@ def gallery_of(read: ReadRows, after: Place, wanted: Filter) -> Gallery:
     return Gallery(tuple(figures), wanted, place, rows)
 
 
-def figure_of(row: ResultRow, overlay: Overlay) -> Figure:
+def figure_of(row: ResultRow, overlay: Overlay, *, is_shown: bool) -> Figure:
     """Give a picture with what is drawn over it."""
-    return Figure(row.idx, row.frame, row.uri, row.timestamp_s, row.state == "cached", not is_remote(row.uri), overlay)
+    return Figure(row.idx, row.frame, row.uri, row.timestamp_s, row.state == "cached", is_shown, overlay)
 
 
 def _overlay(row: ResultRow, wanted: Filter, pixels: int) -> tuple[Overlay, int]:

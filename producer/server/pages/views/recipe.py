@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from jobstore.submit import usual_name
+
 if TYPE_CHECKING:
     from jobstore.views import JobStatus
 
@@ -43,7 +45,8 @@ def command_of(job: JobStatus, uris: Sequence[str]) -> str:
         uris: of the first and the last item: the source is the folder that both lie in, or the one file.
     """
     words = ["nightshift", "submit", *source_of(uris), "-m", job.model]
-    words += ["--name", job.name] if job.name else []
+    is_named = job.name and job.name not in {usual_name(job.model, uri, job.total) for uri in uris[:1]}
+    words += ["--name", job.name] if is_named else []
     words += ["--hardware", ",".join(job.hardware)]
     words += _options(_PARAMS, job.params) + _options(_WISHES, job.wishes)
     if (fusion := job.wishes.get("nms_fusion")) is not None:

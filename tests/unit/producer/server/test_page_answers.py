@@ -19,6 +19,7 @@ from jobstore.store import JobStore
 from jobstore.tokens import Role
 from producer.server.app import create_app
 from producer.server.auth import COOKIE, csrf_of
+from tests.fixtures.gateways import a_decision
 from tests.fixtures.jobs import add, failed, lease_next, ok, queue_of, take, write
 from tests.fixtures.server import bearer, services_on
 
@@ -127,6 +128,18 @@ def test_a_comparison_with_another_tenants_job_finds_none(visitor, sqlite_store)
     assert "secret" not in answer.text
 
 
+def test_a_model_that_only_jobs_know_is_listed_with_what_their_workers_decided(visitor, sqlite_store):
+    mine = add(sqlite_store, 4, model="/data/yard.onnx")
+    add(sqlite_store, 4, model="/data/secret.onnx", tenant="others")
+    sqlite_store.add_decision(a_decision(mine))
+
+    text = visitor.get("/models").text
+
+    assert "yard.onnx" in text
+    assert "digits-onnx by onnx fp32 on cpu" in text
+    assert "secret" not in text
+
+
 def test_large_jobs_are_compared_where_nobody_waits_for_a_page(visitor, sqlite_store):
     large, small = add(sqlite_store, 10_001), add(sqlite_store, 4)
 
@@ -189,7 +202,7 @@ def pipe(folder):
     [
         (bomb, "pixels"), (text_file, "no picture"), (link_outside, "may not read"), (pipe, "may not read"),
         (lambda folder: str(folder / "gone.jpg"), "cannot be read"), (lambda _: "/etc/passwd", "may not read"),
-        (lambda _: "https://example.org/a.jpg", "another machine"), (lambda _: "file:///etc/passwd", "may not read"),
+        (lambda _: "http://10.0.0.7/a.jpg", "private"), (lambda _: "file:///etc/passwd", "may not read"),
     ],
     ids=["bomb", "text", "link", "pipe", "gone", "passwd", "web", "file url"],
 )  # fmt: skip

@@ -12,6 +12,7 @@ import pytest
 
 from jobstore.glances import Pace, StageTimes, sampled
 from jobstore.schema import JobState, OutcomeState
+from jobstore.submit import usual_name
 from producer.server.pages import words
 from producer.server.pages.views.decisions import choices_of
 from producer.server.pages.views.gallery import MOST_ROWS, PICTURES, gallery_of
@@ -200,11 +201,15 @@ class Rows:
         return found
 
 
+def is_local(row):
+    return row.uri.startswith("/")
+
+
 def test_the_gallery_ends_with_its_last_picture_and_goes_on_where_it_stopped():
     rows = Rows([row(n, f"/p/{n}.jpg", boxes((0, 0.9, 1, 2, 3, 4))) for n in range(PICTURES + 6)])
 
-    first = gallery_of(rows, (-1, 0), Filter())
-    second = gallery_of(rows, first.next, Filter())
+    first = gallery_of(rows, (-1, 0), Filter(), is_local)
+    second = gallery_of(rows, first.next, Filter(), is_local)
 
     assert [figure.idx for figure in (*first.figures, *second.figures)] == list(range(PICTURES + 6))
     assert second.next is None
@@ -213,7 +218,7 @@ def test_the_gallery_ends_with_its_last_picture_and_goes_on_where_it_stopped():
 def test_a_gallery_of_a_rare_class_reads_a_bounded_number_of_rows():
     rows = Rows([row(n, f"/p/{n}.jpg", boxes((n == 900, 0.9, 1, 2, 3, 4))) for n in range(1000)])
 
-    gallery = gallery_of(rows, (-1, 0), Filter(0.0, "dog"))
+    gallery = gallery_of(rows, (-1, 0), Filter(0.0, "dog"), is_local)
 
     assert gallery.figures == ()
     assert rows.read == gallery.rows == MOST_ROWS
@@ -223,9 +228,9 @@ def test_a_gallery_of_a_rare_class_reads_a_bounded_number_of_rows():
 def test_what_failed_is_no_picture_and_what_lies_elsewhere_is_told_apart():
     rows = Rows([row(0, "/p/0.jpg", None), row(1, "s3://b/1.jpg", boxes()), row(2, "/p/2.jpg", boxes())])
 
-    gallery = gallery_of(rows, (-1, 0), Filter())
+    gallery = gallery_of(rows, (-1, 0), Filter(), is_local)
 
-    assert [(figure.idx, figure.is_local) for figure in gallery.figures] == [(1, False), (2, True)]
+    assert [(figure.idx, figure.is_shown) for figure in gallery.figures] == [(1, False), (2, True)]
     assert replace(rows.rows[1], state=OutcomeState.CACHED).holds_prediction
 
 
@@ -250,6 +255,7 @@ def test_the_command_is_one_that_the_command_line_takes():
         max_failures=9, max_failure_rate=0.5, video=VideoOptions(fps=0.5, start_s=2.0, track=True).record(),
     )  # fmt: skip
     line = command_of(job, ["/p/a/1.jpg", "/p/b/2.jpg"])
+    usual = replace(job, name=usual_name(job.model, "/p/a/1.jpg", job.total))
     taken = {}
     command = job_options(click.Command("submit", callback=lambda **options: taken.update(options)).callback)
 
@@ -259,6 +265,7 @@ def test_the_command_is_one_that_the_command_line_takes():
 
     assert (program, verb) == ("nightshift", "submit")
     assert taken["sources"] == ("/p",)
+    assert "--name" not in command_of(usual, ["/p/a/1.jpg", "/p/b/2.jpg"])
     assert (taken["name"], taken["conf"], taken["classes"]) == ("yard; rm -rf", 0.4, ("cat", "dog"))
     assert (taken["batch"], taken["backend"], taken["nms_fusion"]) == (8, ("onnx",), False)
     assert (taken["tags"], taken["priority"], taken["max_failures"]) == ({"site": "north"}, 3, 9)

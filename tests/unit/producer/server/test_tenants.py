@@ -75,6 +75,7 @@ ROUTES = {
     ("GET", "/jobs"): (OWN_ONLY, None),
     ("GET", "/jobs/{job_id}"): (HIDDEN, None),
     ("GET", "/jobs/{job_id}/live"): (HIDDEN, None),
+    ("GET", "/jobs/{job_id}/downloads"): (HIDDEN, None),
     ("GET", "/jobs/{job_id}/items/{idx}"): (HIDDEN, None),
     ("GET", "/jobs/{job_id}/items/{idx}/picture"): (HIDDEN, None),
     ("POST", "/jobs/{job_id}/priority"): (HIDDEN, {"priority": "1"}),
