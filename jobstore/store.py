@@ -12,8 +12,10 @@ from jobstore import (
     deserving,
     drafts,
     endings,
+    failing,
     finding,
     fleet,
+    item_pages,
     learned,
     leases,
     openings,
@@ -39,8 +41,9 @@ from jobstore.events import events_of
 from jobstore.export_requests import ExportRequests
 from jobstore.glances import Glances
 from jobstore.ids import new_id
+from jobstore.item_pages import ItemFilter
 from jobstore.outbox import Outbox
-from jobstore.reading import ItemFilter, JobFilter
+from jobstore.reading import JobFilter
 from jobstore.schedules import Schedules
 from jobstore.schema import (
     RUNNABLE_STATES,
@@ -418,7 +421,7 @@ class JobStore:
 
     def items(self, job_id: JobId, wanted: ItemFilter, limit: int = 100) -> list[ItemRow]:
         """List a job's items with how each ended, in their order; `wanted.after` gives the page after another."""
-        return self._db.read(lambda db: reading.item_page(db, job_id, wanted, limit))
+        return self._db.read(lambda db: item_pages.item_page(db, job_id, wanted, limit))
 
     def frames(self, job_id: JobId, idx: int) -> Iterator[ResultRow]:
         """Give what is written of a video's frames, in their order."""
@@ -444,7 +447,7 @@ class JobStore:
 
     def failures(self, job_id: JobId) -> list[FailureGroup]:
         """Group failed items by cause, the most frequent first."""
-        return self._db.read(lambda db: reading.failures(db, job_id))
+        return self._db.read(lambda db: failing.by_keys(db, job_id))
 
     def decisions(self, job_id: JobId) -> list[DecisionRow]:
         """List a job's backend decisions, oldest first."""
