@@ -13,6 +13,7 @@
   x BodyTooSlow         the body did not arrive in time
   x TooManyRequests     the token asks more often than it may
   x ExportNotReady      the export has no files yet, or failed
+  x UploadFailed        the bucket of uploads does not take a file
   x NotReady            database, schema or broker are not as they have to be
 """
 
@@ -118,6 +119,13 @@ class ExportNotReady(ServerError):
     """The export has no files yet, or failed."""
 
     code = "export_not_ready"
+    retryable = True
+
+
+class UploadFailed(ServerError):
+    """The bucket of uploads does not take a file."""
+
+    code = "upload_failed"
     retryable = True
 
 

@@ -36,6 +36,7 @@ class ServerOptions:
         body_timeout_s: of one silence of a sender.
         look_s: seconds between two looks at a job that is followed.
         keep_alive_s: seconds after which a silent stream says that it is there.
+        uploads: `s3://bucket/prefix` that uploads go to; empty: a folder below `data_dir`.
         is_https: whether people reach the server by https, so that cookies may ask for it.
     """
 
@@ -51,6 +52,7 @@ class ServerOptions:
     look_s: float = 0.5
     keep_alive_s: float = 15.0
     is_https: bool = False
+    uploads: str = ""
 
 
 @dataclass(frozen=True, slots=True)
