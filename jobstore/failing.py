@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 from sqlalchemy import ColumnElement, Connection, TextClause, func, select
 
 from jobstore.keys import go_by_keys, rows_of
@@ -21,34 +24,47 @@ def by_keys(db: Connection, job_id: JobId) -> list[FailureGroup]:
 
 def failures(db: Connection, job_id: JobId) -> list[FailureGroup]:
     """Group failed items by code, the most frequent first, each with its first three URIs."""
-    groups = [_group(db, job_id, code) for code in failed_codes(db, job_id)]
-    return sorted((group for group in groups if group.count), key=lambda group: (-group.count, group.code))
+    groups = list(_causes(db, job_id))
+    shown = [row.idx for rows in groups for row in rows]
+    uris = rows_of(db, items, [items.c.idx, items.c.uri], items.c.job_id == job_id, shown)
+    found = [
+        FailureGroup(
+            code=rows[0].error_code or _UNKNOWN,
+            count=_count(db, job_id, rows[0].error_code),
+            examples=tuple(str(uris[row.idx]["uri"]) for row in rows),
+            message=rows[0].error_message or "",
+            indices=tuple(row.idx for row in rows),
+        )
+        for rows in groups
+    ]
+    return sorted(found, key=lambda group: (-group.count, group.code))
 
 
 def failed_codes(db: Connection, job_id: JobId) -> list[str | None]:
-    """Give the causes of a job's failures, each by one look into the index; None stands for those without a code."""
-    query = select(outcomes.c.error_code).where(outcomes.c.job_id == job_id, IS_FAILED)
-    query = query.order_by(outcomes.c.error_code, outcomes.c.idx).limit(1)
-    found: list[str | None] = []
-    code: str | None = db.execute(query.where(outcomes.c.error_code > "")).scalar()
-    while code is not None:
-        found.append(code)
-        code = db.execute(query.where(outcomes.c.error_code > code)).scalar()
-    is_without = db.execute(query.where(outcomes.c.error_code.is_(None))).first() is not None
-    return [*found, None] if is_without else found
+    """Give the causes of a job's failures; None stands for those without a code."""
+    return [rows[0].error_code for rows in _causes(db, job_id)]
 
 
 def failed_of(job_id: JobId, code: str | None) -> tuple[ColumnElement[bool] | TextClause, ...]:
     """Give the conditions of a job's items that failed by one cause; in the index's order, sort by code and `idx`."""
-    return (outcomes.c.job_id == job_id, IS_FAILED, outcomes.c.error_code == code, outcomes.c.frame == 0)
+    return (*_failed(job_id), outcomes.c.error_code == code)
 
 
-def _group(db: Connection, job_id: JobId, code: str | None) -> FailureGroup:
-    its = failed_of(job_id, code)
-    count = db.execute(select(func.count()).select_from(outcomes).where(*its)).scalar_one()
-    first = select(outcomes.c.idx, outcomes.c.error_message).where(*its)
-    rows = db.execute(first.order_by(outcomes.c.error_code, outcomes.c.idx).limit(_EXAMPLES)).all()
-    indices = tuple(row.idx for row in rows)
-    named = rows_of(db, items, [items.c.idx, items.c.uri], items.c.job_id == job_id, indices)
-    uris = tuple(str(named[idx]["uri"]) for idx in indices)
-    return FailureGroup(code or _UNKNOWN, count, uris, (rows[0].error_message or "") if rows else "", indices)
+def _causes(db: Connection, job_id: JobId) -> Iterator[Sequence[Any]]:
+    """Give the first failures of each cause: one look into the index for each, and two for there being no more."""
+    query = select(outcomes.c.error_code, outcomes.c.idx, outcomes.c.error_message).where(*_failed(job_id))
+    query = query.order_by(outcomes.c.error_code, outcomes.c.idx).limit(_EXAMPLES)
+    code = ""
+    while rows := db.execute(query.where(outcomes.c.error_code > code)).all():
+        code = rows[0].error_code
+        yield [row for row in rows if row.error_code == code]
+    if rows := db.execute(query.where(outcomes.c.error_code.is_(None))).all():
+        yield rows
+
+
+def _failed(job_id: JobId) -> tuple[ColumnElement[bool] | TextClause, ...]:
+    return (outcomes.c.job_id == job_id, IS_FAILED, outcomes.c.frame == 0)
+
+
+def _count(db: Connection, job_id: JobId, code: str | None) -> int:
+    return db.execute(select(func.count()).select_from(outcomes).where(*failed_of(job_id, code))).scalar_one()

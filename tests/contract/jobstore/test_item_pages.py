@@ -150,9 +150,10 @@ def test_results_and_failures_of_a_large_job_are_read_by_keys(large):
 
     page = plans_of(store, lambda: store.glances.results(job_id, (DONE - 50, 0), 48))
     groups = plans_of(store, lambda: store.failures(job_id))
+    sample = plans_of(store, lambda: store.glances.stage_times(job_id, TOTAL))
 
-    assert_by_keys(page)
-    assert_by_keys(groups)
+    for plans in (page, groups, sample):
+        assert_by_keys(plans)
     assert any("ix_outcomes_failed" in plan for plan in groups)
 
 
