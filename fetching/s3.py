@@ -10,6 +10,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -150,8 +151,11 @@ class S3Store:
 def _connect(policy: FetchPolicy) -> Any:
     import boto3
     from botocore.config import Config
+    from botocore.session import get_session
 
-    return boto3.Session().client(  # not the default one, which other threads may be making, too
+    core = get_session()  # not the default one, which other threads may be making, too
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
+    return boto3.Session(botocore_session=core).client(
         "s3",
         config=Config(
             connect_timeout=policy.connect_s,
@@ -161,6 +165,18 @@ def _connect(policy: FetchPolicy) -> Any:
             response_checksum_validation="when_required",  # bodies are read below boto3: see `_chunks`
         ),
     )
+
+
+def _moment(told: Any) -> datetime:
+    """Read a time as listings have it; botocore's own reader takes two thirds of the time of a long listing."""
+    from botocore.utils import parse_timestamp
+
+    with contextlib.suppress(TypeError, ValueError):
+        found = datetime.fromisoformat(told)
+        if found.tzinfo is not None:
+            return found
+    other: datetime = parse_timestamp(told)
+    return other
 
 
 def _check_part(found: Mapping[str, Any], place: str, start: int) -> None:
@@ -194,6 +210,7 @@ def _typed(place: str) -> Iterator[None]:
         ParamValidationError,
         ReadTimeoutError,
     )
+    from botocore.parsers import ResponseParserError
     from urllib3.exceptions import HTTPError
     from urllib3.exceptions import TimeoutError as SilentServer
 
@@ -212,7 +229,7 @@ def _typed(place: str) -> Iterator[None]:
         ) from error
     except ParamValidationError as error:
         raise FetchDenied(f"{place} is no address in S3: {error}") from error
-    except (BotoCoreError, HTTPError, OSError) as error:
+    except (BotoCoreError, ResponseParserError, HTTPError, OSError) as error:
         raise FetchFailed(f"{place}: {type(error).__name__}: {error}") from error
 
 

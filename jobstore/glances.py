@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select
 
 from jobstore.clock import db_now
 from jobstore.encoding import from_json
 from jobstore.events import newest_events
+from jobstore.keys import rows_of
 from jobstore.reading import result_of, result_page
 from jobstore.schema import JobId, ShardState
 from jobstore.tables import outcomes, shards
@@ -95,12 +96,10 @@ def _pace(db: Connection, job_id: JobId) -> Pace:
 
 
 def _stage_times(db: Connection, job_id: JobId, total: int) -> StageTimes:
-    query = select(outcomes.c.timings_ms).where(
-        outcomes.c.job_id == job_id,
-        outcomes.c.frame == 0,
-        outcomes.c.idx.in_(sampled(total)),
-        outcomes.c.timings_ms.is_not(None),
-    )
-    found: list[Mapping[str, float]] = [from_json(text) for text in db.execute(query).scalars()]
+    its = and_(outcomes.c.job_id == job_id, outcomes.c.frame == 0)
+    rows = rows_of(db, outcomes, [outcomes.c.idx, outcomes.c.timings_ms], its, sampled(total))
+    found: list[Mapping[str, float]] = [
+        from_json(row["timings_ms"]) for row in rows.values() if row["timings_ms"] is not None
+    ]
     stages = {stage: None for timings in found for stage in timings}
     return StageTimes(len(found), {name: sum(each.get(name, 0.0) for each in found) / len(found) for name in stages})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Row, and_, func, or_, select
 
-from jobstore.reading import failures
+from jobstore.failing import failures
 from jobstore.schema import RUNNABLE_STATES, JobId, JobState, ShardState
 from jobstore.steering import open_failures, stop
 from jobstore.tables import jobs, shards

@@ -10,14 +10,13 @@ from sqlalchemy import Connection, RowMapping, Select, func, null, or_, select, 
 
 from jobstore.clock import db_now
 from jobstore.counters import NAMES, counters_of
-from jobstore.encoding import clip_of, count_objects, from_json
+from jobstore.encoding import clip_of, from_json
 from jobstore.errors import JobNotFound
+from jobstore.keys import go_by_keys, rows_of
 from jobstore.schema import ENDED_STATES, OPEN_SHARDS, DecisionId, ItemError, JobId, JobState, OutcomeState
 from jobstore.service_tables import gate_verdicts
-from jobstore.tables import IS_FAILED, items, jobs, outcomes, shards
-from jobstore.views import FailureGroup, GateState, ItemRow, JobStatus, ResultRow
-
-_EXAMPLES = 3
+from jobstore.tables import items, jobs, outcomes, shards
+from jobstore.views import GateState, JobStatus, ResultRow
 
 
 def status(db: Connection, job_id: JobId) -> JobStatus:
@@ -127,23 +126,6 @@ _PLAIN = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class ItemFilter:
-    """Which items are listed.
-
-    Attributes:
-        states: of their outcomes; none, with `is_pending` false: all items.
-        is_pending: those without an outcome, too.
-        causes: codes of their errors; none: any.
-        after: index of the last item of the page before.
-    """
-
-    states: Collection[OutcomeState] = ()
-    is_pending: bool = False
-    causes: Collection[str] = ()
-    after: int = -1
-
-
 def result_page(
     db: Connection,
     job_id: JobId,
@@ -154,71 +136,36 @@ def result_page(
     with_blobs: bool = True,
 ) -> list[ResultRow]:
     """Give the next `limit` outcomes after `(idx, frame)`, in that order; `(-1, 0)` begins."""
+    go_by_keys(db)
     query = (
-        _results(job_id, with_blobs=with_blobs)
+        _outcomes(job_id, with_blobs=with_blobs)
         .where(tuple_(outcomes.c.idx, outcomes.c.frame) > tuple_(*after))
         .order_by(outcomes.c.idx, outcomes.c.frame)
         .limit(limit)
     )
     if states:
         query = query.where(outcomes.c.state.in_(sorted(states)))
-    return [_result(row) for row in db.execute(query).mappings()]
+    return _results(db, job_id, query)
 
 
 def result_of(db: Connection, job_id: JobId, idx: int, frame: int) -> ResultRow | None:
     """Give one outcome; None: there is none yet."""
-    query = _results(job_id, with_blobs=True).where(outcomes.c.idx == idx, outcomes.c.frame == frame)
-    row = db.execute(query).mappings().one_or_none()
-    return None if row is None else _result(row)
+    query = _outcomes(job_id, with_blobs=True).where(outcomes.c.idx == idx, outcomes.c.frame == frame)
+    return next(iter(_results(db, job_id, query)), None)
 
 
-def _results(job_id: JobId, *, with_blobs: bool) -> Select[Any]:
-    """Outcomes of a job with their items; without blobs, which may be megabytes each, the column is null."""
+def _outcomes(job_id: JobId, *, with_blobs: bool) -> Select[Any]:
+    """Outcomes of a job; without blobs, which may be megabytes each, the column is null."""
     own = [column for column in outcomes.c if with_blobs or column is not outcomes.c.blob]
     blob = [] if with_blobs else [null().label("blob")]
-    return (
-        select(*own, *blob, items.c.uri, items.c.metadata, items.c.start_s, items.c.end_s)
-        .join(items, (items.c.job_id == outcomes.c.job_id) & (items.c.idx == outcomes.c.idx))
-        .where(outcomes.c.job_id == job_id)
-    )
+    return select(*own, *blob).where(outcomes.c.job_id == job_id)
 
 
-def item_page(db: Connection, job_id: JobId, wanted: ItemFilter, limit: int) -> list[ItemRow]:
-    """Give the next `limit` items of the job in their order, each with its outcome."""
-    ended = (outcomes.c.job_id == items.c.job_id) & (outcomes.c.idx == items.c.idx) & (outcomes.c.frame == 0)
-    query = (
-        select(items, *(outcomes.c[name] for name in _OF_OUTCOME))
-        .outerjoin(outcomes, ended)
-        .where(items.c.job_id == job_id, items.c.idx > wanted.after)
-        .order_by(items.c.idx)
-        .limit(limit)
-    )
-    if wanted.states or wanted.is_pending:
-        is_wanted = outcomes.c.state.in_(sorted(wanted.states))
-        query = query.where(or_(is_wanted, outcomes.c.state.is_(None)) if wanted.is_pending else is_wanted)
-    if wanted.causes:
-        query = query.where(outcomes.c.error_code.in_(sorted(wanted.causes)))
-    return [_item(row) for row in db.execute(query).mappings()]
-
-
-_OF_OUTCOME = ("state", "record", "error_code", "error_message", "timings_ms", "decision_id", "tries", "content")
-
-
-def _item(row: RowMapping) -> ItemRow:
-    state, code, decision = row["state"], row["error_code"], row["decision_id"]
-    return ItemRow(
-        idx=row["idx"],
-        uri=row["uri"],
-        metadata=from_json(row["metadata"]),
-        clip=clip_of(row["start_s"], row["end_s"]),
-        state=None if state is None else OutcomeState(state),
-        error=None if code is None else ItemError(code, row["error_message"] or ""),
-        objects=count_objects(from_json(row["record"])),
-        tries=row["tries"] or 0,
-        timings_ms=from_json(row["timings_ms"]),
-        content=row["content"],
-        decision_id=None if decision is None else DecisionId(decision),
-    )
+def _results(db: Connection, job_id: JobId, picked: Select[Any]) -> list[ResultRow]:
+    """Give outcomes with their items."""
+    rows = db.execute(picked).mappings().all()
+    named = rows_of(db, items, list(items.c), items.c.job_id == job_id, {row["idx"] for row in rows})
+    return [_result(row, named[row["idx"]]) for row in rows]
 
 
 def result_count(db: Connection, job_id: JobId, states: Collection[OutcomeState]) -> int:
@@ -229,14 +176,14 @@ def result_count(db: Connection, job_id: JobId, states: Collection[OutcomeState]
     return db.execute(query).scalar_one()
 
 
-def _result(row: RowMapping) -> ResultRow:
+def _result(row: RowMapping, item: RowMapping) -> ResultRow:
     code = row["error_code"]
     decision = row["decision_id"]
     return ResultRow(
         idx=row["idx"],
         frame=row["frame"],
-        uri=row["uri"],
-        metadata=from_json(row["metadata"]),
+        uri=item["uri"],
+        metadata=from_json(item["metadata"]),
         state=OutcomeState(row["state"]),
         record=from_json(row["record"]),
         blob=row["blob"],
@@ -246,40 +193,5 @@ def _result(row: RowMapping) -> ResultRow:
         attempt=row["attempt"],
         timestamp_s=row["timestamp_s"],
         content=row["content"],
-        clip=clip_of(row["start_s"], row["end_s"]),
+        clip=clip_of(item["start_s"], item["end_s"]),
     )
-
-
-def failures(db: Connection, job_id: JobId) -> list[FailureGroup]:
-    """Group failed items by code, the most frequent first, each with its first three URIs.
-
-    Reads failed rows only, by `ix_outcomes_failed`, however many items went well.
-    """
-    numbered = (
-        select(
-            outcomes.c.idx,
-            outcomes.c.error_code,
-            outcomes.c.error_message,
-            func.count().over(partition_by=outcomes.c.error_code).label("failed"),
-            func.row_number()
-            .over(partition_by=outcomes.c.error_code, order_by=(outcomes.c.idx, outcomes.c.frame))
-            .label("n"),
-        )
-        .where(outcomes.c.job_id == job_id, IS_FAILED, outcomes.c.frame == 0)
-        .subquery()
-    )
-    query = (
-        select(numbered, items.c.uri)
-        .join(items, (items.c.job_id == job_id) & (items.c.idx == numbered.c.idx))
-        .where(numbered.c.n <= _EXAMPLES)
-        .order_by(numbered.c.failed.desc(), numbered.c.error_code, numbered.c.n)
-    )
-    groups: dict[str, list[Any]] = {}
-    for row in db.execute(query):
-        groups.setdefault(row.error_code or "unknown", []).append(row)
-    return [
-        FailureGroup(
-            code, rows[0].failed, tuple(r.uri for r in rows), rows[0].error_message or "", tuple(r.idx for r in rows)
-        )
-        for code, rows in groups.items()
-    ]

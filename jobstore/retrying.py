@@ -20,13 +20,14 @@ from jobstore.errors import InvalidJob
 from jobstore.events import add_event, details_of
 from jobstore.leases import UNOWNED
 from jobstore.queues import is_hardware, queue_name
+from jobstore.ranges import joined
 from jobstore.schema import ENDED_STATES, OPEN_SHARDS, JobId, JobState, OutcomeState, ShardState
 from jobstore.steering import hold_if_stopped, job_row, open_failures, resume, state_to_go_on_in
 from jobstore.tables import class_refusals, jobs, openings, outcomes, shards
 from jobstore.wishes import check_wishes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 RETRIED = "retried"
 
@@ -77,7 +78,7 @@ def retry(db: Connection, job_id: JobId, asked: Retry, event_id: str) -> int:
     touched = {row.id: row for row in (*_locked(db, job_id, shards.c.state.in_(OPEN_SHARDS), _is_begun()), *reopened)}
     job = db.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).one()
     before = _counted_by_range(db, job_id)
-    objects = _take_back(db, job_id, asked, _runs((row.first_idx, row.last_idx) for row in reopened))
+    objects = _take_back(db, job_id, asked, joined((row.first_idx, row.last_idx) for row in reopened))
     after = _counted_by_range(db, job_id)
     back = sum((_old(row) for row in touched.values() if row.state in OPEN_SHARDS), Counters(objects=-objects))
     back += _negative(sum((before[key] for key in touched if key in before), Counters()))
@@ -110,17 +111,6 @@ def _has_wanted(job_id: JobId, asked: Retry) -> ColumnElement[bool]:
 def _is_begun() -> ColumnElement[bool]:
     """Whether a shard has counted anything, or was split: only then its counters may be those of another's range."""
     return or_(shards.c.size != shards.c.last_idx - shards.c.first_idx + 1, *(shards.c[name] > 0 for name in NAMES))
-
-
-def _runs(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Join closed ranges that lie beside each other. Pure."""
-    joined: list[tuple[int, int]] = []
-    for first, last in sorted(ranges):
-        if joined and joined[-1][1] + 1 == first:
-            joined[-1] = (joined[-1][0], last)
-        else:
-            joined.append((first, last))
-    return joined
 
 
 def _take_back(db: Connection, job_id: JobId, asked: Retry, runs: Sequence[tuple[int, int]]) -> int:

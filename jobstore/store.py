@@ -10,7 +10,9 @@ from jobstore import (
     bundles,
     deserving,
     endings,
+    failing,
     finding,
+    item_pages,
     leases,
     reading,
     receipts,
@@ -31,9 +33,10 @@ from jobstore.export_requests import ExportRequests
 from jobstore.fleet import Fleet
 from jobstore.glances import Glances
 from jobstore.ids import new_id
+from jobstore.item_pages import ItemFilter
 from jobstore.openings import Openings
 from jobstore.outbox import Outbox
-from jobstore.reading import ItemFilter, JobFilter
+from jobstore.reading import JobFilter
 from jobstore.repairs import Repairs
 from jobstore.result_cache import KnownResults
 from jobstore.schedules import Schedules
@@ -341,7 +344,7 @@ class JobStore:
 
     def items(self, job_id: JobId, wanted: ItemFilter, limit: int = 100) -> list[ItemRow]:
         """List a job's items with how each ended, in their order; `wanted.after` gives the page after another."""
-        return self._db.read(lambda db: reading.item_page(db, job_id, wanted, limit))
+        return self._db.read(lambda db: item_pages.item_page(db, job_id, wanted, limit))
 
     def frames(self, job_id: JobId, idx: int) -> Iterator[ResultRow]:
         """Give what is written of a video's frames, in their order."""
@@ -367,7 +370,7 @@ class JobStore:
 
     def failures(self, job_id: JobId) -> list[FailureGroup]:
         """Group failed items by cause, the most frequent first."""
-        return self._db.read(lambda db: reading.failures(db, job_id))
+        return self._db.read(lambda db: failing.by_keys(db, job_id))
 
     def decisions(self, job_id: JobId) -> list[DecisionRow]:
         """List a job's backend decisions, oldest first."""

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, text
 
 from jobstore.aftercare import aftercare_problems
 from jobstore.clock import db_now
@@ -23,7 +23,7 @@ from jobstore.upsert import insert_or_ignore
 from jobstore.wishes import check_wishes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
 #: Items a shard where the job does not say.
@@ -69,10 +69,10 @@ class ItemSpool:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._file.close()
 
-    def rows(self) -> Iterator[_ItemRow]:
-        """Give `(uri, metadata as JSON or None, start_s, end_s)` in order."""
+    def lines(self) -> Iterator[bytes]:
+        """Give `[uri, metadata as JSON or null, start_s, end_s]` as a line of JSON for each item, in order."""
         self._file.seek(0)
-        return map(_decode, self._file)
+        return iter(self._file)
 
     def _fill(self, refs: Iterable[ItemRef]) -> None:
         for ref in refs:
@@ -222,14 +222,33 @@ def insert_shards(db: Connection, job_id: JobId, cut: Cut, queue: str, hardware:
 
 
 def insert_items(db: Connection, job_id: JobId, spool: ItemSpool, first_idx: int) -> None:
-    """Write items, the first of them as number `first_idx`."""
-    rows = (
-        {"job_id": job_id, "idx": idx, "uri": uri, "metadata": metadata, "start_s": start_s, "end_s": end_s}
-        for idx, (uri, metadata, start_s, end_s) in enumerate(spool.rows(), first_idx)
-    )
-    statement = insert(items)
-    while chunk := list(islice(rows, _ROWS_A_CALL)):
-        db.execute(statement, chunk)
+    """Write items, the first of them as number `first_idx`; a statement for every `_ROWS_A_CALL` of them."""
+    lines, idx = spool.lines(), first_idx
+    write = _insert_as_json if db.dialect.name == "postgresql" else _insert_many
+    while chunk := list(islice(lines, _ROWS_A_CALL)):
+        write(db, job_id, idx, chunk)
+        idx += len(chunk)
+
+
+def _insert_many(db: Connection, job_id: JobId, first_idx: int, lines: Sequence[bytes]) -> None:
+    names = ("uri", "metadata", "start_s", "end_s")
+    rows = (dict(zip(names, _decode(line), strict=True)) for line in lines)
+    db.execute(insert(items), [{"job_id": job_id, "idx": idx, **row} for idx, row in enumerate(rows, first_idx)])
+
+
+def _insert_as_json(db: Connection, job_id: JobId, first_idx: int, lines: Sequence[bytes]) -> None:
+    """Hand the lines over as they are: rows as parameters took PostgreSQL's driver three times as long."""
+    array = b"[" + b",".join(lines) + b"]"
+    db.execute(_INSERT_AS_JSON, {"its_job": job_id, "first_idx": first_idx, "lines": array.decode()})
+
+
+#: `->>` gives a text, and NULL for null.
+_INSERT_AS_JSON = text("""
+INSERT INTO items (job_id, idx, uri, metadata, start_s, end_s)
+SELECT :its_job, :first_idx + CAST(place AS integer) - 1, line ->> 0, line ->> 1,
+    CAST(line ->> 2 AS double precision), CAST(line ->> 3 AS double precision)
+FROM json_array_elements(CAST(:lines AS json)) WITH ORDINALITY AS each_line (line, place)
+""")
 
 
 def usual_name(model: str, first_uri: str, total: int) -> str:

@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from nightshift.errors import SettingsInvalid
+from nightshift.server_settings import ServerSettings
 from producer.fetch_settings import FetchSettings, split_words
 from producer.machine import FILE_NAME, PREFIX, settings_file, store_url, user_folder
 
@@ -114,41 +115,6 @@ class WorkerSettings(BaseModel):
     def split_models(cls, value: object) -> object:
         """Take `a,b` from the environment as well as a list from a file."""
         return split_words(value, ",")
-
-
-class ServerSettings(BaseModel):
-    """What the HTTP server is told."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    host: str = Field(default="127.0.0.1", description="Address on which `serve` and `up` listen.")
-    port: int = Field(default=8000, ge=0, le=65535, description="Port of the same; 0 takes any that is free.")
-    max_body_bytes: int = Field(default=4 * 2**20, ge=1, description="Bytes of a request, but for uploads.")
-    max_upload_bytes: int = Field(default=512 * 2**20, ge=1, description="Bytes of one upload with all its files.")
-    requests_per_s: float = Field(default=50.0, gt=0, description="Requests a second that one token may send.")
-    burst: int = Field(default=200, ge=1, description="Requests that it may send at once.")
-    export_destinations: Annotated[tuple[str, ...] | None, NoDecode] = Field(
-        default=None,
-        description="Folders and s3://bucket/prefix that exports may go to, joined by commas; {tenant} is filled; "
-        "unset: every bucket, of a server that other machines reach none. Downloads always work.",
-    )
-    https: bool = Field(
-        default=False, description="Whether people reach the server by https, through a proxy; cookies then need it."
-    )
-
-    @field_validator("export_destinations", mode="before")
-    @classmethod
-    def split_commas(cls, value: object) -> object:
-        """Take `a,b` from the environment as well as a list from a file."""
-        return split_words(value, ",")
-
-    @field_validator("export_destinations")
-    @classmethod
-    def check_destinations(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        """Refuse what is neither a folder nor a bucket."""
-        if wrong := [each for each in value or () if not each.startswith(("/", "s3://"))]:
-            raise ValueError(f"{wrong[0]!r} is no absolute folder and no s3://bucket/prefix")
-        return value
 
 
 class Settings(BaseSettings):
@@ -306,13 +272,13 @@ class Settings(BaseSettings):
             max_cache_bytes=self.cache_max_bytes,
         )
 
-    @property
-    def server_dir(self) -> Path:
-        """Where a server keeps uploads and exports."""
-        return self.data_dir / "server"
-
     def server_options(self, host: str, *, needs_token: bool) -> ServerOptions:
-        """Give what a server on this address allows."""
+        """Give what a server on this address allows.
+
+        Raises:
+            SettingsInvalid: uploads would go where no worker reads.
+        """
+        from fetching.errors import FetchDenied
         from nightshift.serving import is_loopback
         from producer.server.services import ServerOptions
 
@@ -322,6 +288,15 @@ class Settings(BaseSettings):
         destinations = self.server.export_destinations
         if destinations is None and not is_loopback(host):
             destinations = ()
+        try:
+            if self.server.uploads:
+                policy.check_bucket(self.server.uploads)
+        except FetchDenied as error:
+            raise SettingsInvalid(
+                f"{PREFIX}SERVER__UPLOADS names a place that workers may not read",
+                cause=str(error),
+                hint=f"list its bucket in {PREFIX}FETCH__ALLOWED_BUCKETS",
+            ) from error
         return ServerOptions(
             data_dir=self.server_dir,
             needs_token=needs_token,
@@ -333,7 +308,21 @@ class Settings(BaseSettings):
             burst=self.server.burst,
             is_https=self.server.https,
             export_destinations=destinations,
+            uploads=self.server.uploads,
         )
+
+    @property
+    def server_dir(self) -> Path:
+        """Where servers keep uploads and exports."""
+        return self.data_dir / "server"
+
+    @property
+    def worker_policy(self) -> FetchPolicy:
+        """What workers read: the same, and what servers of this data folder took in."""
+        policy = self.fetch_policy
+        if policy.allowed_roots is None:
+            return policy
+        return replace(policy, allowed_roots=(*policy.allowed_roots, str(self.server_dir / "uploads")))
 
     @property
     def fetch_policy(self) -> FetchPolicy:
@@ -364,7 +353,7 @@ class Settings(BaseSettings):
             "allow_local_code_packages": self.allow_local_code_packages,
             "log_level": self.log_level,
             "log_format": self.log_format,
-            "fetch": self.fetch_policy,
+            "fetch": self.worker_policy,
             **{name: value for name, value in overrides.items() if value is not None},
         }
         return WorkerConfig(**fields)

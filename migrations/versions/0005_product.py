@@ -34,7 +34,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_outcomes_failed",
         "outcomes",
-        ["job_id", "error_code", "idx"],
+        ["job_id", "error_code", "idx", "frame"],
         postgresql_where=failed,
         sqlite_where=failed,
     )

@@ -13,12 +13,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from producer.errors import ExportFailed, ExportOptionInvalid
+from producer.errors import ExportFailed, ExportOptionInvalid, ProducerError
 from producer.exports.atomic import files_below
 from producer.exports.manifest import MANIFEST
 from producer.exports.writing import write_exports
@@ -31,13 +31,29 @@ _SCHEME = "s3://"
 #: Its presence says that an upload is under way, or was killed.
 UNDER_WAY = ".nightshift-upload"
 _THREADS = 16
-# Each try is one request; botocore waits up to 20 s between two.
-_RETRIES = {"mode": "standard", "max_attempts": 8}
+# The "standard" mode would stop after a hundred repeats of all requests together, which a bucket that asks for
+# patience (SlowDown) has soon made of ten thousand files.
+_RETRIES = {"mode": "legacy", "total_max_attempts": 9}
 
 
 def is_bucket(dest: object) -> bool:
     """Whether an export's destination is a bucket, and not a folder."""
     return isinstance(dest, str) and dest.startswith(_SCHEME)
+
+
+def split(url: str) -> tuple[str, str]:
+    """Give bucket and key of `s3://bucket/key`."""
+    bucket, _, key = url.removeprefix(_SCHEME).partition("/")
+    return bucket, key
+
+
+def connect() -> Any:
+    """Give a client of S3 that tries again what may work then; making one takes a fifth of a second."""
+    import boto3
+    from botocore.config import Config
+
+    # Not the default session, which other threads may be making, too.
+    return boto3.Session().client("s3", config=Config(retries=_RETRIES, max_pool_connections=_THREADS))
 
 
 def upload_exports(dataset: Dataset, names: Sequence[str], url: str) -> list[ExportSummary]:
@@ -53,7 +69,7 @@ def upload_exports(dataset: Dataset, names: Sequence[str], url: str) -> list[Exp
     with tempfile.TemporaryDirectory(prefix="nightshift-export-") as name:
         folder = Path(name)
         summaries = write_exports(dataset, names, folder)
-        with _as_export_failed(url):
+        with as_bucket_error(url, ExportFailed):
             _upload(place, folder)
         return [_moved(summary, folder, url) for summary in summaries]
 
@@ -68,14 +84,10 @@ class _Place:
 
     @classmethod
     def parse(cls, url: str) -> _Place:
-        bucket, _, prefix = url.removeprefix(_SCHEME).partition("/")
+        bucket, prefix = split(url)
         if not bucket:
             raise ExportOptionInvalid(f"{url} names no bucket; expected s3://bucket/prefix")
-        import boto3
-        from botocore.config import Config
-
-        client = boto3.client("s3", config=Config(retries=_RETRIES, max_pool_connections=_THREADS))
-        return cls(bucket, f"{prefix.strip('/')}/" if prefix.strip("/") else "", client)
+        return cls(bucket, f"{prefix.strip('/')}/" if prefix.strip("/") else "", connect())
 
     def names(self) -> Iterator[str]:
         """Everything below the prefix, relative to it."""
@@ -83,6 +95,19 @@ class _Place:
         for page in pages:
             for found in page.get("Contents", ()):
                 yield found["Key"].removeprefix(self.prefix)
+
+    def give_up_parts(self, owned: set[str]) -> None:
+        """Give up uploads in parts that a killed export began: nobody sees them, and they cost room."""
+        from botocore.exceptions import ClientError
+
+        pages = self.client.get_paginator("list_multipart_uploads").paginate(Bucket=self.bucket, Prefix=self.prefix)
+        with suppress(ClientError):  # not every key may list them, nor has every storage such a list
+            for page in pages:
+                for begun in page.get("Uploads", ()):
+                    if begun["Key"].removeprefix(self.prefix).partition("/")[0] in owned:
+                        self.client.abort_multipart_upload(
+                            Bucket=self.bucket, Key=begun["Key"], UploadId=begun["UploadId"]
+                        )
 
     def put(self, folder: Path, path: Path) -> None:
         """Upload one file, in parts if it is large; it appears when all of them are there."""
@@ -107,6 +132,7 @@ def _upload(place: _Place, folder: Path) -> None:
     _check_free(place, owned)
     place.mark(is_under_way=True)
     place.remove(MANIFEST)
+    place.give_up_parts(owned)
     with ThreadPoolExecutor(_THREADS) as pool:
         under_way = set()
         for path in files_below(folder):
@@ -150,13 +176,14 @@ def _moved(summary: ExportSummary, folder: Path, url: str) -> ExportSummary:
 
 
 @contextmanager
-def _as_export_failed(url: str) -> Iterator[None]:
+def as_bucket_error(url: str, kind: type[ProducerError]) -> Iterator[None]:
+    """Turn what boto3 raises while it writes into an error of ours."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         yield
     except (BotoCoreError, ClientError, Boto3Error, OSError) as error:
-        raise ExportFailed(
-            f"{url} cannot be written: {error}; check the bucket, its rights and AWS_ENDPOINT_URL_S3, and export again"
+        raise kind(
+            f"{url} cannot be written: {error}; check the bucket, its rights and AWS_ENDPOINT_URL_S3, and try again"
         ) from error

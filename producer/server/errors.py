@@ -14,6 +14,7 @@
   x TooManyRequests     the token asks more often than it may
   x RangeInvalid        a part of a file is asked for that it does not have
   x ExportNotReady      the export has no files yet, or failed
+  x UploadFailed        the bucket of uploads does not take a file
   x NotReady            database, schema or broker are not as they have to be
 """
 
@@ -129,6 +130,13 @@ class ExportNotReady(ServerError):
     """The export has no files yet, or failed."""
 
     code = "export_not_ready"
+    retryable = True
+
+
+class UploadFailed(ServerError):
+    """The bucket of uploads does not take a file."""
+
+    code = "upload_failed"
     retryable = True
 
 

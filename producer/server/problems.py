@@ -66,6 +66,7 @@ STATUS_OF_CODE = {
     "too_many_requests": 429,
     "headers_too_large": 431,
     "not_ready": 503,
+    "upload_failed": 503,
     "store_unavailable": 503,
     "schema_outdated": 503,
     "broker_unavailable": 503,

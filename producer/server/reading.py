@@ -15,6 +15,7 @@ from fetching.errors import FetchDenied
 from fetching.paths import check_inside
 from fetching.policy import FetchPolicy, is_remote
 from producer.errors import SourceDenied, SourceEmpty
+from producer.server.uploads import uploads_of
 from producer.sources import SourceOptions, expand, read_since
 from producer.sources.checking import check_uri, path_of
 from producer.sources.dates import fill_dates
@@ -23,15 +24,9 @@ from videos.options import VideoOptions
 if TYPE_CHECKING:
     from jobstore.schema import ItemRef
     from producer.server.auth import Caller
-    from producer.server.services import ServerOptions
     from producer.wire import JobBody
 
 _MAGIC = re.compile(r"[*?\[]")
-
-
-def uploads_of(options: ServerOptions, tenant: str) -> Path:
-    """Give the folder of a tenant's uploads."""
-    return options.data_dir / "uploads" / tenant
 
 
 def items_of(caller: Caller, body: JobBody) -> Iterator[ItemRef]:
@@ -65,7 +60,9 @@ def check_place(caller: Caller, uri: str) -> None:
     Raises:
         SourceDenied.
     """
-    if not is_remote(uri):
+    if is_remote(uri):
+        _check_uploaded(caller, uri)
+    else:
         path = path_of(uri)
         if not os.path.isabs(path):  # noqa: PTH117 (of each item)
             raise SourceDenied(f"{uri} is no absolute path: the server does not know your folder; name it from / on")
@@ -77,6 +74,7 @@ def _not_the_servers(caller: Caller, items: Iterable[ItemRef]) -> Iterator[ItemR
     """Items that the policy has let through; each folder of theirs is looked at once, for a million items."""
     seen: set[str] = set()
     for item in items:
+        _check_uploaded(caller, item.uri)
         folder = "" if is_remote(item.uri) else os.path.dirname(path_of(item.uri))  # noqa: PTH120 (of each item)
         if folder and folder not in seen:
             _check_own(caller, folder, item.uri)
@@ -90,10 +88,28 @@ def _each_checked(caller: Caller, items: Iterable[ItemRef]) -> Iterator[ItemRef]
         yield item
 
 
+def _check_uploaded(caller: Caller, uri: str) -> None:
+    """Refuse an object among the uploads that is not the caller's own."""
+    place = caller.services.options.uploads.rstrip("/")
+    own = uploads_of(caller.services.options, caller.tenant)
+    if place and _same_scheme(uri).startswith(f"{place}/") and not _same_scheme(uri).startswith(f"{own}/"):
+        raise SourceDenied(f"{uri} lies in the server's own bucket, of which only your uploads are read")
+
+
+def _same_scheme(uri: str) -> str:
+    scheme, mark, rest = uri.partition("://")
+    return f"{scheme.lower()}{mark}{rest}"
+
+
 def _check_own(caller: Caller, path: str, uri: str) -> None:
     options = caller.services.options
-    if is_inside(path, options.data_dir) and not is_inside(path, uploads_of(options, caller.tenant)):
+    if is_inside(path, options.data_dir) and not is_inside(path, Path(folder_of_uploads(caller))):
         raise SourceDenied(f"{uri} lies in the server's own folder, of which only your uploads are read")
+
+
+def folder_of_uploads(caller: Caller) -> str:
+    """Give the folder of the caller's uploads, whether or not later ones go to a bucket."""
+    return uploads_of(replace(caller.services.options, uploads=""), caller.tenant)
 
 
 def _policy_of(caller: Caller) -> FetchPolicy:
@@ -101,7 +117,7 @@ def _policy_of(caller: Caller) -> FetchPolicy:
     roots = options.fetch.allowed_roots
     if roots is None:
         return options.fetch
-    return replace(options.fetch, allowed_roots=(*roots, str(uploads_of(options, caller.tenant))))
+    return replace(options.fetch, allowed_roots=(*roots, folder_of_uploads(caller)))
 
 
 def is_inside(path: str, folder: Path) -> bool:

@@ -38,6 +38,7 @@ class ServerOptions:
         keep_alive_s: seconds after which a silent stream says that it is there.
         export_destinations: folders and `s3://bucket/prefix` below which jobs may have exports written, `{tenant}` for
             the caller's; None: every bucket that the credentials open, and no folder.
+        uploads: `s3://bucket/prefix` that uploads go to; empty: a folder below `data_dir`.
         is_https: whether people reach the server by https, so that cookies may ask for it.
     """
 
@@ -54,6 +55,7 @@ class ServerOptions:
     keep_alive_s: float = 15.0
     is_https: bool = False
     export_destinations: tuple[str, ...] | None = None
+    uploads: str = ""
 
     def destinations_of(self, tenant: str) -> tuple[str, ...] | None:
         """Give where a tenant's exports may be written; None: every bucket, and no folder."""

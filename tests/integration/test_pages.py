@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobstore.reading import ItemFilter
+from jobstore.item_pages import ItemFilter
 from jobstore.schema import ItemRef, JobSpec, JobState, OutcomeState
 from tests.fixtures.browsing import beat
 from tests.fixtures.jobs import failed, ok, take, write

@@ -23,7 +23,7 @@ from fetching.paths import NotRegular, open_regular
 from fetching.policy import is_remote
 from producer.errors import SourceDenied
 from producer.exports.pictures import PictureFailed, decode, drawn, encode
-from producer.server.reading import check_place, uploads_of
+from producer.server.reading import check_place, folder_of_uploads
 from producer.sources.checking import path_of
 from videos.errors import VideoUnreadable
 
@@ -105,7 +105,7 @@ def _fetched(remote: RemotePictures, subject: Subject) -> BinaryIO:
 
 def _opened(caller: Caller, uri: str) -> BinaryIO:
     roots = caller.services.options.fetch.allowed_roots
-    own = str(uploads_of(caller.services.options, caller.tenant))
+    own = folder_of_uploads(caller)
     try:
         check_place(caller, uri)
         descriptor, size = open_regular(path_of(uri), None if roots is None else (own, *roots))

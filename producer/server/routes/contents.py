@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
-from jobstore.reading import ItemFilter
+from jobstore.item_pages import ItemFilter
 from jobstore.schema import DecisionRow, JobId, OutcomeState
 from jobstore.views import FailureGroup, ItemRow, ResultRow
 from producer.answers import Page

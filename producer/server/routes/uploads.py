@@ -14,8 +14,7 @@ from producer.server.bodies import answer, gives, listed
 from producer.server.errors import MediaUnsupported, RequestInvalid
 from producer.server.limits import UPLOADS_PATH
 from producer.server.problems import AnsweringRoute
-from producer.server.reading import uploads_of
-from producer.server.uploads import keep
+from producer.server.uploads import keep, uploads_of
 
 router = APIRouter(tags=["uploads"], route_class=AnsweringRoute, default_response_class=Response)
 
@@ -42,6 +41,6 @@ async def upload(caller: Submitter, request: Request) -> Response:
         files = [value for name, value in form.multi_items() if name == "files" and isinstance(value, UploadFile)]
         if not files:
             raise RequestInvalid("no file came in the form's field `files`: curl -F files=@photo.jpg sends one")
-        folder = uploads_of(caller.services.options, caller.tenant)
-        kept = [await run_sync(keep, folder, each.filename or "", each.file) for each in files]
+        place = uploads_of(caller.services.options, caller.tenant)
+        kept = [await run_sync(keep, place, each.filename or "", each.file) for each in files]
     return answer(Page(kept), 201)

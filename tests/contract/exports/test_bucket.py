@@ -15,6 +15,7 @@ from producer.errors import ExportFailed, ExportOptionInvalid
 from producer.exports import write_exports
 from producer.exports.bucket import UNDER_WAY, upload_exports
 from tests.contract.exports.conftest import dataset_of, make_row
+from tests.fixtures.buckets import PASSING
 
 FORMATS = ["coco", "yolo", "jsonl"]
 URL = "s3://labels/nightly/yard"
@@ -107,8 +108,9 @@ def test_a_server_that_does_not_answer_is_a_typed_error(bucket, dataset, monkeyp
         upload_exports(dataset, ["jsonl"], URL)
 
 
-def test_requests_that_are_refused_for_a_while_are_made_again(tmp_path, bucket, s3_server, dataset):
-    s3_server.troubled = "nightly/yard/"
+@pytest.mark.parametrize("code", PASSING)
+def test_requests_that_are_refused_for_a_while_are_made_again(tmp_path, bucket, s3_server, dataset, code):
+    s3_server.troubled, s3_server.code = "nightly/yard/", code
 
     upload_exports(dataset, FORMATS, URL)
 
@@ -116,6 +118,37 @@ def test_requests_that_are_refused_for_a_while_are_made_again(tmp_path, bucket, 
     s3_server.troubled = None
     write_exports(dataset, FORMATS, tmp_path / "out")
     assert content(bucket) == on_disk(tmp_path / "out")
+
+
+def test_a_part_that_is_refused_for_good_leaves_no_parts_and_no_manifest(
+    bucket, s3_server, job, decisions, monkeypatch
+):
+    monkeypatch.setattr("producer.exports.bucket._RETRIES", {"mode": "legacy", "total_max_attempts": 2})
+    rows = [make_row(number, f"/p/{number}.jpg", 100) for number in range(2000)]
+    upload_exports(dataset_of(job, rows[:5], decisions), ["jsonl"], URL)
+    s3_server.troubled, s3_server.most, s3_server.methods = "results.jsonl", 10**6, frozenset({"PUT"})
+
+    with pytest.raises(ExportFailed, match="SlowDown"):
+        upload_exports(dataset_of(job, rows, decisions), ["jsonl"], URL)
+
+    assert any("partNumber" in query for _, _, query in s3_server.refused)
+    assert not list(bucket.multipart_uploads.all())
+    found = content(bucket)
+    assert "manifest.json" not in found
+    assert UNDER_WAY in found
+    s3_server.troubled = None
+    upload_exports(dataset_of(job, rows, decisions), ["jsonl"], URL)
+    assert len(content(bucket)["results.jsonl"].splitlines()) == 2000
+
+
+def test_parts_that_a_killed_upload_left_are_given_up_by_the_next(bucket, dataset):
+    client = bucket.meta.client
+    for key in ("nightly/yard/coco/annotations.json", "nightly/yard/notes.bin", "elsewhere.json"):
+        client.create_multipart_upload(Bucket="labels", Key=key)
+
+    upload_exports(dataset, ["coco"], URL)
+
+    assert {left.object_key for left in bucket.multipart_uploads.all()} == {"nightly/yard/notes.bin", "elsewhere.json"}
 
 
 UPLOAD = """

@@ -138,20 +138,21 @@ print(2000 + sum(1 for _ in items), peak() - before)
     assert len([path for path in flawed_s3.asked if path == "/photos"]) == 1 + 10  # the bucket was made, then ten pages
 
 
-def test_a_listing_that_fails_in_the_middle_is_an_error_and_not_a_shorter_job(flawed_s3):
+@pytest.mark.parametrize("flaw", [500, 404, "break", "half"])
+def test_a_listing_that_fails_in_the_middle_is_an_error_and_not_a_shorter_job(flawed_s3, flaw):
     put_objects("photos", {f"many/{n:05d}.jpg": b"" for n in range(3000)})
     items = expand("s3://photos/many/", SourceOptions(policy=FetchPolicy(attempts=1)))
     next(items)
-    flawed_s3.flaws[""] = [500] * 50
+    flawed_s3.flaws[""] = [flaw] * 50
 
-    with pytest.raises(SourceUnavailable):
+    with pytest.raises(SourceInvalid):
         list(items)
 
 
-@pytest.mark.parametrize("status", [500, 503])
-def test_a_page_that_passes_is_asked_for_again(flawed_s3, status):
+@pytest.mark.parametrize("flaw", [500, 503, "break", "half"])
+def test_a_page_that_passes_is_asked_for_again(flawed_s3, flaw):
     put_objects("photos", {"x/a.jpg": b""})
-    flawed_s3.flaws[""] = [status, status]
+    flawed_s3.flaws[""] = [flaw, flaw]
 
     assert uris("s3://photos/x/") == ["s3://photos/x/a.jpg"]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from jobstore.reading import ItemFilter
+from jobstore.item_pages import ItemFilter
 from jobstore.schema import JobId
 from jobstore.views import ItemRow
 from producer.exports.pictures import PictureFailed

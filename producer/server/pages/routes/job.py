@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
-from jobstore.reading import ItemFilter
+from jobstore.item_pages import ItemFilter
 from jobstore.schema import JobId
 from jobstore.tokens import Role
 from producer.ending import ending_lines
