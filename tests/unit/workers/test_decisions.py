@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -12,12 +11,11 @@ from inference_engine.batching import BatchPolicy, MicroBatcher
 from inference_engine.machine import probe_machine
 from jobstore.schema import WorkerId
 from jobstore.store import JobStore
+from tests.fixtures.fleet import DIGITS
 from tests.fixtures.jobs import add, lease_next
 from workers import decisions
 from workers.decisions import DecisionBook, WorkerFacts
 from workers.opening import LoadedModel
-
-DIGITS = Path(__file__).parents[3] / "models" / "digits"
 
 
 @pytest.fixture
