@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, and_, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, delete, insert, or_, select, update
 
 from jobstore.aftercare import SHELF, Output
 from jobstore.clock import db_now
@@ -115,6 +115,13 @@ class ExportRequests:
             return self._end(request, ended)
         later = {"state": ExportState.PENDING, "message": storable(message), "lease_until": db_now() + retry_s}
         return self._end(request, later)
+
+    def prune(self, older_than_s: float) -> int:
+        """Forget exports that ended longer ago than this, not what they wrote; give their number."""
+        is_over = and_(
+            exports.c.state.in_([ExportState.DONE, ExportState.FAILED]), exports.c.finished < db_now() - older_than_s
+        )
+        return self._db.write(lambda db: db.execute(delete(exports).where(is_over)).rowcount)
 
     def _end(self, request: ExportRequest, values: dict[str, Any]) -> bool:
         change = update(exports).where(_is_held(request)).values({"lease_until": None, "owner": None, **values})

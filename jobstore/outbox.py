@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, and_, func, insert, literal, select, tuple_, update
+from sqlalchemy import Connection, RowMapping, and_, delete, func, insert, literal, select, tuple_, update
 
 from jobstore.aftercare import Webhook, WebhookEvent
 from jobstore.clock import db_now
@@ -41,6 +41,8 @@ class DeliveryState(StrEnum):
     GIVEN_UP = "given_up"  # no answer was 2xx for a day, or the receiver is gone
 
 
+#: Rows of one transaction, so that whoever waits to write waits for a moment.
+PRUNED_AT_ONCE = 10_000
 #: Those that stay as they are.
 ENDED_DELIVERIES = (DeliveryState.DELIVERED, DeliveryState.GIVEN_UP)
 
@@ -123,6 +125,10 @@ class Outbox:
         """Count messages by state."""
         query = select(table.c.state, func.count()).group_by(table.c.state)
         return self._db.read(lambda db: {DeliveryState(state): count for state, count in db.execute(query).all()})
+
+    def prune(self, older_than_s: float) -> int:
+        """Remove messages that ended longer ago than this; give their number, `PRUNED_AT_ONCE` at most."""
+        return self._db.write(lambda db: _prune(db, older_than_s))
 
     def _note(self, delivery: Delivery, values: dict[str, Any]) -> bool:
         is_held = and_(
@@ -219,6 +225,13 @@ def _claim(db: Connection, limit: int, lease_s: float) -> list[Delivery]:
     change = update(table).where(table.c.id.in_(first.with_for_update(skip_locked=True)), is_due)
     taken = change.values(next_at=db_now() + lease_s, tries=table.c.tries + 1).returning(*table.c, _age())
     return sorted((_delivery(row) for row in db.execute(taken).mappings()), key=lambda each: each.delivery_id)
+
+
+def _prune(db: Connection, older_than_s: float) -> int:
+    """`next_at` of a message that ended is when its last sender's time was over, and has an index."""
+    is_over = and_(table.c.state.in_(ENDED_DELIVERIES), table.c.next_at < db_now() - older_than_s)
+    oldest = select(table.c.id).where(is_over).order_by(table.c.next_at).limit(PRUNED_AT_ONCE)
+    return db.execute(delete(table).where(table.c.id.in_(oldest), is_over)).rowcount
 
 
 def _age() -> Any:

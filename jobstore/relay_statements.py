@@ -14,6 +14,7 @@ from jobstore.ids import new_id
 from jobstore.leases import UNOWNED, is_held, items_left
 from jobstore.openings import Stage, count_lost
 from jobstore.schema import (
+    OPEN_SHARDS,
     RUNNABLE_STATES,
     STOPPED_STATES,
     Item,
@@ -29,7 +30,7 @@ from jobstore.tables import jobs, outcomes, shards
 from jobstore.window import SUSPECT_DEATHS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
 #: Stored with the outcome of an item that stood alone and still took its workers with it.
 WORKER_LOST = "worker_lost"
@@ -137,12 +138,19 @@ def _take_back(db: Connection, max_deaths: int, *conditions: ColumnElement[bool]
     if unopened:
         db.execute(update(shards).where(shards.c.id.in_([shard.id for shard in unopened])).values(UNOWNED))
         count_lost(db, unopened, max_deaths)
+        begun = _still_due(db, begun)
     # All shard rows are held by now; job rows follow, in one order for every caller.
     for shard in sorted(begun, key=lambda row: (row.job_id, row.id)):
         if shard.deaths >= max_deaths:
             _narrow(db, shard, max_deaths)
     hold_if_stopped(db, {shard.job_id for shard in rows})
     return len(rows)
+
+
+def _still_due(db: Connection, taken: Sequence[Row[Any]]) -> list[Row[Any]]:
+    """Read shards again: a class that was refused may have moved them, and the last one has ended their job."""
+    ids = [shard.id for shard in taken]
+    return list(db.execute(select(shards).where(shards.c.id.in_(ids), shards.c.state.in_(OPEN_SHARDS))))
 
 
 def _narrow(db: Connection, shard: Row[Any], max_deaths: int) -> None:

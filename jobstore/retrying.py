@@ -22,7 +22,7 @@ from jobstore.leases import UNOWNED
 from jobstore.queues import is_hardware, queue_name
 from jobstore.ranges import joined
 from jobstore.schema import ENDED_STATES, OPEN_SHARDS, JobId, JobState, OutcomeState, ShardState
-from jobstore.steering import hold_if_stopped, job_row, open_failures, resume, state_to_go_on_in
+from jobstore.steering import hold_if_stopped, job_row, open_failures, resume, state_to_go_on_in, unhold_class
 from jobstore.tables import class_refusals, jobs, openings, outcomes, shards
 from jobstore.wishes import check_wishes
 
@@ -75,6 +75,8 @@ def retry(db: Connection, job_id: JobId, asked: Retry, event_id: str) -> int:
     if not reopened:
         job_row(db, job_id)
         return 0
+    # Only for the order of locks: what waits for a model that is tried again is let go below.
+    _locked(db, job_id, shards.c.state == ShardState.HELD, shards.c.hardware.in_(asked.hardware))
     touched = {row.id: row for row in (*_locked(db, job_id, shards.c.state.in_(OPEN_SHARDS), _is_begun()), *reopened)}
     job = db.execute(select(jobs).where(jobs.c.id == job_id).with_for_update()).one()
     before = _counted_by_range(db, job_id)
@@ -86,6 +88,8 @@ def retry(db: Connection, job_id: JobId, asked: Retry, event_id: str) -> int:
     is_new = sum(row.state not in OPEN_SHARDS for row in reopened)
     _write_job(db, job, asked, counters_of(job._mapping) + back, is_new)  # noqa: SLF001 - public in SQLAlchemy
     _open(db, job_id, reopened)
+    for hardware in asked.hardware:
+        unhold_class(db, job_id, hardware)
     items = sum(before[row.id].ended - after.get(row.id, Counters()).ended for row in reopened)
     _tell(db, job, asked, {"items": items, "shards": len(reopened)}, event_id)
     if job.state == JobState.NEEDS_ATTENTION:

@@ -103,6 +103,11 @@ class WorkerSettings(BaseModel):
     result_cache_bytes: int = Field(
         default=2 * 2**30, ge=0, description="Bytes of results kept for later runs; the least recently used go first."
     )
+    records_kept_s: float = Field(
+        default=30 * 86_400.0,
+        gt=0,
+        description="Seconds for which webhooks that were sent and exports that were made are remembered.",
+    )
     max_image_bytes: int = Field(default=256 * 2**20, ge=1, description="Bytes above which a file is not read.")
     max_image_pixels: int = Field(default=50_000_000, ge=1, description="Pixels above which a picture is not decoded.")
     metrics_host: str = Field(

@@ -43,6 +43,7 @@ class WorkerConfig:
         drain_s: seconds that SIGTERM leaves to finish or give back shards.
         draft_expires_s: age of a draft's last part after which it is given up.
         result_cache_bytes: above it, the least recently used results of earlier runs go.
+        records_kept_s: how long webhooks that were sent, and exports that were made, are remembered.
         max_image_bytes: larger files are refused before they are read.
         max_image_pixels: larger pictures are refused before they are decoded.
         fetch: what items are read from: folders, hosts, buckets.
@@ -82,6 +83,7 @@ class WorkerConfig:
     drain_s: float = 25.0
     draft_expires_s: float = 86_400.0
     result_cache_bytes: int = 2 * 2**30
+    records_kept_s: float = 30 * 86_400.0
     max_image_bytes: int = 256 * 2**20
     max_image_pixels: int = 50_000_000
     fetch: FetchPolicy = field(default_factory=FetchPolicy)

@@ -1,8 +1,9 @@
-"""Why a backend runs here: written once for each job and worker process."""
+"""Why a backend runs here: written for each job and worker process, once unless very many jobs come in between."""
 
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
@@ -11,6 +12,9 @@ from jobstore.schema import DecisionId, DecisionRow, JobId, Lease, WorkerId
 from jobstore.store import JobStore
 from workers.metrics import Meter, labels_of
 from workers.opening import LoadedModel
+
+#: Jobs whose rows a process remembers; one that comes back after so many others gets a second row.
+REMEMBERED = 10_000
 
 
 def decision_row(lease: Lease, worker_id: WorkerId, loaded: LoadedModel, facts: WorkerFacts) -> DecisionRow:
@@ -55,7 +59,7 @@ class DecisionBook:
     facts: WorkerFacts
     meter: Meter = field(default_factory=Meter)
     _opened: set[int] = field(default_factory=set)
-    _known: dict[tuple[JobId, int], DecisionId] = field(default_factory=dict)
+    _known: OrderedDict[tuple[JobId, int], DecisionId] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def decisions_for(self, leases: Sequence[Lease], loaded: LoadedModel) -> list[DecisionId | None]:
@@ -69,4 +73,10 @@ class DecisionBook:
             rows = [decision_row(lease, self.worker_id, loaded, self.facts) for lease in fresh.values()]
             for job_id, decision_id in zip(fresh, self.store.add_decisions(rows) if rows else (), strict=True):
                 self._known[job_id, loaded.serial] = decision_id
-            return [self._known[lease.job_id, loaded.serial] for lease in leases]
+            wanted = [(lease.job_id, loaded.serial) for lease in leases]
+            answers: list[DecisionId | None] = [self._known[key] for key in wanted]
+            for key in wanted:
+                self._known.move_to_end(key)
+            while len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+            return answers

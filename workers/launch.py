@@ -236,6 +236,7 @@ class Launcher:
             max_deaths=self.config.max_deaths,
             draft_expires_s=self.config.draft_expires_s,
             result_cache_bytes=self.config.result_cache_bytes,
+            records_kept_s=self.config.records_kept_s,
         )
         relay.run(self._stopping, self.config.relay_interval_s)
         doorbell.close()

@@ -13,7 +13,7 @@ from jobstore.store import JobStore
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at how many results are kept: adding up a million sizes takes a tenth of a second.
+#: Seconds between two looks at what is kept too long: adding up the sizes of a million results takes a tenth of one.
 PRUNE_S = 600.0
 
 
@@ -26,6 +26,7 @@ class Relay:
         unserved_after_s: a class of which no worker was seen for so long is left for the next one of a job's list.
         draft_expires_s: a draft to which nothing was added for so long is given up.
         result_cache_bytes: above it, the least recently used results of earlier runs go.
+        records_kept_s: how long webhooks that were sent, and exports that were made, are remembered.
         resend_after_s: a hint that is this old, in a queue that Redis holds empty, was lost.
     """
 
@@ -37,6 +38,7 @@ class Relay:
     unserved_after_s: float = 60.0
     draft_expires_s: float = 86_400.0
     result_cache_bytes: int = 2 * 2**30
+    records_kept_s: float = 30 * 86_400.0
 
     def tick(self) -> int:
         """Repair once; returns how many hints were sent.
@@ -70,6 +72,12 @@ class Relay:
             )  # fmt: skip
         return taken_back
 
+    def prune(self) -> None:
+        """Remove what is not kept for ever."""
+        self.store.known.prune(self.result_cache_bytes)
+        self.store.outbox.prune(self.records_kept_s)
+        self.store.exports.prune(self.records_kept_s)
+
     def run(self, stop: threading.Event, interval_s: float) -> None:
         """Tick until `stop`; a broker or database that is away is reported once, not each second."""
         troubled, next_prune = False, 0.0
@@ -78,7 +86,7 @@ class Relay:
                 self.tick()
                 if time.monotonic() >= next_prune:
                     next_prune = time.monotonic() + PRUNE_S
-                    self.store.known.prune(self.result_cache_bytes)
+                    self.prune()
             except (StoreUnavailable, BrokerUnavailable) as error:
                 if not troubled:
                     logger.warning("relay waits: %s", error, extra={"event": "relay_waits"})

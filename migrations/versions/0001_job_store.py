@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from migrations.columns import counted
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -28,9 +30,8 @@ def downgrade() -> None:
         op.drop_table(table)
 
 
-def _counters() -> list[sa.Column[int]]:
-    names = ("ok", "cached", "failed", "skipped", "objects")
-    return [sa.Column(name, sa.Integer(), nullable=False, server_default="0") for name in names]
+def _counters() -> list[sa.Column[object]]:
+    return [counted(name) for name in ("ok", "cached", "failed", "skipped", "objects")]
 
 
 def _create_jobs() -> None:
@@ -94,7 +95,7 @@ def _create_shards() -> None:
         sa.Column("hardware", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False, server_default="1"),
-        sa.Column("deaths", sa.Integer(), nullable=False, server_default="0"),
+        counted("deaths"),
         sa.Column("owner", sa.Text()),
         sa.Column("lease_until", sa.Double()),
         sa.Column("enqueued_at", sa.Double()),
@@ -116,7 +117,7 @@ def _create_outcomes() -> None:
         "outcomes",
         sa.Column("job_id", sa.Text(), nullable=False),
         sa.Column("idx", sa.Integer(), nullable=False),
-        sa.Column("frame", sa.Integer(), nullable=False, server_default="0"),
+        counted("frame"),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("record", sa.Text()),
         sa.Column("blob", sa.LargeBinary()),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from migrations.columns import Columns, add, counted, drop
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -14,9 +16,7 @@ _TABLES = ("tenants", "quarantined_messages", "queue_speeds", "learned_batches",
 
 
 def upgrade() -> None:
-    for table, columns in _columns().items():
-        for column in columns:
-            op.add_column(table, column)
+    add(_columns())
     op.create_index("ix_jobs_state_expires", "jobs", ["state", "expires"])
     _create_class_refusals()
     _create_learned_batches()
@@ -29,15 +29,10 @@ def downgrade() -> None:
     for table in _TABLES:
         op.drop_table(table)
     op.drop_index("ix_jobs_state_expires", table_name="jobs")
-    for table, columns in _columns().items():
-        for column in columns:
-            op.drop_column(table, column.name)
+    drop(_columns())
 
 
-def _columns() -> dict[str, tuple[sa.Column[object], ...]]:
-    def counted(name: str) -> sa.Column[object]:
-        return sa.Column(name, sa.Integer(), nullable=False, server_default="0")
-
+def _columns() -> Columns:
     return {
         "jobs": (
             sa.Column("max_failures", sa.Integer()),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from migrations.columns import counted
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
@@ -12,13 +14,13 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("shards", sa.Column("opening", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("shards", counted("opening"))
     op.create_table(
         "openings",
         sa.Column("job_id", sa.Text(), nullable=False),
         sa.Column("hardware", sa.Text(), nullable=False),
-        sa.Column("tries", sa.Integer(), nullable=False, server_default="0"),
-        sa.Column("deaths", sa.Integer(), nullable=False, server_default="0"),
+        counted("tries"),
+        counted("deaths"),
         sa.Column("owner", sa.Text()),
         sa.Column("code", sa.Text(), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),

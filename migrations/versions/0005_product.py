@@ -7,6 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from migrations.columns import add, counted, drop
+
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
@@ -26,9 +28,7 @@ _TABLES = (
 
 
 def upgrade() -> None:
-    for table, columns in _columns().items():
-        for column in columns:
-            op.add_column(table, column)
+    add(_columns())
     op.create_index("ix_jobs_schedule_id_created", "jobs", ["schedule_id", "created"])
     failed = sa.text("state = 'failed'")
     op.create_index(
@@ -53,9 +53,7 @@ def downgrade() -> None:
         op.drop_table(table)
     op.drop_index("ix_outcomes_failed", table_name="outcomes")
     op.drop_index("ix_jobs_schedule_id_created", table_name="jobs")
-    for table, columns in _columns().items():
-        for column in columns:
-            op.drop_column(table, column.name)
+    drop(_columns())
 
 
 def _text(name: str, *, is_needed: bool = False) -> sa.Column[str]:
@@ -68,10 +66,6 @@ def _time(name: str, *, is_needed: bool = False) -> sa.Column[float]:
 
 def _needed(*names: str) -> list[sa.Column[str]]:
     return [_text(name, is_needed=True) for name in names]
-
-
-def _tries() -> sa.Column[int]:
-    return sa.Column("tries", sa.Integer(), nullable=False, server_default="0")
 
 
 def _columns() -> dict[str, tuple[sa.Column[Any], ...]]:
@@ -108,7 +102,7 @@ def _create_drafts() -> None:
         sa.Column("job_id", sa.Text(), nullable=False),
         sa.Column("shard_size", sa.Integer()),
         sa.Column("canary_items", sa.Integer()),
-        sa.Column("clips", sa.Integer(), nullable=False, server_default="0"),
+        counted("clips"),
         sa.Column("touched", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("job_id", name="pk_drafts"),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_drafts_job_id"),
@@ -147,7 +141,7 @@ def _create_schedule_runs() -> None:
         _text("message"),
         _text("owner"),
         _time("claimed_until"),
-        _tries(),
+        counted("tries"),
         _time("created", is_needed=True),
         sa.PrimaryKeyConstraint("schedule_id", "due", name="pk_schedule_runs"),
         sa.ForeignKeyConstraint(
@@ -161,7 +155,7 @@ def _create_gate_verdicts() -> None:
     op.create_table(
         "gate_verdicts",
         *_needed("job_id", "state"),
-        _tries(),
+        counted("tries"),
         _text("owner"),
         _time("lease_until"),
         *(_text(name) for name in ("figures", "report", "message")),
@@ -182,7 +176,7 @@ def _create_webhook_deliveries() -> None:
         _text("url", is_needed=True),
         _text("secret_env"),
         *_needed("event", "body", "state"),
-        _tries(),
+        counted("tries"),
         _time("next_at", is_needed=True),
         sa.Column("last_status", sa.Integer()),
         _text("last_error"),
@@ -212,7 +206,7 @@ def _create_exports() -> None:
     op.create_table(
         "exports",
         *_needed("id", "tenant", "job_id", "formats", "options", "dest", "state"),
-        _tries(),
+        counted("tries"),
         _text("owner"),
         _time("lease_until"),
         _text("summary"),

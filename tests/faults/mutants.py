@@ -1,4 +1,4 @@
-"""`python3 dev.py mutants`: break the code in sixteen ways that cost work or safety; the tests must notice each.
+"""`python3 dev.py mutants`: break the code in twenty ways that cost work or safety; the tests must notice each.
 
 A mutant is applied to a copy of the tree, never to the tree itself. It is caught when one of its tests fails there as a
 test does; one that cannot even be collected proves nothing, and neither does one that fails without the mutant.
@@ -164,6 +164,26 @@ class FileLock(SoftFileLock):
         "M16", "where a redirect leads is not checked",
         "fetching/http.py", "checked = self._policy.check_web(following)", "checked = httpx.URL(following)",
         ("tests/unit/fetching/test_bad_servers.py::test_a_bad_answer_is_an_error_of_the_right_class",),
+    ),
+    Mutant(
+        "M17", "a part of a draft that comes again is added again",
+        "jobstore/drafts.py", "    if known is not None:\n        return int(known)\n", "",
+        (f"{_STORE}/test_drafts.py::test_a_part_that_comes_twice_is_added_once",),
+    ),
+    Mutant(
+        "M18", "what waited for its model stays held when its class is tried again",
+        "jobstore/retrying.py", "        unhold_class(db, job_id, hardware)\n", "        pass\n",
+        (f"{_STORE}/test_openings.py::test_a_retry_on_the_class_of_a_model_that_is_away_tries_what_waited_for_it",),
+    ),
+    Mutant(
+        "M19", "a shard is given up though its job has ended",
+        "jobstore/relay_statements.py", "        begun = _still_due(db, begun)\n", "",
+        (f"{_STORE}/test_openings.py::test_a_shard_that_is_given_up_while_its_job_fails_over_another_is_counted_once",),
+    ),
+    Mutant(
+        "M20", "nobody makes room for what is more urgent",
+        "jobstore/leases.py", "stopped | outranked(sorted(ranked), _more_urgent(db, ranked))", "stopped",
+        (f"{_STORE}/test_steering.py::test_a_worker_makes_room_for_what_is_more_urgent_as_much_as_it_needs",),
     ),
 )  # fmt: skip
 

@@ -1,14 +1,17 @@
 """Exports that are asked for: one a job's end, made by one at a time, given up after some tries."""
 
 import pytest
+from sqlalchemy import update
 
 from jobstore.aftercare import SHELF, Output
 from jobstore.errors import ExportNotFound
 from jobstore.export_requests import MAX_TRIES, ExportState
+from jobstore.service_tables import exports
 from jobstore.store import JobStore
 from tests.fixtures.jobs import LEASE_S, add, run_to_end
 from tests.fixtures.nightly import lose_claims
 
+DAY_S = 86_400.0
 OUTPUT = Output("/labels/yard", ("coco", "yolo"), {"min_confidence": 0.5})
 
 
@@ -99,3 +102,21 @@ def test_what_a_server_keeps_is_made_by_those_who_reach_its_folder(store: JobSto
     claimed = store.exports.claim("of the same", LEASE_S, f"{SHELF}one")
     assert claimed is not None
     assert claimed.export_id == kept
+
+
+def test_exports_that_ended_long_ago_are_forgotten_and_none_that_is_to_be_made(store: JobStore) -> None:
+    job_id = add(store, 1)
+    for _ in range(3):
+        store.exports.ask(job_id, OUTPUT)
+    done, failed = (store.exports.claim("one", LEASE_S) for _ in range(2))
+    assert done is not None
+    assert failed is not None
+    store.exports.done(done, ())
+    store.exports.failed(failed, "the folder is full", None)
+
+    assert store.exports.prune(DAY_S) == 0
+    store._db.write(lambda db: db.execute(update(exports).values(finished=exports.c.finished - 2 * DAY_S)))
+    assert store.exports.prune(DAY_S) == 2
+
+    (left,) = store.exports.of_job(job_id)
+    assert left.state is ExportState.PENDING

@@ -13,11 +13,14 @@ from tests.fixtures.jobs import (
     OVER_S,
     add,
     assert_books_balance,
+    failed,
     finish,
     lease_next,
+    ok,
     queue_of,
     run_to_end,
     take,
+    write,
 )
 
 AWAY = OpeningTrouble("provider_unavailable", "models.example does not answer\nConnectionRefused")
@@ -244,6 +247,40 @@ def test_a_death_after_the_model_was_opened_is_the_shards(store):
     store.count_death(lease, 3)
 
     assert lease_next(store).deaths == 1
+
+
+def test_a_retry_on_the_class_of_a_model_that_is_away_tries_what_waited_for_it(store):
+    job_id = add(store, 12)
+    lease = lease_next(store)
+    write(store, lease, [failed(item.idx) for item in lease.items], finished=True)
+    store.openings.postpone(lease_next(store), away(60.0), PATIENT_S)
+
+    assert store.retry(job_id, hardware=("cpu",)) == 4
+
+    run_to_end(store)
+    assert store.status(job_id).state is JobState.COMPLETED
+
+
+def test_a_shard_that_is_given_up_while_its_job_fails_over_another_is_counted_once(store):
+    job_id = add(store, 4, shard_size=2)
+    deadly = lease_next(store, BOB, OVER_S)
+    write(store, deadly, [ok(deadly.items[0].idx)])
+    let_run_out(store)
+    store.relay.expire_leases(1)
+    lease_next(store, BOB, OVER_S)
+    opening = store._db.read(lambda db: db.exec_driver_sql("SELECT id, attempt FROM shards WHERE seq = 1").one())
+    lease = store.lease_shard(opening.id, opening.attempt, ALICE, OVER_S)
+    store.openings.note_stage(lease, Stage.LOADS)
+
+    assert store.relay.expire_leases(1) == 2
+
+    assert store.status(job_id).state is JobState.FAILED
+    assert_books_balance(store, job_id)
+
+
+def let_run_out(store):
+    """Every lease: the database's clock is not ours to move."""
+    store._db.write(lambda db: db.exec_driver_sql("UPDATE shards SET lease_until = lease_until - 3600"))
 
 
 def take_any(store):

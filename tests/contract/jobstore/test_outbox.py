@@ -4,19 +4,22 @@ import json
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
+from jobstore import outbox
 from jobstore.aftercare import Webhook, WebhookEvent
 from jobstore.errors import DeliveryNotFound
 from jobstore.leases import lease_shard
 from jobstore.outbox import DeliveryState
 from jobstore.schema import JobId
+from jobstore.service_tables import webhook_deliveries
 from jobstore.store import JobStore
-from tests.fixtures.jobs import ALICE, LEASE_S, add, failed, finish, lease_next, ok, run_to_end, write
+from tests.fixtures.jobs import ALICE, LEASE_S, OVER_S, add, failed, finish, lease_next, ok, run_to_end, write
 from tests.fixtures.nightly import lose_claims
 
 EVERYTHING = (Webhook("https://hooks.example/x", "HOOK_SECRET", tuple(WebhookEvent)),)
 URL = "https://hooks.example/x"
+DAY_S = 86_400.0
 
 
 def events(store: JobStore) -> list[str]:
@@ -159,3 +162,38 @@ def test_messages_are_listed_page_by_page_and_sent_again(store: JobStore) -> Non
     assert again.tries == 2
     assert store.outbox.delivered(again, 200)
     assert not store.outbox.resend(claimed.delivery_id)
+
+
+def test_messages_that_ended_long_ago_are_removed_and_none_that_is_to_be_sent(store: JobStore) -> None:
+    run_to_end_of_three(store)
+    delivered, given_up, waiting = store.outbox.claim(3, OVER_S)
+    assert store.outbox.delivered(delivered, 204)
+    assert store.outbox.failed(given_up, 500, "no", None)
+
+    assert store.outbox.prune(DAY_S) == 0
+    grow_old(store, 2 * DAY_S)
+    assert store.outbox.prune(DAY_S) == 2
+
+    assert [each.delivery_id for each in store.outbox.list()] == [waiting.delivery_id]
+
+
+def test_one_transaction_removes_a_bounded_number_of_messages(store: JobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "PRUNED_AT_ONCE", 2)
+    run_to_end_of_three(store)
+    for each in store.outbox.claim(3, LEASE_S):
+        store.outbox.delivered(each, 204)
+    grow_old(store, 2 * DAY_S)
+
+    assert [store.outbox.prune(DAY_S) for _ in range(3)] == [2, 1, 0]
+
+
+def run_to_end_of_three(store: JobStore) -> None:
+    """Three jobs, each with a message of its end."""
+    for _ in range(3):
+        add(store, 1, webhooks=(Webhook(URL, on=(WebhookEvent.FINISHED,)),))
+    run_to_end(store)
+
+
+def grow_old(store: JobStore, seconds: float) -> None:
+    change = update(webhook_deliveries).values(next_at=webhook_deliveries.c.next_at - seconds)
+    store._db.write(lambda db: db.execute(change))
