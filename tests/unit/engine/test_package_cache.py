@@ -379,10 +379,8 @@ def test_a_folder_that_refuses_is_an_error_of_its_own_and_the_next_try_goes_on(
         with pytest.raises(CacheUnusable, match="refuses") as raised:
             load()
 
-    assert raised.value.code == "cache_unusable"
-    assert raised.value.retryable
+    assert (raised.value.code, raised.value.retryable) == ("cache_unusable", True)
     assert not names(cache)
-
     assert len(load()(IMAGE)) == 1
 
 
