@@ -17,10 +17,11 @@ from tests.fixtures.jobs import add
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """Call a command in this process, on a data folder of its own."""
-    monkeypatch.setenv("NIGHTSHIFT_DATA_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    environment = {"NIGHTSHIFT_DATA_DIR": str(tmp_path), "NIGHTSHIFT_BROKER_URL": None, "NIGHTSHIFT_DATABASE_URL": None}
 
     def call(*arguments: str, code: int = 0) -> str:
-        done = CliRunner().invoke(cli, list(arguments))
+        done = CliRunner().invoke(cli, list(arguments), env=environment)
         assert done.exit_code == code, done.output
         return done.stdout
 
@@ -28,15 +29,15 @@ def run(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def store(tmp_path):
-    """A job whose two messages nobody took, and another's, which was taken."""
-    with JobStore.open(f"sqlite:///{tmp_path}/nightshift.db") as opened:
-        opened.create_schema()
+def store(run, tmp_path):
+    run("jobs")  # makes the database
+    with JobStore.open(f"sqlite:///{next(tmp_path.glob('*.db'))}") as opened:
         yield opened
 
 
 @pytest.fixture
 def job_id(store):
+    """A job whose two messages nobody took, beside another's, which was taken."""
     given_up = add(store, 1, webhooks=(Webhook("https://a.example/1"), Webhook("https://a.example/2")))
     taken = add(store, 1, webhooks=(Webhook("https://b.example/"),))
     for each in (given_up, taken):
