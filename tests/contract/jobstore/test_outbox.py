@@ -150,9 +150,7 @@ def test_messages_are_listed_page_by_page_and_sent_again(store: JobStore) -> Non
     whole = store.outbox.list()
     first = store.outbox.list(limit=2)
     rest = store.outbox.list(limit=2, before=(first[-1].created, first[-1].delivery_id))
-    assert [*first, *rest] == [
-        replace(each, age_s=found.age_s) for each, found in zip(whole, [*first, *rest], strict=True)
-    ]
+    assert [each.delivery_id for each in (*first, *rest)] == [each.delivery_id for each in whole]
     (claimed,) = store.outbox.claim(1, LEASE_S)
     store.outbox.failed(claimed, 500, "the receiver answered 500", None)
     with pytest.raises(DeliveryNotFound):
