@@ -18,6 +18,7 @@ class Workers:
 class Store:
     def __init__(self, *pids: int) -> None:
         self.rows = [WorkerRow(WorkerId(str(pid)), "here", pid, "cpu", "cpu") for pid in pids]
+        self.fleet = self
 
     def workers(self) -> list[WorkerRow]:
         return self.rows
