@@ -15,6 +15,9 @@ from drawing.opencv import import_cv2
 
 Image = npt.NDArray[np.uint8]  # (H, W, 3), RGB
 Point = tuple[int, int]
+Place = tuple[int, int, int, int]  # left, top, right, bottom
+#: Plates after which no free place is looked for: a picture with so many is covered anyway.
+_SEARCHED = 200
 #: OpenCV draws between 16-bit coordinates without overflow.
 _FARTHEST = 30_000
 
@@ -62,15 +65,37 @@ class Canvas:
 
     def plate(self, corner: Point, text: str, colour: Colour, *, is_below: bool = False) -> int:
         """Text on a plate of a colour above a corner, or below it where the picture ends; gives the plate's height."""
+        place = self._place(corner, text, is_below=is_below)
+        self._put(place, text, colour)
+        return place[3] - place[1]
+
+    def plates(self, labels: Sequence[tuple[Point, str, Colour]]) -> None:
+        """Plates above their corners; one that would lie on an earlier one goes below that.
+
+        Where the picture has no room for it there, it stays and the earlier one lies on top.
+        """
+        places: list[Place] = []
+        for corner, text, _ in labels:
+            natural = self._place(corner, text)
+            is_searched = len(places) < _SEARCHED
+            places.append(_free(natural, places, self.image.shape[0]) if is_searched else natural)
+        for (_, text, colour), place in reversed(list(zip(labels, places, strict=True))):
+            self._put(place, text, colour)
+
+    def _place(self, corner: Point, text: str, *, is_below: bool = False) -> Place:
         width, height = self.letters.size(text)
-        pad = max(2, height // 4)
+        pad = _pad(height)
         plate_w, plate_h = width + 2 * pad, height + 2 * pad
         left = max(0, min(corner[0], self.image.shape[1] - plate_w))
         top = max(0, corner[1]) if is_below or corner[1] < plate_h else corner[1] - plate_h
+        return left, top, left + plate_w, top + plate_h
+
+    def _put(self, place: Place, text: str, colour: Colour) -> None:
+        left, top, right, bottom = place
         cv2 = import_cv2()
-        cv2.rectangle(self.image, (left, top), (left + plate_w, top + plate_h), colour, cv2.FILLED)
-        self.letters.put(self.image, text, (left + pad, top + pad + height), ink_on(colour))
-        return plate_h
+        cv2.rectangle(self.image, (left, top), (right, bottom), colour, cv2.FILLED)
+        pad = _pad(self.letters.size(text)[1])
+        self.letters.put(self.image, text, (left + pad, bottom - pad), ink_on(colour))
 
     def blend(self, where: npt.NDArray[np.bool_], colours: npt.NDArray[np.uint8], share: float) -> None:
         """Mix colours into the picture where it is wanted.
@@ -91,3 +116,21 @@ class Canvas:
         cv2 = import_cv2()
         resized: npt.NDArray[Any] = cv2.resize(plane, self.image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
         return resized
+
+
+def _pad(height: int) -> int:
+    """Pixels between a plate's letters of this height and its edge."""
+    return max(2, height // 4)
+
+
+def _free(natural: Place, taken: Sequence[Place], end: int) -> Place:
+    """The highest place from the natural one down that lies on no other, or the natural one where there is none."""
+    left, top, right, bottom = natural
+    height = bottom - top
+    while bottom <= end:
+        under = [each[3] for each in taken if each[0] < right and left < each[2] and each[1] < bottom and top < each[3]]
+        if not under:
+            return left, top, right, bottom
+        top = max(under)
+        bottom = top + height
+    return natural

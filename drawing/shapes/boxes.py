@@ -12,7 +12,7 @@ from drawing.colours import class_colour
 
 
 def draw(canvas: Canvas, record: Mapping[str, Any], blob: bytes | None) -> None:  # noqa: ARG001 (as every shape's)
-    """Least confident first, so that the surest labels lie on top."""
+    """Lines least confident first, so that the surest lie on top; the surest labels have the best places."""
     columns = [record.get(key) or () for key in ("confidence", "class_id", "class_name", "xyxy")]
     tracks = record.get("track_id") or [None] * len(columns[0])
     boxes = sorted(zip(*columns, tracks, strict=True), key=lambda box: float(box[0]))
@@ -24,5 +24,9 @@ def draw(canvas: Canvas, record: Mapping[str, Any], blob: bytes | None) -> None:
         (left, top), (right, bottom) = corners
         around = np.asarray([(left, top), (right, top), (right, bottom), (left, bottom)], dtype=np.int32)
         canvas.lines(around, class_colour(class_id), is_closed=True)
-    for corners, name, score, class_id in drawn:
-        canvas.plate((int(corners[0, 0]), int(corners[0, 1])), f"{name} {score:.2f}", class_colour(class_id))
+    canvas.plates(
+        [
+            ((int(corners[0, 0]), int(corners[0, 1])), f"{name} {score:.2f}", class_colour(class_id))
+            for corners, name, score, class_id in reversed(drawn)
+        ]
+    )

@@ -85,6 +85,35 @@ def test_a_box_has_its_classs_colour_on_its_line_and_a_plate_above(picture):
     np.testing.assert_array_equal(drawn[120:200, 100:150], picture[120:200, 100:150])
 
 
+def found(*boxes):
+    """A record of `(class_id, confidence, left, top)`, each box 60 x 60."""
+    return {
+        "task": "object-detection",
+        "image_hw": list(HW),
+        "confidence": [each[1] for each in boxes],
+        "class_id": [each[0] for each in boxes],
+        "class_name": ["thing"] * len(boxes),
+        "xyxy": [[x, y, x + 60, y + 60] for _, _, x, y in boxes],
+    }
+
+
+def test_the_plate_of_a_less_sure_box_goes_below_the_one_that_it_would_cover(picture):
+    both = draw_record(picture, found((0, 0.9, 60, 60), (1, 0.5, 64, 62)))
+    surest = draw_record(picture, found((0, 0.9, 60, 60)))
+
+    np.testing.assert_array_equal(both[:58, 62:160], surest[:58, 62:160])
+    below = both[62:76, 68:130].reshape(-1, 3)
+    assert sum(is_near(pixel, class_colour(1), by=2) for pixel in below) > len(below) // 3
+
+
+def test_where_the_picture_ends_the_surest_plate_lies_on_top(picture):
+    bottom = HW[0] - 8
+    three = draw_record(picture, found(*((number, 0.9 - number / 10, 60, bottom) for number in range(3))))
+    surest = draw_record(picture, found((0, 0.9, 60, bottom)))
+
+    np.testing.assert_array_equal(three[: bottom - 2, 62:160], surest[: bottom - 2, 62:160])
+
+
 def test_a_mask_is_mixed_in_where_it_is_and_nowhere_else(picture):
     drawn = SHOWN["instance-segmentation"].draw(picture)
 
