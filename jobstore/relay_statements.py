@@ -141,10 +141,10 @@ def _take_back(db: Connection, max_deaths: int, *conditions: ColumnElement[bool]
     return len(rows)
 
 
-def _still_due(db: Connection, taken: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
+def _still_due(db: Connection, taken: Sequence[Row[Any]]) -> list[Row[Any]]:
     """Read shards again: a class that was refused may have moved them, and the last one has ended their job."""
     ids = [shard.id for shard in taken]
-    return db.execute(select(shards).where(shards.c.id.in_(ids), shards.c.state.in_(OPEN_SHARDS))).all()
+    return list(db.execute(select(shards).where(shards.c.id.in_(ids), shards.c.state.in_(OPEN_SHARDS))))
 
 
 def _narrow(db: Connection, shard: Row[Any], max_deaths: int) -> None:

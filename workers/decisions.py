@@ -74,7 +74,7 @@ class DecisionBook:
             for job_id, decision_id in zip(fresh, self.store.add_decisions(rows) if rows else (), strict=True):
                 self._known[job_id, loaded.serial] = decision_id
             wanted = [(lease.job_id, loaded.serial) for lease in leases]
-            answers = [self._known[key] for key in wanted]
+            answers: list[DecisionId | None] = [self._known[key] for key in wanted]
             for key in wanted:
                 self._known.move_to_end(key)
             while len(self._known) > REMEMBERED:
