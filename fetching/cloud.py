@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1 << 16
 
 
-def open_bucket(address: str, policy: FetchPolicy) -> Any:
+def open_bucket(address: str, policy: FetchPolicy, *, allow_http: bool = False) -> Any:
     """Give the store of one bucket, such as `gs://photos`.
+
+    Args:
+        allow_http: whether an endpoint that the operator's credentials name may be without encryption.
 
     Raises:
         FetchDenied: obstore is not installed.
@@ -34,6 +37,7 @@ def open_bucket(address: str, policy: FetchPolicy) -> Any:
         raise FetchDenied(f"{address} is read by obstore: pip install 'nightshift[cloud]'") from error
     waits = {"connect": policy.connect_s, "read": policy.read_s, "": policy.download_deadline_s}
     client: Any = {f"{name}_timeout".removeprefix("_"): timedelta(seconds=seconds) for name, seconds in waits.items()}
+    client["allow_http"] = allow_http
     return from_url(address, client_options=client, retry_config={"max_retries": 0})  # see `tried`
 
 
@@ -55,12 +59,11 @@ class CloudStore:
         Raises:
             FetchError: between two pages, too.
         """
-        folder = prefix.rpartition("/")[0]
-        with _typed(f"{self.scheme}://{bucket}/{prefix}"):
-            for page in self._store(bucket).list(folder or None):
-                for entry in page:
-                    if entry["path"].startswith(prefix):
-                        yield StoredObject(entry["path"], entry["size"], entry["last_modified"].timestamp())
+        pages = _Pages(self._store(bucket), prefix.rpartition("/")[0] or None, f"{self.scheme}://{bucket}/{prefix}")
+        while page := tried(pages.next, self.policy.attempts):
+            for entry in page:
+                if entry["path"].startswith(prefix):
+                    yield StoredObject(entry["path"], entry["size"], entry["last_modified"].timestamp())
 
     def copy(self, bucket: str, key: str, sink: BinaryIO, max_bytes: int, beat: Callable[[], None]) -> None:
         """Write one object into `sink`.
@@ -99,6 +102,31 @@ class CloudStore:
             if bucket not in self._stores:
                 self._stores[bucket] = self.open_bucket(f"{self.scheme}://{bucket}", self.policy)
             return self._stores[bucket]
+
+
+@dataclass(slots=True)
+class _Pages:
+    """A listing page by page; one that broke off is gone on with behind the last key that came."""
+
+    store: Any
+    folder: str | None
+    place: str
+    _stream: Any = None
+    _last: str | None = None
+
+    def next(self) -> Sequence[Any]:
+        """Give the next page; an empty one is the end."""
+        with _typed(self.place):
+            try:
+                if self._stream is None:
+                    self._stream = iter(self.store.list(self.folder, offset=self._last))
+                page: Sequence[Any] = next(self._stream, ())
+            except BaseException:
+                self._stream = None
+                raise
+        if page:
+            self._last = page[-1]["path"]
+        return page
 
 
 @contextmanager

@@ -1,5 +1,9 @@
 """Buckets over real HTTP: what is slow, refused, cut short or replaced while it is read."""
 
+import json
+import os
+from functools import partial
+
 import pytest
 
 from fetching.cloud import CloudStore, open_bucket
@@ -170,6 +174,50 @@ def test_other_clouds_are_listed_and_read_by_the_same_words(cloud):
         fetcher.read("gs://photos/gone.jpg")
     with pytest.raises(FetchTooLarge):
         fetcher.read("gs://photos/night/07.jpg", max_bytes=5)
+
+
+@pytest.fixture
+def google(flawed_s3, s3_server, tmp_path, monkeypatch):
+    """Google's XML interface is S3's as far as lists and objects go: the same server, found by a service account."""
+    signed = {"HTTP_AUTHORIZATION": "AWS testing:x"}  # the server asks whether there is one, and no more
+    s3_server.served = lambda environ, start_response: flawed_s3({**environ, **signed}, start_response)
+    account = {"gcs_base_url": os.environ["AWS_ENDPOINT_URL_S3"], "disable_oauth": True}
+    path = tmp_path / "account.json"
+    path.write_text(json.dumps(account | {"client_email": "", "private_key": "", "private_key_id": ""}))
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(path))
+    policy = FetchPolicy(deadline_s=90.0)
+    store = CloudStore("gs", policy, partial(open_bucket, allow_http=True))
+    return flawed_s3, Fetcher(policy, stores={"gs": store})
+
+
+def test_googles_storage_is_listed_and_read_over_http(google):
+    flawed, fetcher = google
+    put_objects("photos", {f"night/{n:04d}.jpg": BODY for n in range(1200)})
+    flawed.flaws |= {
+        "": [503, "break"],
+        "night/0002.jpg": [503, "break"],
+        "night/0003.jpg": ["break"] * 20,
+        "night/0004.jpg": [403],
+    }
+
+    assert [entry.key for entry in fetcher.listing("gs://photos/night/")] == [f"night/{n:04d}.jpg" for n in range(1200)]
+    assert fetcher.read("gs://photos/night/0001.jpg") == BODY
+    assert fetcher.read("gs://photos/night/0002.jpg") == BODY
+    for name, kind in {"0003": FetchFailed, "0004": FetchForbidden, "gone": FetchNotFound}.items():
+        with pytest.raises(kind):
+            fetcher.read(f"gs://photos/night/{name}.jpg")
+
+
+@pytest.mark.parametrize("flaw", [500, "break", "half"])
+def test_a_list_of_googles_that_fails_is_an_error_and_not_a_shorter_one(google, flaw):
+    flawed, fetcher = google
+    put_objects("photos", {f"night/{n:04d}.jpg": b"" for n in range(1200)})
+    entries = fetcher.listing("gs://photos/night/")
+    next(entries)
+    flawed.flaws[""] = [flaw] * 20
+
+    with pytest.raises(FetchFailed):
+        list(entries)
 
 
 @pytest.mark.parametrize("address", ["gs://photos", "az://photos"])
