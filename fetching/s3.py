@@ -168,7 +168,7 @@ def _connect(policy: FetchPolicy) -> Any:
 
 
 def _moment(told: Any) -> datetime:
-    """Read a time as listings have it; botocore's own reader takes two thirds of the time of a long listing."""
+    """Read a time as listings have it; botocore's own reader takes half of the time of a long listing."""
     from botocore.utils import parse_timestamp
 
     with contextlib.suppress(TypeError, ValueError):

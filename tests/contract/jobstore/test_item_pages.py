@@ -42,7 +42,7 @@ def mixed(store, ending):
     dead = lease_next(store, lease_s=-1.0)
     write(store, dead, [Outcome(8, CACHED), failed(15, "image_truncated")], finished=False)
     store._db.write(lambda db: db.execute(text("UPDATE shards SET lease_until = 0 WHERE state = 'leased'")))
-    assert store.expire_leases(1) == 1
+    assert store.relay.expire_leases(1) == 1
     begun = lease_next(store)
     write(store, begun, [ok(begun.items[0].idx), failed(begun.items[2].idx)])
     if ending == "cancelled":
@@ -81,8 +81,8 @@ def is_let_through(row, wanted):
 
 
 def test_all_items_of_a_draft_are_pending(store):
-    job_id = store.create_draft(JobSpec("digits"))
-    store.append_items(job_id, [ItemRef(f"/{n}.png") for n in range(5)], part_token="a")  # noqa: S106
+    job_id = store.drafts.create(JobSpec("digits"))
+    store.drafts.append(job_id, [ItemRef(f"/{n}.png") for n in range(5)], part_token="a")  # noqa: S106
 
     assert [row.idx for row in store.items(job_id, ItemFilter(is_pending=True, after=1), 2)] == [2, 3]
 
