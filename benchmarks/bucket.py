@@ -2,7 +2,7 @@
 
     python3 dev.py bench bucket [--items 10000] [--flawless]
 
-A moto server in a process of its own, real workers with the digits model, PostgreSQL's place taken by SQLite. Every
+A moto server in a process of its own, real workers with the digits model, SQLite. Every
 fifth picture's first answers break off or are a 503 or a 500, the listing fails four times, and each request of the
 export is refused twice. Prints seconds and peaks of memory, and holds outcomes and exports against the keys.
 """
