@@ -1,7 +1,6 @@
 """The outbox: a message for each receiver of each event, once, and sent by one sender at a time."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection, update
