@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,17 +56,17 @@ def test_a_good_spec_passes():
 
 def test_a_spool_walks_its_source_once_and_can_be_read_twice():
     refs = iter([ItemRef("/a\nb.png"), ItemRef("/ü.png", {"k": [1]}), ItemRef("/c.mp4", clip=Clip(4.0))])
-    written = [("/a\nb.png", None, None, None), ("/ü.png", '{"k":[1]}', None, None), ("/c.mp4", None, 4.0, None)]
+    written = [["/a\nb.png", None, None, None], ["/ü.png", '{"k":[1]}', None, None], ["/c.mp4", None, 4.0, None]]
 
     with ItemSpool(refs) as spool:
-        assert list(spool.rows()) == list(spool.rows()) == written
+        assert list(map(json.loads, spool.lines())) == list(map(json.loads, spool.lines())) == written
         assert (spool.total, spool.first_uri) == (3, "/a\nb.png")
 
 
 def test_a_spool_of_many_items_moves_to_disk():
     with ItemSpool(ItemRef("/" + "x" * 1000) for _ in range(9000)) as spool:
         assert spool._file._rolled
-        assert sum(1 for _ in spool.rows()) == 9000
+        assert sum(1 for _ in spool.lines()) == 9000
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import click
 import pytest
@@ -63,4 +64,6 @@ def test_the_policy_comes_from_the_environment_and_reaches_the_workers(monkeypat
         allow_private=True,
         max_bytes=1000,
     )
-    assert settings.worker_config("redis://x").fetch == settings.fetch_policy
+    uploads = str(settings.server_dir / "uploads")
+    wanted = replace(settings.fetch_policy, allowed_roots=("/srv/a", "/srv/b", uploads))
+    assert settings.worker_config("redis://x").fetch == wanted

@@ -188,4 +188,6 @@ def test_exports_go_where_the_operator_allows_it_and_nowhere_else(sqlite_store, 
             }),
         ]  # fmt: skip
     assert [answer.is_success for answer in answers] == [is_taken] * 3, [answer.text for answer in answers]
-    assert is_taken or {answer.json()["code"] for answer in answers} == {"destination_denied"}
+    codes = [] if is_taken else [answer.json()["code"] for answer in answers]
+    assert set(codes[:2]) <= {"destination_denied"}
+    assert set(codes[2:]) <= {"destination_denied", "job_file_invalid"}  # of which the words are the job file's own
