@@ -10,6 +10,7 @@ from pathlib import Path
 from jobstore.schema import ItemRef, JobId
 from tests.faults.fault import Act, Fault
 from tests.faults.system import LEASE_S, System
+from tests.fixtures.fleet import wait_until
 
 _WORD = "secret"
 #: Words -> what makes Redis refuse, and what makes it work again.
@@ -21,8 +22,10 @@ REFUSALS = {
     "too few replicas": ("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0"),
     "no right to our keys": ("ACL SETUSER default resetkeys ~others:*", "ACL SETUSER default allkeys"),
 }
-#: Long enough that what was in flight has ended, then so long that a loop without a pause shows.
-_SETTLE_S, _LOOK_S = 1.5, 4.0
+#: Long enough that a loop without a pause shows.
+_LOOK_S = 4.0
+#: Until what was in flight has ended, at most.
+_SETTLE_S = 5.0
 #: Share of a core that a process may take while it waits.
 BUSY = 0.2
 _ITEMS = 32
@@ -31,15 +34,15 @@ _ITEMS = 32
 def _refuse(words: str) -> Act:
     refuse, allow = REFUSALS[words]
 
-    def inject(system: System, _: JobId) -> None:
+    def inject(system: System, job_id: JobId) -> None:
         long_there = _cpu_seconds(system).keys()  # what ends meanwhile starts again by the launcher's back-off
         with _said(system, refuse, allow):
-            system.pause(_SETTLE_S)
+            with _without_work(system, job_id):
+                before = _cpu_seconds(system)
+                system.pause(_LOOK_S)
+                after = _cpu_seconds(system)
             pictures = sorted((system.folder / "pictures").iterdir())[:_ITEMS]
             later = system.producer.submit(system.spec(), [ItemRef(str(file)) for file in pictures])
-            before = _cpu_seconds(system)
-            system.pause(_LOOK_S)
-            after = _cpu_seconds(system)
         busy = {pid: (after[pid] - before[pid]) / _LOOK_S for pid in long_there & before.keys() & after.keys()}
         assert busy, "no process lived through it"
         assert all(share < BUSY for share in busy.values()), f"shares of a core while Redis refuses: {busy}"
@@ -57,6 +60,17 @@ def _said(system: System, refuse: str, allow: str) -> Iterator[None]:
         yield
     finally:
         assert b"-" not in (answer := system.redis.ask(allow)), answer
+
+
+@contextmanager
+def _without_work(system: System, job_id: JobId) -> Iterator[None]:
+    """Pause the job, since workers find a shard now and then in SQL, whatever Redis says."""
+    system.store.pause(job_id)
+    wait_until(lambda: not any(row.leased for row in system.store.fleet.queues()), _SETTLE_S, "the end of all work")
+    try:
+        yield
+    finally:
+        system.store.resume(job_id)
 
 
 def _cpu_seconds(system: System) -> dict[int, float]:
