@@ -222,7 +222,9 @@ def _described(job: JobStatus) -> dict[str, Any]:
 def _claim(db: Connection, limit: int, lease_s: float) -> list[Delivery]:
     is_due = and_(table.c.state == DeliveryState.PENDING, table.c.next_at <= db_now())
     first = select(table.c.id).where(is_due).order_by(table.c.next_at, table.c.id).limit(limit)
-    change = update(table).where(table.c.id.in_(first.with_for_update(skip_locked=True)), is_due)
+    # Not inside of the UPDATE: where PostgreSQL runs a subquery that locks for each row, its limit is one a row.
+    chosen = first.with_for_update(skip_locked=True).cte("chosen")
+    change = update(table).where(table.c.id.in_(select(chosen.c.id)), is_due)
     taken = change.values(next_at=db_now() + lease_s, tries=table.c.tries + 1).returning(*table.c, _age())
     return sorted((_delivery(row) for row in db.execute(taken).mappings()), key=lambda each: each.delivery_id)
 

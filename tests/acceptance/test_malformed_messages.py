@@ -110,7 +110,7 @@ def test_the_gate_stands_again_on_a_new_connection(fleet, working, client):
 
 
 def test_a_command_for_celerys_remote_control_is_not_heard(fleet, working, client):
-    assert client.pubsub_channels() == []
+    assert set(client.pubsub_channels()) <= {b"nightshift:work"}  # a doorbell of ours, and none of Celery's
 
 
 def shard_of(fleet: Fleet, job_id: str) -> str:
