@@ -33,7 +33,7 @@ UNDER_WAY = ".nightshift-upload"
 _THREADS = 16
 # The "standard" mode would stop after a hundred repeats of all requests together, which a bucket that asks for
 # patience (SlowDown) has soon made of ten thousand files.
-_RETRIES = {"mode": "legacy", "total_max_attempts": 9}
+_RETRIES = {"mode": "legacy", "total_max_attempts": 7}
 
 
 def is_bucket(dest: object) -> bool:

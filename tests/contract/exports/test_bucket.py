@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from producer.errors import ExportFailed, ExportOptionInvalid
+from producer.exports import bucket as bucket_module
 from producer.exports import write_exports
 from producer.exports.bucket import UNDER_WAY, upload_exports
 from tests.contract.exports.conftest import dataset_of, make_row
@@ -102,7 +103,7 @@ def test_a_bucket_that_is_not_there_is_told_without_credentials(bucket, dataset,
 
 def test_a_server_that_does_not_answer_is_a_typed_error(bucket, dataset, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setitem(bucket_module._RETRIES, "total_max_attempts", 2)
 
     with pytest.raises(ExportFailed, match="AWS_ENDPOINT_URL_S3"):
         upload_exports(dataset, ["jsonl"], URL)
