@@ -316,12 +316,12 @@ def run(*arguments: str) -> int:
 
 
 def run_tests(arguments: list[str]) -> int:
-    """Run pytest with every thread pool capped; the whole suite in three processes, since much of it waits."""
+    """Run pytest with every thread pool capped; the whole suite in four processes, since much of it waits."""
     for name in THREAD_CAPS:
         os.environ.setdefault(name, "2")
     # All processes must choose the same faults.
     os.environ.setdefault("FAULT_SEED", str(secrets.randbelow(2**31)))
-    return run(str(PYTHON), "-m", "pytest", *(arguments or ("-n", "3", "--dist", "loadgroup")))
+    return run(str(PYTHON), "-m", "pytest", *(arguments or ("-n", "4", "--dist", "loadgroup")))
 
 
 def run_lint(_: list[str]) -> int:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from inference_engine.errors import (
         AccessPaused,
         AnswerInvalid,
+        CacheUnusable,
         DownloadRefused,
         EngineError,
         FileDamaged,
@@ -112,6 +113,7 @@ _HOMES = {
     "errors": (
         "AccessPaused",
         "AnswerInvalid",
+        "CacheUnusable",
         "DownloadRefused",
         "EngineError",
         "FileDamaged",
@@ -185,6 +187,7 @@ __all__ = [
     "AutoModelPipeline",
     "BackendDescription",
     "BackendType",
+    "CacheUnusable",
     "Candidate",
     "ClassificationModel",
     "ClassificationPrediction",

@@ -14,7 +14,7 @@ from jobstore.schema import ItemRef, JobSpec, JobState, OutcomeState
 from tests.fixtures.browsing import beat
 from tests.fixtures.jobs import failed, ok, take, write
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 #: Of a picture for the documents, in pixels.
 MOST_HIGH = 1500
 PAGES = {
@@ -227,11 +227,13 @@ def test_an_export_is_asked_for_and_offered(site, open_page):
     assert set(newest.output.formats) == {"coco", "yolo"}
     downloads = page.locator("[aria-labelledby=h-out]")
     assert "pending" in downloads.inner_text()
-    site.store.exports.done(site.store.exports.claim("maker", 60), ({"format": "coco", "items": 1},))
+    site.store.exports.done(
+        site.store.exports.claim("maker", 60, newest.output.dest), ({"format": "coco", "items": 1},)
+    )
     downloads.get_by_role("link", name="Download zip").wait_for()
 
 
-def test_signing_in_needs_a_token_and_leads_to_the_jobs(site, browser):
+def test_signing_in_needs_a_token_and_leads_to_what_was_asked_for(site, browser):
     context = browser.new_context()
     page = context.new_page()
 
@@ -242,7 +244,7 @@ def test_signing_in_needs_a_token_and_leads_to_the_jobs(site, browser):
     assert "unknown, expired or revoked" in page.get_by_role("alert").inner_text()
     page.get_by_label("Token").fill(site.token)
     page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url(f"{site.url}/jobs")
+    page.wait_for_url(f"{site.url}/fleet")
     page.get_by_role("button", name="Sign out").click()
 
     assert page.url.startswith(f"{site.url}/login")

@@ -26,8 +26,8 @@ def test_items_are_cut_into_shards_of_the_size_asked_for(store):
     assert [(row.queue, row.pending, row.items_left) for row in store.fleet.queues()] == [("infer.cpu.digits", 3, 10)]
 
 
-def test_a_job_without_a_name_is_called_after_its_model_and_first_item(store):
-    assert store.status(add(store, 1, model="/models/digits/")).name == "digits: /pictures/0.png"
+def test_a_job_without_a_name_is_called_by_its_model_and_its_only_picture(store):
+    assert store.status(add(store, 1, model="/models/digits/")).name == "digits: 0.png"
 
 
 def test_a_source_without_items_is_refused(store):
