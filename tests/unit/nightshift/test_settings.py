@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from nightshift.errors import SettingsInvalid
-from nightshift.settings import PREFIX, WorkerSettings, known_variables, load_settings, starter_models
+from nightshift.settings import PREFIX, known_variables, load_settings, starter_models
+from nightshift.worker_settings import WorkerSettings
 from workers.config import WorkerConfig
 
 
