@@ -62,6 +62,13 @@ def test_an_address_is_told_as_people_type_it():
         assert address.url == f"http://127.0.0.1:{address.listener.getsockname()[1]}"
 
 
+def test_what_is_accepted_sends_its_answers_body_without_waiting_for_the_heads_acknowledgement():
+    with bind("127.0.0.1", 0).listener as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 @pytest.mark.parametrize(
     ("host", "roots", "expected"),
     [("127.0.0.1", "", None), (EVERYWHERE, "", ()), (EVERYWHERE, "/photos", ("/photos",)),
