@@ -21,6 +21,7 @@ from jobstore.outbox import tell
 from jobstore.schema import ENDED_STATES, JobId, JobState
 from jobstore.service_tables import gate_verdicts, schedules
 from jobstore.service_tables import schedule_runs as table
+from jobstore.submit import job_with_token
 from jobstore.tables import jobs
 from jobstore.upsert import insert_or_ignore
 from jobstore.views import GateState
@@ -158,7 +159,7 @@ def failed(db: Connection, held: RunClaim, message: str, retry_s: float | None) 
 
     A run whose job is there all the same, by a submit whose answer was lost, is submitted.
     """
-    if (job_id := _job_of(db, held.tenant, held.client_token)) is not None:
+    if (job_id := job_with_token(db, held.tenant, held.client_token)) is not None:
         return submitted(db, held, job_id)
     is_last = retry_s is None or held.tries >= MAX_TRIES
     until = None if retry_s is None else db_now() + retry_s
@@ -218,7 +219,7 @@ def _works(schedule_id: Any, due: Any) -> Any:
 
 def _end_without_submit(db: Connection, schedule: RowMapping, row: RowMapping, token: str) -> bool:
     """End a run whose job exists, whose tries are used up, or that overlaps. False: it is to be submitted."""
-    if (job_id := _job_of(db, schedule["tenant"], token)) is not None:
+    if (job_id := job_with_token(db, schedule["tenant"], token)) is not None:
         _end(db, row, RunState.SUBMITTED, None, job_id)
         return True
     if row["tries"] >= MAX_TRIES:
@@ -235,12 +236,6 @@ def _end_without_submit(db: Connection, schedule: RowMapping, row: RowMapping, t
     _end(db, row, RunState.SKIPPED, words)
     _tell_missed(db, schedule, (row["due"],), "overlap", words)
     return True
-
-
-def _job_of(db: Connection, tenant: str, token: str) -> JobId | None:
-    query = select(jobs.c.id).where(jobs.c.tenant == tenant, jobs.c.client_token == token)
-    found = db.execute(query).scalar_one_or_none()
-    return None if found is None else JobId(found)
 
 
 def _end(db: Connection, row: RowMapping, state: RunState, message: str | None, job_id: str | None = None) -> None:
