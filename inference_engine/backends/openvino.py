@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 #: Precision -> OpenVINO's INFERENCE_PRECISION_HINT. A quantised file keeps its integers whatever the hint; what lies
 #: between them is left to the runtime, as is a file that does not say what it is.
 _HINTS = {"fp32": "f32", "fp16": "f32", "bf16": "bf16"}
-#: The first conversion of a numpy array in a process can hang for ever when two threads make it at once (seen with
-#: 2026.x on Linux), so a session runs once before anybody has it, and only one session at a time does so.
-_FIRST_RUN = threading.Lock()
+#: What the bindings set up at their first use (the table of dtypes, the conversion of an array) hangs for ever when
+#: two threads come to it at once: one waits in the set-up for the GIL, which the other holds while it waits for the
+#: set-up (seen with 2026.x on Linux). So one session at a time is opened, and it runs once before anybody has it.
+_OPENING = threading.Lock()
 
 
 def probe(machine: Machine) -> Offer:
@@ -53,19 +54,20 @@ class OpenvinoSession:
     def __init__(self, package: ModelPackage, options: SessionOptions) -> None:
         self._max_batch_size, self._static = package.max_batch_size, package.static_batch_size
         self._concurrency = options.concurrency
-        try:
-            compiled = _compile(package, options)
-            requests = [compiled.create_infer_request() for _ in range(options.concurrency)]
-        except PackageInvalid:
-            raise
-        except Exception as error:
-            raise SessionFailed(f"openvino cannot open {package.weights}: {error}") from error
-        self.inputs = tuple(_spec(value) for value in compiled.inputs)
-        self.outputs = tuple(_spec(value) for value in compiled.outputs)
-        self._dtypes = {spec.name: spec.dtype for spec in self.inputs}
         self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._is_closed = False
-        self._warm_up(requests, package.config.network_input.hw)
+        with _OPENING:
+            try:
+                compiled = _compile(package, options)
+                requests = [compiled.create_infer_request() for _ in range(options.concurrency)]
+            except PackageInvalid:
+                raise
+            except Exception as error:
+                raise SessionFailed(f"openvino cannot open {package.weights}: {error}") from error
+            self.inputs = tuple(_spec(value) for value in compiled.inputs)
+            self.outputs = tuple(_spec(value) for value in compiled.outputs)
+            self._dtypes = {spec.name: spec.dtype for spec in self.inputs}
+            self._warm_up(requests, package.config.network_input.hw)
 
     @property
     def max_batch_size(self) -> int:
@@ -116,13 +118,12 @@ class OpenvinoSession:
             spec.name: np.zeros([size or wanted for size, wanted in zip(spec.shape, free, strict=False)], spec.dtype)
             for spec in self.inputs
         }
-        with _FIRST_RUN:
-            for request in requests:
-                try:
-                    request.infer(feed)
-                except Exception as error:
-                    raise SessionFailed(f"openvino opens the file and cannot run it: {error}") from error
-                self._free.put(request)
+        for request in requests:
+            try:
+                request.infer(feed)
+            except Exception as error:
+                raise SessionFailed(f"openvino opens the file and cannot run it: {error}") from error
+            self._free.put(request)
 
 
 def _compile(package: ModelPackage, options: SessionOptions) -> Any:

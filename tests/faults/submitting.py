@@ -51,17 +51,16 @@ def submit_through_deaths(system: System, count: int) -> JobId:
     )
     for number, point in enumerate(POINTS):
         once = system.folder / f"died_{number}"
-        process = _start(told, {"FAULT": point, "FAULT_ONCE": str(once)})
-        assert process.wait(60) == -SIGKILL, f"a submit passed {point} alive, status {process.returncode}"
+        with _start(told, {"FAULT": point, "FAULT_ONCE": str(once)}) as process:
+            assert process.wait(60) == -SIGKILL, f"a submit passed {point} alive, status {process.returncode}"
     for _ in range(RANDOM_DEATHS):
         mark.unlink(missing_ok=True)
-        process = _start(told, {})
-        wait_until(mark.exists, 60, "a submitting process")
-        system.pause(system.rng.uniform(0, SUBMIT_S))
-        process.kill()
-        process.wait()
-    process = _start(told, {})
-    answer, _ = process.communicate(timeout=60)
+        with _start(told, {}) as process:
+            wait_until(mark.exists, 60, "a submitting process")
+            system.pause(system.rng.uniform(0, SUBMIT_S))
+            process.kill()
+    with _start(told, {}) as process:
+        answer, _ = process.communicate(timeout=60)
     (job,) = system.store.jobs()
     assert answer.decode() == job.job_id, f"the producer was told {answer!r}, the store has {job.job_id}"
     return job.job_id
