@@ -7,7 +7,7 @@ answered "yes" to both of two shards that end at once.
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Row, bindparam, insert, literal, or_, select, update
@@ -68,7 +68,7 @@ def finish_shards(db: Connection, endings: Sequence[Ending]) -> set[JobId]:
 
 
 def _bound(counted: Counters) -> dict[str, int]:
-    return {f"its_{name}": amount for name, amount in asdict(counted).items()}
+    return {f"its_{name}": getattr(counted, name) for name in NAMES}
 
 
 _END = (

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, insert, select, tuple_
+import msgspec
+from sqlalchemy import Connection, insert, or_, select, tuple_
 
+from jobstore.aftercare import Output, Webhook
 from jobstore.clock import db_now
 from jobstore.encoding import from_json, storable, to_json
-from jobstore.export_requests import ask_at_end
+from jobstore.export_requests import EXPORTED_ENDS, ask_at_end
 from jobstore.ids import new_id
-from jobstore.outbox import tell_of_job
-from jobstore.tables import job_events
-from jobstore.verdict_requests import judge_at_end
+from jobstore.outbox import TOLD_KINDS, tell_of_job
+from jobstore.tables import job_events, jobs
+from jobstore.verdict_requests import JUDGED_ENDS, judge_at_end
 from jobstore.views import JobEvent
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ def add_event(
         event_id: made by whoever wants to find it again (`details_of`); None: a new one.
     """
     db.execute(insert(job_events).values(created=db_now(), **_row(event_id or new_id(), job_id, kind, details)))
-    _follow(db, job_id, kind, details)
+    _follow(db, [(job_id, kind, details)])
 
 
 def add_events(db: Connection, told: Sequence[tuple[JobId, str, Mapping[str, Any]]]) -> None:
@@ -40,14 +42,27 @@ def add_events(db: Connection, told: Sequence[tuple[JobId, str, Mapping[str, Any
     rows = [_row(new_id(), job_id, kind, details) for job_id, kind, details in told]
     if rows:
         db.execute(insert(job_events).values(created=db_now()), rows)
-    for each in told:
-        _follow(db, *each)
+    _follow(db, told)
 
 
-def _follow(db: Connection, job_id: JobId, kind: str, details: Mapping[str, Any]) -> None:
-    tell_of_job(db, job_id, kind, details)
-    ask_at_end(db, job_id, kind)
-    judge_at_end(db, job_id, kind)
+def _follow(db: Connection, told: Sequence[tuple[JobId, str, Mapping[str, Any]]]) -> None:
+    """Do what the jobs have asked for; most have asked for nothing, which one question says of all of them."""
+    matter = [each for each in told if each[1] in TOLD_KINDS]
+    if not matter:
+        return
+    columns = (jobs.c.webhooks, jobs.c.output, jobs.c.gates)
+    has_any = or_(*(column.is_not(None) for column in columns))
+    query = select(jobs.c.id, *columns).where(jobs.c.id.in_({job_id for job_id, _, _ in matter}), has_any)
+    asked = {row.id: row for row in db.execute(query)}
+    for job_id, kind, details in matter:
+        if (job := asked.get(job_id)) is None:
+            continue
+        if job.webhooks is not None:
+            tell_of_job(db, job_id, kind, details, msgspec.convert(from_json(job.webhooks), list[Webhook]))
+        if job.output is not None and kind in EXPORTED_ENDS:
+            ask_at_end(db, job_id, msgspec.convert(from_json(job.output), Output))
+        if job.gates is not None and kind in JUDGED_ENDS:
+            judge_at_end(db, job_id)
 
 
 def details_of(db: Connection, event_id: str) -> dict[str, Any] | None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from sqlalchemy import Connection, RowMapping, and_, delete, insert, or_, select, update
 
 from jobstore.aftercare import SHELF, Output
@@ -128,13 +127,9 @@ class ExportRequests:
         return self._db.write(lambda db: db.execute(change).rowcount) == 1
 
 
-def ask_at_end(db: Connection, job_id: JobId, state: str) -> None:
-    """Ask for what the ended job's `output` names, in the transaction of its end."""
-    if state not in EXPORTED_ENDS:
-        return
-    wanted = db.execute(select(jobs.c.output).where(jobs.c.id == job_id, jobs.c.output.is_not(None))).scalar()
-    if wanted is not None:
-        _ask(db, new_id(), job_id, msgspec.convert(from_json(wanted), Output))
+def ask_at_end(db: Connection, job_id: JobId, output: Output) -> None:
+    """Ask for what a job wants written, in the transaction of its end, which is one of `EXPORTED_ENDS`."""
+    _ask(db, new_id(), job_id, output)
 
 
 def _ask(db: Connection, export_id: str, job_id: JobId, output: Output) -> str:

@@ -10,18 +10,16 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from sqlalchemy import Connection, RowMapping, and_, delete, func, insert, literal, select, tuple_, update
 
 from jobstore.aftercare import Webhook, WebhookEvent
 from jobstore.clock import db_now
-from jobstore.encoding import from_json, storable, to_json
+from jobstore.encoding import storable, to_json
 from jobstore.errors import DeliveryNotFound
 from jobstore.ids import new_id
 from jobstore.reading import status
 from jobstore.schema import ENDED_STATES, JobId, JobState
 from jobstore.service_tables import webhook_deliveries as table
-from jobstore.tables import jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,8 +27,8 @@ if TYPE_CHECKING:
     from jobstore.connection import Database
     from jobstore.views import JobStatus
 
-#: Kinds of job events after which somebody may be told.
-_TOLD = frozenset({"started", "gates_failed", JobState.NEEDS_ATTENTION, *ENDED_STATES})
+#: Kinds of job events after which somebody may be told; whatever else follows from an event follows from one of these.
+TOLD_KINDS = frozenset({"started", "gates_failed", JobState.NEEDS_ATTENTION, *ENDED_STATES})
 
 
 class DeliveryState(StrEnum):
@@ -147,17 +145,14 @@ def _resend(db: Connection, delivery_id: str, tenant: str | None) -> bool:
     return db.execute(again.values(state=DeliveryState.PENDING, next_at=db_now())).rowcount == 1
 
 
-def tell_of_job(db: Connection, job_id: JobId, kind: str, details: Mapping[str, Any]) -> None:
-    """Write what a job's event is told to its receivers, in the event's transaction."""
-    if kind not in _TOLD:
-        return
-    stored = db.execute(select(jobs.c.webhooks).where(jobs.c.id == job_id)).scalar()
-    if stored is None:
-        return
+def tell_of_job(
+    db: Connection, job_id: JobId, kind: str, details: Mapping[str, Any], receivers: Sequence[Webhook]
+) -> None:
+    """Write what a job's event of `TOLD_KINDS` is told to its receivers, in the event's transaction."""
     job = status(db, job_id)
     content = {**_described(job), **({"gates": details} if kind == "gates_failed" else {})}
     for event in _events(kind, job):
-        tell(db, job.tenant, msgspec.convert(from_json(stored), list[Webhook]), event, content, job_id)
+        tell(db, job.tenant, receivers, event, content, job_id)
 
 
 def tell(

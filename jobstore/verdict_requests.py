@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from jobstore.clock import db_now
 from jobstore.schema import JobId, JobState
 from jobstore.service_tables import gate_verdicts
-from jobstore.tables import jobs
 from jobstore.upsert import insert_or_update
 from jobstore.views import GateState
 
@@ -20,12 +19,8 @@ if TYPE_CHECKING:
 JUDGED_ENDS = (JobState.COMPLETED, JobState.COMPLETED_WITH_ERRORS)
 
 
-def judge_at_end(db: Connection, job_id: JobId, state: str) -> None:
+def judge_at_end(db: Connection, job_id: JobId) -> None:
     """Ask for the verdict on a job with gates, in the transaction of its end; the verdict of an earlier end goes."""
-    if state not in JUDGED_ENDS:
-        return
-    if db.execute(select(jobs.c.gates).where(jobs.c.id == job_id)).scalar_one() is None:
-        return
     asked: dict[str, Any] = {"job_id": job_id, "state": GateState.PENDING, "tries": 0, "created": db_now()}
     nothing = dict.fromkeys(("owner", "lease_until", "figures", "report", "message", "judged"))
     db.execute(insert_or_update(db, gate_verdicts, "job_id", asked | nothing, frozenset()))

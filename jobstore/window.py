@@ -66,6 +66,12 @@ def in_queue(queue: str) -> dict[str, str]:
     return {_QUEUE: queue, _HARDWARE: hardware_of(queue)}
 
 
+def standing_in(state: ShardState) -> tuple[ColumnElement[bool], ...]:
+    """Give the conditions that shards of the queue of `in_queue` in a state meet."""
+    queue, hardware = bindparam(_QUEUE, type_=Text), bindparam(_HARDWARE, type_=Text)
+    return shards.c.state == state, shards.c.hardware == hardware, shards.c.queue == queue
+
+
 @lru_cache(maxsize=8)  # building it takes 1.5 ms, a third of a call
 def release_statement(window: int, *, of_one_queue: bool) -> Update:
     """Build the statement for all queues, or for the one of `in_queue`; one a queue would fill memory.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from inference_engine.machine import Machine
 from jobstore.schema import DecisionId, DecisionRow, JobId, Lease, WorkerId
@@ -17,13 +17,13 @@ from workers.opening import LoadedModel
 REMEMBERED = 10_000
 
 
-def decision_row(lease: Lease, worker_id: WorkerId, loaded: LoadedModel, facts: WorkerFacts) -> DecisionRow:
+def decision_row(job_id: JobId, worker_id: WorkerId, loaded: LoadedModel, facts: WorkerFacts) -> DecisionRow:
     """What the store keeps of a negotiation."""
     model, chosen = loaded.model, loaded.model.decision.chosen
     if chosen is None:
         raise ValueError(f"an open model without a chosen candidate: {model.decision}")
     return DecisionRow(
-        job_id=lease.job_id,
+        job_id=job_id,
         worker_id=worker_id,
         model_id=model.package.model_id,
         package_id=model.package.package_id,
@@ -69,8 +69,9 @@ class DecisionBook:
                 self._opened.add(loaded.serial)
                 self.meter.decided(loaded.model.decision)
                 self.meter.model_opened(labels_of(loaded.model), loaded.load_ms / 1000)
-            fresh = {lease.job_id: lease for lease in leases if (lease.job_id, loaded.serial) not in self._known}
-            rows = [decision_row(lease, self.worker_id, loaded, self.facts) for lease in fresh.values()]
+            asked = dict.fromkeys(lease.job_id for lease in leases)
+            fresh = [job_id for job_id in asked if (job_id, loaded.serial) not in self._known]
+            rows = self._rows(fresh, loaded)
             for job_id, decision_id in zip(fresh, self.store.add_decisions(rows) if rows else (), strict=True):
                 self._known[job_id, loaded.serial] = decision_id
             wanted = [(lease.job_id, loaded.serial) for lease in leases]
@@ -80,3 +81,10 @@ class DecisionBook:
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
             return answers
+
+    def _rows(self, job_ids: Sequence[JobId], loaded: LoadedModel) -> list[DecisionRow]:
+        """The same decision for each job; it is described once, which takes as long as a small job's write."""
+        if not job_ids:
+            return []
+        first = decision_row(job_ids[0], self.worker_id, loaded, self.facts)
+        return [replace(first, job_id=job_id) for job_id in job_ids]

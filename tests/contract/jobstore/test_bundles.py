@@ -51,6 +51,29 @@ def test_what_stands_in_the_window_keeps_its_hint(store):
     assert [take(store, hint, BOB).shard_id for hint in hints[1:]] == [hint.shard_id for hint in hints[1:]]
 
 
+def test_with_nothing_behind_it_half_of_the_window_comes_along(store):
+    for _ in range(6):
+        add(store, 1)
+    hints = store.release(6)
+    first = take(store, hints[0])
+
+    taken = store.lease_beside(first, 100, LEASE_S)
+
+    assert [lease.shard_id for lease in taken] == [hint.shard_id for hint in hints[1:4]]
+    late = [store.lease_shard(hint.shard_id, hint.attempt, BOB, LEASE_S) for hint in hints[1:4]]
+    assert late == [None] * 3
+    assert [take(store, hint, BOB).shard_id for hint in hints[4:]] == [hint.shard_id for hint in hints[4:]]
+
+
+def test_what_stands_behind_it_for_another_model_does_not_keep_the_window_waiting(store):
+    add(store, 1)
+    add(store, 1)
+    first = take(store, store.release(2)[0])
+    add(store, 1, wishes={"backend": "onnx"})
+
+    assert len(beside(store, first)) == 1
+
+
 @pytest.mark.parametrize(
     "other",
     [{"wishes": {"backend": "onnx"}}, {"model": "letters"}, {"hardware": ("gpu-sm90",)}, {"priority": -1}],
