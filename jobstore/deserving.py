@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, func, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, FromClause, Row, Select, and_, bindparam, func, select
 
 from jobstore.queues import hardware_of
 from jobstore.schema import RUNNABLE_STATES, WAITING_SHARDS, Hint, ShardId, ShardState
@@ -75,20 +75,35 @@ def newcomer(db: Connection, queues: Collection[str]) -> Hint | None:
 
     What it costs grows with the windows of the queues and with what is in work, not with the backlog.
     """
+    places = {"hardware": sorted(set(map(hardware_of, queues))), "queues": sorted(queues)}
+    row = db.execute(_NEWCOMER, places).first()
+    return None if row is None else Hint(row.queue, ShardId(row.id), row.attempt)
+
+
+def _newcomers() -> Select[tuple[str, str, int]]:
     mates, theirs = shards.alias("mates"), jobs.alias("theirs")
-    in_work = (
-        select(mates.c.id)
+    at_work = (
+        select(mates.c.queue, theirs.c.tenant)
         .join(theirs, theirs.c.id == mates.c.job_id)
-        .where(mates.c.state == ShardState.LEASED, mates.c.hardware == shards.c.hardware)
-        .where(mates.c.queue == shards.c.queue, theirs.c.tenant == jobs.c.tenant)
-        .correlate(shards, jobs)
+        .where(mates.c.state == ShardState.LEASED, *_in_places(mates))
+        .distinct()
+        .cte("at_work")
     )
-    query = (
+    return (
         select(shards.c.queue, shards.c.id, shards.c.attempt)
         .join(jobs, jobs.c.id == shards.c.job_id)
-        .where(shards.c.state == ShardState.QUEUED, shards.c.hardware.in_(sorted(set(map(hardware_of, queues)))))
-        .where(shards.c.queue.in_(sorted(queues)), jobs.c.state.in_(RUNNABLE_STATES), ~in_work.exists())
+        .outerjoin(at_work, and_(at_work.c.queue == shards.c.queue, at_work.c.tenant == jobs.c.tenant))
+        .where(shards.c.state == ShardState.QUEUED, *_in_places(shards))
+        .where(jobs.c.state.in_(RUNNABLE_STATES), at_work.c.tenant.is_(None))
         .order_by(jobs.c.priority.desc(), jobs.c.created, shards.c.seq)
+        .limit(1)
     )
-    row = db.execute(query.limit(1)).first()
-    return None if row is None else Hint(row.queue, ShardId(row.id), row.attempt)
+
+
+def _in_places(table: FromClause) -> tuple[ColumnElement[bool], ...]:
+    hardware: BindParameter[str] = bindparam("hardware", expanding=True)
+    queues: BindParameter[str] = bindparam("queues", expanding=True)
+    return table.c.hardware.in_(hardware), table.c.queue.in_(queues)
+
+
+_NEWCOMER = _newcomers()

@@ -48,10 +48,10 @@ def label_together(runtime: Runtime, runs: Sequence[ShardRun], wake: threading.E
     lost: list[ShardRun] = []
     try:
         with runtime.turns.joined_by(*runs):
-            while not all(run.is_over for run in runs):
+            while under_way := [run for run in runs if not run.is_over]:
                 wake.wait(FLUSH_S)
                 wake.clear()
-                lost += [run for run in runs if run not in lost and not _write(run, is_due=True)]
+                lost += [run for run in under_way if run not in lost and not _write(run, is_due=True)]
         lost += [run for run in runs if run not in lost and run.is_lost]
         ours = [run for run in runs if run not in lost]
         parts = [run for run in ours if not run.is_whole]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,13 +39,11 @@ class Shares:
     _served_at: dict[str, int] = field(default_factory=dict)
     _total: int = 0
 
-    def join(self, key: str, active: set[str]) -> None:
-        """Somebody begins, or is there already; `active` are all who are at work."""
+    def join(self, keys: Collection[str], active: Collection[str]) -> None:
+        """These begin, or are there already; `active` are all who are at work."""
         recent = self._total - HEAD_START
         known = {k for k in self._taken if active and (k in active or self._served_at[k] > recent)}
-        self._taken = {k: min(self._taken[k], HEAD_START) for k in known} | {
-            key: min(self._taken[key], HEAD_START) if key in known else 0
-        }
+        self._taken = dict.fromkeys(keys, 0) | {k: min(self._taken[k], HEAD_START) for k in known}
         self._served_at = {k: self._served_at.get(k, self._total) for k in self._taken}
 
     def taken(self, key: str) -> int:
@@ -81,13 +79,9 @@ class Turns:
     def joined_by(self, *runs: Runner) -> Iterator[None]:
         """Have the items of shards taken for the length of a block."""
         with self._lock:
-            tenants, jobs = ({other.owner_keys[part] for other in self._runs} for part in (0, 1))
-            for run in runs:
-                for shares, key, active in zip(
-                    (self._tenants, self._jobs), run.owner_keys, (tenants, jobs), strict=True
-                ):
-                    shares.join(key, active)
-                    active.add(key)
+            for part, shares in enumerate((self._tenants, self._jobs)):
+                active, new = ({run.owner_keys[part] for run in some} for some in (self._runs, runs))
+                shares.join(new, active)
             self._runs += runs
         try:
             self.wake()

@@ -78,24 +78,24 @@ def test_a_tenants_jobs_share_what_is_the_tenants(turns):
 
 def test_who_comes_later_is_ahead_by_no_more_than_a_small_job():
     shares = Shares()
-    shares.join("large", set())
+    shares.join({"large"}, set())
     for _ in range(10 * HEAD_START):
         shares.count("large")
 
-    shares.join("late", {"large"})
+    shares.join({"late"}, {"large"})
 
     assert shares.taken("large") - shares.taken("late") == HEAD_START
 
 
 def test_who_comes_again_and_again_is_a_newcomer_once():
     shares = Shares()
-    shares.join("large", set())
+    shares.join({"large"}, set())
     shares.count("large")
-    shares.join("often", {"large"})
+    shares.join({"often"}, {"large"})
     for _ in range(HEAD_START):
         shares.count("often")
 
-    shares.join("often", {"large"})
+    shares.join({"often"}, {"large"})
 
     assert shares.taken("often") == HEAD_START
 
@@ -103,12 +103,12 @@ def test_who_comes_again_and_again_is_a_newcomer_once():
 @pytest.mark.parametrize("others", [{"large"}, set()], ids=["others went on", "nobody was at work"])
 def test_what_somebody_had_long_ago_is_forgotten(others):
     shares = Shares()
-    shares.join("large", set())
-    shares.join("late", {"large"})
+    shares.join({"large"}, set())
+    shares.join({"late"}, {"large"})
     shares.count("late")
     for _ in range(HEAD_START if others else 0):
         shares.count("large")
 
-    shares.join("late", others)
+    shares.join({"late"}, others)
 
     assert shares.taken("late") == 0
