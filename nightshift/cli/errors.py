@@ -40,6 +40,7 @@ STATUS_OF_CODE = {
 HINT_OF_CODE = {
     "model_not_found": "nightshift models     or give a folder or an .onnx file: -m ./my_model",
     "no_runnable_backend": "nightshift explain MODEL     shows each candidate with what it lacks",
+    "machine_unknown": "nightshift explain MODEL     without --hardware judges for this machine",
     "provider_unauthorized": "set ROBOFLOW_API_KEY, or HF_TOKEN for hf:// models",
     "job_not_found": "nightshift jobs",
     "format_unsuitable": "nightshift export JOB -f FORMAT -o DEST     the results are kept",
