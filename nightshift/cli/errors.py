@@ -63,6 +63,9 @@ def report(error: Exception) -> int:
     if isinstance(error, BrokenPipeError):  # `nightshift results JOB | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # a command of commands, and none was named
+        click.echo(error.format_message(), err=True)
+        return USAGE
     if isinstance(error, click.ClickException):
         message, cause, hint = usage_lines(error)
         print_error(message, cause, hint)

@@ -102,6 +102,15 @@ def test_a_misspelt_command_names_the_nearest_and_exits_with_2():
     assert done.stderr.startswith("error: no command called 'rnu'; did you mean 'run'?\n  hint: ")
 
 
+@pytest.mark.parametrize("arguments", [(), ("worker",)], ids=["nightshift", "a command of commands"])
+def test_a_call_without_a_command_shows_the_help_as_it_is_and_exits_with_2(arguments):
+    done = run_main(*arguments)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("Usage: nightshift")
+    assert len(done.stderr.splitlines()) > 8
+
+
 def test_a_missing_option_is_told_with_the_commands_help():
     done = run_main("run", "photos")
 
