@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobstore import backlog, heartbeats, learned, quarantine
+from jobstore import backlog, heartbeats, learned, machines, quarantine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from jobstore.connection import Database
     from jobstore.schema import ModelBuild, QuarantinedMessage, WorkerId, WorkerRow
-    from jobstore.views import AutoscaleFigures, QueueRow
+    from jobstore.views import AutoscaleFigures, MachineReport, QueueRow
 
 
 class Fleet:
@@ -20,9 +21,21 @@ class Fleet:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def heartbeat(self, row: WorkerRow) -> bool:
-        """Write a worker's report of itself, and say whether somebody asked it to drain."""
-        return self._db.write(lambda db: heartbeats.heartbeat(db, row))
+    def heartbeat(self, row: WorkerRow, machine: Mapping[str, Any] | None = None) -> bool:
+        """Write a worker's report of itself, and say whether somebody asked it to drain.
+
+        Args:
+            machine: what the worker runs on, which is kept: with its first heartbeat is enough.
+        """
+        return self._db.write(lambda db: machines.introduce(db, row, machine))
+
+    def machine_of_class(self, hardware: str) -> MachineReport | None:
+        """Give the machine of a class's newest live worker, or of the last one; None: none has reported one."""
+        return self._db.read(lambda db: machines.machine_of_class(db, hardware))
+
+    def classes_seen(self, max_age_s: float) -> list[str]:
+        """List the hardware classes that workers heard within `max_age_s` serve or served."""
+        return self._db.read(lambda db: machines.classes_seen(db, max_age_s))
 
     def drain_worker(self, worker_id: WorkerId) -> bool:
         """Ask a worker to finish what it has and to leave; False: no such worker is alive."""

@@ -64,8 +64,9 @@ def drain_worker(db: Connection, worker_id: WorkerId) -> bool:
 
 
 def worker_stopped(db: Connection, worker_id: WorkerId) -> None:
-    """Note that a worker ended by itself."""
-    db.execute(update(workers).where(workers.c.id == worker_id).values(state="stopped", heartbeat=db_now()))
+    """Note that a worker ended by itself; its last report may be of shards that were in work then."""
+    values = {"state": "stopped", "heartbeat": db_now(), "active": 0, "items_per_second": 0.0}
+    db.execute(update(workers).where(workers.c.id == worker_id).values(values))
 
 
 def list_workers(db: Connection, max_age_s: float) -> list[WorkerRow]:

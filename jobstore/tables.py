@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 #: Alembic revision that makes exactly these tables.
-SCHEMA_VERSION = "0005"
+SCHEMA_VERSION = "0006"
 
 metadata = MetaData(
     naming_convention={
@@ -219,7 +219,17 @@ workers = Table(
     Column("memory_bytes", BigInteger),  # resident memory of the process
     Column("stats", Text, nullable=False, server_default="{}"),  # JSON: by model, batch fill and stages
     Column("drain", Integer, nullable=False, server_default="0"),  # 1: somebody asked it to drain
+    Column("machine", Text),  # digest of its description in `machines`; none: it has not reported one
     Index("ix_workers_heartbeat", "heartbeat"),
+)
+
+# What workers say that their machines have. Equal ones are kept once, so that a worker's row stays small.
+machines = Table(
+    "machines",
+    metadata,
+    Column("digest", Text, primary_key=True),  # sha256 of the description, in hexadecimal digits
+    Column("description", Text, nullable=False),  # JSON, names sorted
+    Column("created", Double, nullable=False),
 )
 
 job_events = Table(

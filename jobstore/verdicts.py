@@ -83,9 +83,9 @@ class Verdicts:
         """
         return self._db.read(lambda db: _good_runs(db, job_id, limit))
 
-    def claim(self, owner: str, lease_s: float) -> Verdict | None:
-        """Take the oldest job that nobody judges; None: there is none."""
-        return self._db.write(lambda db: _claim(db, owner, lease_s))
+    def claim(self, owner: str, lease_s: float, job_id: JobId | None = None) -> Verdict | None:
+        """Take the oldest job that nobody judges, or this one; None: there is none."""
+        return self._db.write(lambda db: _claim(db, owner, lease_s, job_id))
 
     def renew(self, verdict: Verdict, lease_s: float) -> bool:
         """Lengthen the lease of a claimed one; False: somebody else has it by now."""
@@ -158,9 +158,11 @@ def _good_runs(db: Connection, job_id: JobId, limit: int) -> Sequence[GoodRun]:
     return [GoodRun(job, figures.get(job.job_id)) for job in found]
 
 
-def _claim(db: Connection, owner: str, lease_s: float) -> Verdict | None:
+def _claim(db: Connection, owner: str, lease_s: float, wanted: JobId | None) -> Verdict | None:
     is_over = or_(table.c.lease_until.is_(None), table.c.lease_until < db_now())
     is_due = and_(table.c.state == GateState.PENDING, is_over)
+    if wanted is not None:
+        is_due = and_(is_due, table.c.job_id == wanted)
     given_up = {"state": GateState.BROKEN, "message": _LOST, "judged": db_now(), "lease_until": None}
     db.execute(update(table).where(is_due, table.c.tries >= MAX_TRIES).values(given_up))
     first = select(table.c.job_id).where(is_due).order_by(table.c.created, table.c.job_id).limit(1)

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from jobstore.schema import ENDED_STATES, SETTLED_STATES, DecisionId, ItemError, JobId, JobState, OutcomeState
+from jobstore.schema import (
+    ENDED_STATES,
+    SETTLED_STATES,
+    DecisionId,
+    ItemError,
+    JobId,
+    JobState,
+    OutcomeState,
+    WorkerId,
+)
 from videos.options import Clip
 
 
@@ -260,3 +269,23 @@ class AutoscaleFigures:
     oldest_age_seconds: float
     active: int
     workers: int
+
+
+@dataclass(frozen=True, slots=True)
+class MachineReport:
+    """The machine of a hardware class, as a worker of it reported it when it started.
+
+    Attributes:
+        hardware: the class that was asked for; the worker's own may be a more special one.
+        description: what the worker said, as JSON's types.
+        heard: the worker's last sign of life, seconds since the epoch by the database's clock.
+        age_s: seconds since then.
+        is_live: the worker runs.
+    """
+
+    hardware: str
+    worker_id: WorkerId
+    description: Mapping[str, Any]
+    heard: float
+    age_s: float
+    is_live: bool

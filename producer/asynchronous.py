@@ -242,10 +242,15 @@ class AsyncProducer:
         return [AsyncJob(job) for job in found]
 
     async def explain(
-        self, model: str | os.PathLike[str], hardware: str = "auto", wishes: Mapping[str, Any] | None = None
+        self,
+        model: str | os.PathLike[str],
+        hardware: str = "auto",
+        wishes: Mapping[str, Any] | None = None,
+        *,
+        assume: bool = False,
     ) -> Explanation:
-        """Say which backend would run a model, here or on the server, and why not the others."""
-        return await asyncio.to_thread(lambda: self._producer().explain(model, hardware, wishes))
+        """Say which backend would run a model on the fleet's machines of a class; see `Producer.explain`."""
+        return await asyncio.to_thread(lambda: self._producer().explain(model, hardware, wishes, assume=assume))
 
     async def queues(self, hardware: str | None = None) -> list[QueueRow]:
         """Give what waits and runs in each queue, and why it waits."""

@@ -10,7 +10,7 @@ from producer.drafting import Draft
 from producer.errors import ExplainUnavailable, NobodyWorksWarning
 from producer.job import Job
 from producer.opening import open_gateway
-from producer.request import JobOptions, items_of, spec_of
+from producer.request import AUTO, JobOptions, items_of, spec_of
 from producer.sources import SourceReport
 
 if TYPE_CHECKING:
@@ -116,16 +116,27 @@ class Producer:
         return [Job(row.job_id, self.gateway) for row in self.gateway.jobs(states=wanted, limit=limit, since=since)]
 
     def explain(
-        self, model: str | os.PathLike[str], hardware: str = "auto", wishes: Mapping[str, Any] | None = None
+        self,
+        model: str | os.PathLike[str],
+        hardware: str = "auto",
+        wishes: Mapping[str, Any] | None = None,
+        *,
+        assume: bool = False,
     ) -> Explanation:
-        """Say which backend would run a model, here or on the server, and why not the others.
+        """Say which backend would run a model on the fleet's machines of a class, and why not the others.
+
+        Args:
+            hardware: `auto` is the best class that a worker serves, or else the machine that answers.
+            wishes: as a job's.
+            assume: of a class that no worker ever reported, assume what its name implies.
 
         Raises:
-            ExplainUnavailable: the engine is not installed here.
+            MachineUnknown: no worker of the class ever reported its machine.
+            ExplainUnavailable: the engine is not installed where this is asked.
         """
         from producer.request import model_reference
 
-        return self.gateway.explain(model_reference(model), hardware, wishes or {})
+        return self.gateway.explain(model_reference(model), hardware, wishes or {}, assume=assume)
 
     def queues(self, hardware: str | None = None) -> list[QueueRow]:
         """Give what waits and runs in each queue, and why it waits."""
@@ -148,7 +159,7 @@ class Producer:
     def _check_task(self, spec: JobSpec, task: str) -> None:
         """Refuse a model of another task where somebody can tell."""
         try:
-            found = self.gateway.explain(spec.model, spec.hardware[0], spec.wishes).task
+            found = self.gateway.explain(spec.model, AUTO[0], spec.wishes).task
         except ExplainUnavailable as error:
             raise InvalidJob(f"task {task!r} cannot be checked: {error}; or leave `task` out") from error
         if found is not None and found != task and not found.endswith(f"-{task}"):

@@ -18,7 +18,7 @@ from jobstore.submit import request_hash
 from jobstore.views import FailureGroup, JobEvent, JobStatus, QueueRow, ResultRow
 from producer.ending import words_of_timeout
 from producer.errors import JobTimeout
-from producer.explaining import explain
+from producer.explaining import explain, meant_machine
 from producer.gateway import RESULTS_A_PAGE, Explanation
 from producer.request import AUTO, classes_of
 
@@ -181,13 +181,14 @@ class Direct:
         """Workers; one that is silent has the state `lost`."""
         return self._store.fleet.workers()
 
-    def explain(self, model: str, hardware: str, wishes: Mapping[str, Any]) -> Explanation:
-        """Which backend would run a model on this machine.
+    def explain(self, model: str, hardware: str, wishes: Mapping[str, Any], *, assume: bool = False) -> Explanation:
+        """Which backend would run a model on the fleet's machines of a class.
 
         Raises:
             ExplainUnavailable: the engine is not installed here.
+            MachineUnknown: no worker of the class ever reported its machine.
         """
-        return explain(model, hardware, wishes)
+        return explain(model, meant_machine(self._store.fleet, hardware, assume=assume), wishes)
 
     def is_silent(self) -> bool:
         """Whether no Redis is configured or runs here."""

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 from jobstore.schema import JobState
 
 if TYPE_CHECKING:
-    from jobstore.schema import JobId
     from jobstore.views import JobStatus
 
-#: Hexadecimal digits of a job's id that people see; the store finds a job by its tail.
+#: Hexadecimal digits of an id that people see; the store finds a job by its tail.
 SHORT_ID = 6
 
 
-def short(job_id: JobId) -> str:
-    """Give the tail of an id, which tells jobs apart that were born in one minute."""
-    return job_id[-SHORT_ID:]
+def short(full_id: str) -> str:
+    """Give the tail of a job's or worker's id, which tells those apart that were born in one minute."""
+    return full_id[-SHORT_ID:]
 
 
 def ending_lines(status: JobStatus) -> tuple[str, str, str] | None:

@@ -22,6 +22,7 @@
   x FilterInvalid         a `where` expression cannot be read
   x RecordUnsuitable      a record has no boxes, or nothing that supervision has a type for
   x ExplainUnavailable    nothing here can explain a model
+  x MachineUnknown        no worker of the class that a model is to be explained for has told its machine
   x FormatUnknown         no exporter has this name
   x FormatUnsuitable      the format has no place for what the job's records hold
   x ExportOptionInvalid   an option of the export cannot be: a class that the model has not, an address that is none
@@ -194,6 +195,12 @@ class ExplainUnavailable(ProducerError):
     """Nothing here can explain a model."""
 
     code = "explain_unavailable"
+
+
+class MachineUnknown(ProducerError):
+    """No worker of the class has told what machine it runs on, so nobody can say what a model would do there."""
+
+    code = "machine_unknown"
 
 
 class NobodyWorksWarning(UserWarning):

@@ -11,6 +11,7 @@ from producer.claims import kept
 from producer.judging.gates import GateLimits, judge
 
 if TYPE_CHECKING:
+    from jobstore.schema import JobId
     from jobstore.store import JobStore
     from jobstore.verdicts import Verdict
 
@@ -42,6 +43,15 @@ class Watchman:
         while (claimed := self.store.verdicts.claim(self.owner, self.lease_s)) is not None:
             judged += self._judge(claimed)
         return judged
+
+    def judge_job(self, job_id: JobId) -> bool:
+        """Judge one job, and no other that waits; False: it has no gates, or somebody else judges or judged it.
+
+        Raises:
+            StoreUnavailable: as `judge_due`.
+        """
+        claimed = self.store.verdicts.claim(self.owner, self.lease_s, job_id)
+        return claimed is not None and self._judge(claimed)
 
     def _judge(self, claimed: Verdict) -> bool:
         try:

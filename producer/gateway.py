@@ -7,10 +7,11 @@ arguments and answers are plain data; an id is a full one, as `find` and `submit
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from jobstore.schema import OutcomeState
+from jobstore.schema import OutcomeState, WorkerId
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -22,6 +23,34 @@ if TYPE_CHECKING:
 RESULTS_A_PAGE = 500
 
 
+class Basis(StrEnum):
+    """What is known of the machine that a model is explained for."""
+
+    LIVE = "live"  # a worker that runs reported it
+    LAST = "last"  # the last worker of the class reported it, and none runs now
+    ASSUMED = "assumed"  # nobody ever reported one: the answering machine with the device of the class's name
+    HERE = "here"  # no class was named and no worker runs: the machine that answers
+
+
+@dataclass(frozen=True, slots=True)
+class MeantMachine:
+    """The machine that a model is explained for.
+
+    Attributes:
+        hardware: the class; `auto`: none was named, and no worker runs.
+        worker_id: of the worker that reported it.
+        heard: that worker's last sign of life, seconds since the epoch; `age_s` seconds before the answer.
+        report: what is known of it, as the worker or the machine that answers describes it.
+    """
+
+    basis: Basis
+    hardware: str
+    worker_id: WorkerId | None = None
+    heard: float | None = None
+    age_s: float | None = None
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """Which backend would run a model, and what speaks against the others.
@@ -31,6 +60,7 @@ class Explanation:
         chosen: the candidate that would run, one of `candidates`; None: none does.
         candidates: every package x backend x precision as JSON's types, with all reasons.
         warnings: of packages, for people.
+        machine: for which it was judged; None: a server of an earlier version does not say.
     """
 
     model: str
@@ -38,6 +68,7 @@ class Explanation:
     chosen: Mapping[str, Any] | None
     candidates: tuple[Mapping[str, Any], ...]
     warnings: tuple[str, ...] = ()
+    machine: MeantMachine | None = None
 
 
 class Gateway(Protocol):
@@ -159,8 +190,16 @@ class Gateway(Protocol):
         """List workers; one that is silent has the state `lost`."""
         ...
 
-    def explain(self, model: str, hardware: str, wishes: Mapping[str, Any]) -> Explanation:
-        """Say which backend would run a model where this gateway's answers come from."""
+    def explain(self, model: str, hardware: str, wishes: Mapping[str, Any], *, assume: bool = False) -> Explanation:
+        """Say which backend would run a model on the fleet's machines of a class.
+
+        Args:
+            hardware: `auto` is the best class that a worker serves, or else the machine that answers.
+            assume: of a class that no worker ever reported, assume what its name implies.
+
+        Raises:
+            MachineUnknown: no worker of the class ever reported its machine.
+        """
         ...
 
     def is_silent(self) -> bool:

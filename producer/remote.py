@@ -216,9 +216,10 @@ class Remote:
         """Workers; one that is silent has the state `lost`. Needs an operator's token."""
         return self._list("workers", WorkerRow)
 
-    def explain(self, model: str, hardware: str, wishes: Mapping[str, Any]) -> Explanation:
-        """Which backend would run a model on the server's machine."""
+    def explain(self, model: str, hardware: str, wishes: Mapping[str, Any], *, assume: bool = False) -> Explanation:
+        """Which backend would run a model on the fleet's machines of a class."""
         asked = {"hardware": hardware} | ({"wishes": encode(wishes).decode()} if wishes else {})
+        asked |= {"assume": "true"} if assume else {}
         return decode(self._caller.ask("GET", f"models/{quote(model)}/explain", params=asked), Explanation)
 
     def is_silent(self) -> bool:

@@ -81,12 +81,14 @@ def main() -> int:
 
 
 def _work(orders: Orders) -> int:
+    from inference_engine.machine import probe_machine
     from jobstore.dispatch import Doorbell
     from jobstore.queues import idle_queue
     from workers.app import build_app
     from workers.assembly import build_runtime
     from workers.demand import Demand
     from workers.logs import configure_logging
+    from workers.machine_reports import report_of
     from workers.news import News
     from workers.pulse import INTERVAL_S, Pulse
     from workers.refill import Refill
@@ -109,8 +111,10 @@ def _work(orders: Orders) -> int:
         return set(app.amqp.queues.consume_from) - {own_queue}
 
     stopped = threading.Event()
+    interval_s = min(INTERVAL_S, config.lease_s / 4)
+    machine = report_of(probe_machine())
     watchers = (
-        Pulse(runtime, slot, min(INTERVAL_S, config.lease_s / 4), consumed, lambda: drain(runtime), orders.lifeline),
+        Pulse(runtime, slot, interval_s, consumed, lambda: drain(runtime), orders.lifeline, machine),
         Watchdog(runtime, config.item_timeout_s, config.forward_timeout_s, config.open_timeout_s, consumed),
         refill,
         news,

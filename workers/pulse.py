@@ -7,8 +7,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from inference_engine.memory import resident_bytes
 from jobstore.errors import StoreUnavailable
@@ -32,6 +33,7 @@ class Pulse:
         consumed: gives the queues that this process consumes.
         drain: ends this process after what it has; called when somebody asked for it.
         lifeline: descriptor by which the launcher hears each beat.
+        machine: what this process says of its machine, with its first heartbeat only; None: nothing.
     """
 
     runtime: Runtime
@@ -40,6 +42,8 @@ class Pulse:
     consumed: Callable[[], Collection[str]]
     drain: Callable[[], None]
     lifeline: int | None = None
+    machine: Mapping[str, Any] | None = None
+    _is_described: bool = False
     _beats: int = 0
     _counted: int = 0
     _at: float = field(default_factory=time.monotonic)
@@ -61,10 +65,16 @@ class Pulse:
         """Renew the leases, then the row: the leases must not wait for anything."""
         self.runtime.meter.beat(len(self.runtime.models.names()))
         self.runtime.leases.renew()
-        if self._beats % 2 == 0 and self.runtime.store.fleet.heartbeat(self._row()):
-            self.drain()
+        if self._beats % 2 == 0:
+            self._report()
         self._beats += 1
         self._teach()
+
+    def _report(self) -> None:
+        is_asked = self.runtime.store.fleet.heartbeat(self._row(), None if self._is_described else self.machine)
+        self._is_described = True
+        if is_asked:
+            self.drain()
 
     def _row(self) -> WorkerRow:
         models = self.runtime.models

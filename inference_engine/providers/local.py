@@ -35,7 +35,7 @@ def find_model(reference: str, model_dirs: Sequence[Path] = ()) -> FoundModel:
     for folder in model_dirs:
         if (folder / reference).is_dir():
             return _from_path(folder / reference)
-    looked = ", ".join(map(str, model_dirs)) or "no models folder is configured"
+    looked = f"looked in {', '.join(map(str, model_dirs))}" if model_dirs else "no models folder is configured"
     hint = f"; for the folder of that name here, write ./{reference}" if Path(reference).exists() else ""
     raise ModelNotFound(f"no model called {reference!r} ({looked}){hint}")
 

@@ -47,7 +47,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Models": {
         "models": ("models", "List the models that are found here, with their packages."),
-        "explain": ("explain", "Say which backend would run a model here, and why not the others."),
+        "explain": (
+            "explain",
+            "Say which backend would run a model, here or on the fleet, and why not the others.",
+        ),
         "bench": ("bench", "Measure everything that runs MODEL here, and compare what it says."),
         "compile": ("compile", "Build a model for this machine's GPU."),
         "cache": ("cache", "List, verify or remove fetched packages; show or remove results of earlier runs."),

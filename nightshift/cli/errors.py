@@ -40,6 +40,7 @@ STATUS_OF_CODE = {
 HINT_OF_CODE = {
     "model_not_found": "nightshift models     or give a folder or an .onnx file: -m ./my_model",
     "no_runnable_backend": "nightshift explain MODEL     shows each candidate with what it lacks",
+    "machine_unknown": "nightshift explain MODEL     without --hardware judges for this machine",
     "provider_unauthorized": "set ROBOFLOW_API_KEY, or HF_TOKEN for hf:// models",
     "job_not_found": "nightshift jobs",
     "format_unsuitable": "nightshift export JOB -f FORMAT -o DEST     the results are kept",
@@ -62,6 +63,9 @@ def report(error: Exception) -> int:
     if isinstance(error, BrokenPipeError):  # `nightshift results JOB | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # a command of commands, and none was named
+        click.echo(error.format_message(), err=True)
+        return USAGE
     if isinstance(error, click.ClickException):
         message, cause, hint = usage_lines(error)
         print_error(message, cause, hint)

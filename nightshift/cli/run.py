@@ -210,7 +210,7 @@ def _judge(stack: Stack, job_id: JobId) -> JobStatus:
     """Hold the job against the good runs before it, unless who keeps house was faster, and say what came of it."""
     from producer.gate_work import Watchman
 
-    Watchman(stack.store, f"run {job_id}").judge_due()
+    Watchman(stack.store, f"run {job_id}").judge_job(job_id)
     if (verdict := stack.store.verdicts.of_job(job_id)) is not None:
         say("gates", gates_line(verdict))
     return stack.store.status(job_id)

@@ -32,6 +32,7 @@ STATUS_OF_CODE = {
     "not_found": 404,
     "job_not_found": 404,
     "model_not_found": 404,
+    "machine_unknown": 404,
     "method_not_allowed": 405,
     "body_too_slow": 408,
     "client_token_reused": 409,

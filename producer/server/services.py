@@ -11,10 +11,10 @@ from fetching.policy import FetchPolicy
 from jobstore.dispatch import Doorbell
 from jobstore.store import JobStore
 from producer.direct import Direct
-from producer.gateway import Explanation
+from producer.gateway import Explanation, MeantMachine
 
-#: Says which backend would run (model, hardware class, wishes); raises errors that have a `code`.
-Explain = Callable[[str, str, Mapping[str, Any]], Explanation]
+#: Says which backend would run (model, machine, wishes); raises errors that have a `code`.
+Explain = Callable[[str, MeantMachine, Mapping[str, Any]], Explanation]
 #: Gives each model that is found here: `model`, `task`, `classes`, `packages`.
 ListModels = Callable[[], Sequence[Mapping[str, Any]]]
 

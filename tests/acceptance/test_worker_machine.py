@@ -14,6 +14,7 @@ import pytest
 
 from jobstore.schema import JobState
 from tests.fixtures.fleet import Fleet, kill_9, wait_until
+from workers.machine_reports import machine_of
 
 pytestmark = pytest.mark.acceptance
 
@@ -76,6 +77,8 @@ def test_a_machine_counts_what_it_labelled_also_after_a_process_died(fleet, mach
     assert machine.sample("nightshift_batch_items_sum") >= 64
     assert json.loads(machine.get("/v1/autoscale/cpu"))["workers"] == 1
     worker = next(row for row in fleet.store.fleet.workers() if row.state == "running")
+    told = fleet.store.fleet.machine_of_class("cpu")
+    assert (told.worker_id, told.is_live, machine_of(told.description).gpus) == (worker.worker_id, True, ())
 
     kill_9(worker.pid)
 

@@ -1,5 +1,6 @@
 import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -146,6 +147,24 @@ def test_rows_of_the_first_version_survive_the_upgrade_and_the_way_back(empty_da
 
     assert tuple(found) == (3, 7, 0, None)
     assert connection.execute(text("SELECT priority, total, state FROM jobs")).one() == (3, 7, "running")
+
+
+def test_a_workers_row_of_the_version_before_machines_survives_and_tells_none(empty_database_url, connection):
+    migrations.upgrade(empty_database_url, "0005")
+    row = {"id": "w", "host": "h", "hardware": "cpu", "device": "cpu", "state": "running", "queues": "[]"}
+    row |= {"models": "[]", "pid": 7, "items_per_second": 0.5, "started": 1.5, "heartbeat": time.time()}
+    names = ", ".join(row)
+    connection.execute(text(f"INSERT INTO workers ({names}) VALUES (:{names.replace(', ', ', :')})"), row)  # noqa: S608
+    connection.commit()
+
+    migrations.upgrade(empty_database_url)
+
+    with JobStore.open(empty_database_url) as store:
+        assert [worker.worker_id for worker in store.fleet.workers()] == ["w"]
+        assert store.fleet.machine_of_class("cpu") is None
+        assert store.fleet.classes_seen(3600) == ["cpu"]
+    migrations.downgrade(empty_database_url, "0005")
+    assert connection.execute(text("SELECT id FROM workers")).one() == ("w",)
 
 
 def test_an_upgrade_waits_for_its_turn_while_another_process_writes(sqlite_url, monkeypatch):

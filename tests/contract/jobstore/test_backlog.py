@@ -118,6 +118,15 @@ def test_a_worker_that_is_not_there_cannot_be_asked_to_leave(store):
     assert store.fleet.drain_worker(WorkerId("nobody")) is False
 
 
+def test_a_worker_that_stopped_works_on_nothing_whatever_its_last_report_said(store):
+    report(store, active=3)
+
+    store.fleet.worker_stopped(ALICE)
+
+    (row,) = store.fleet.workers()
+    assert (row.state, row.active, row.items_per_second) == ("stopped", 0, 0.0)
+
+
 def test_a_silent_worker_is_not_counted_on(store):
     report(store)
     add(store, 4)

@@ -55,6 +55,17 @@ def test_other_jobs_are_not_judged(store: JobStore, end: str) -> None:
     assert (store.verdicts.of_job(job_id), store.verdicts.claim("one", LEASE_S)) == (None, None)
 
 
+def test_one_job_is_claimed_by_its_id_and_the_others_are_left_alone(store: JobStore) -> None:
+    first, mine = ended(store), ended(store)
+    held = store.verdicts.claim("run", LEASE_S, mine)
+    assert held is not None
+    assert held.job_id == mine
+    assert store.verdicts.claim("run", LEASE_S, mine) is None
+    left = store.verdicts.of_job(first)
+    assert left is not None
+    assert (left.state, left.tries, left.owner) == (GateState.PENDING, 0, None)
+
+
 def test_a_failure_is_told_to_those_who_want_it(store: JobStore) -> None:
     hook = Webhook("https://hooks.example/x", on=(WebhookEvent.GATES_FAILED,))
     job_id = ended(store, webhooks=(hook,))

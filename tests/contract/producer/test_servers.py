@@ -11,16 +11,20 @@ import httpx
 import pytest
 
 from jobstore.errors import InvalidJob
+from jobstore.schema import WorkerRow
 from producer import ItemRef, Producer
 from producer.errors import (
     DestinationDenied,
+    MachineUnknown,
     ServerUnavailable,
     SettingInvalid,
     SourceDenied,
     TokenRefused,
     UploadRefused,
 )
+from producer.gateway import Basis
 from producer.remote import Remote
+from tests.fixtures.jobs import ALICE
 
 
 @pytest.fixture
@@ -157,12 +161,19 @@ def test_a_server_keeps_an_export_without_destination_and_refuses_its_own_folder
         assert [each.id for each in producer.jobs()] == [job.id]
 
 
-def test_a_server_explains_its_models(server_url, token):
+def test_a_server_explains_its_models_for_the_machines_of_its_workers(server_url, token, direct):
+    direct._store.fleet.heartbeat(WorkerRow(ALICE, "host", 7, "cpu", "cpu"), {"schema_version": 1})
     with Producer(server_url, token=token) as producer:
         explanation = producer.explain("digits", "cpu")
+        with pytest.raises(MachineUnknown, match="no worker of the class gpu-sm90"):
+            producer.explain("digits", "gpu-sm90")
+        assumed = producer.explain("digits", "gpu-sm90", assume=True)
 
     assert (explanation.task, explanation.chosen) == ("object-detection", None)
     assert explanation.candidates[0]["verdict"] == "rejected"
+    assert (explanation.machine.basis, explanation.machine.worker_id) == (Basis.LIVE, ALICE)
+    assert explanation.machine.report == {"schema_version": 1}
+    assert (assumed.machine.basis, assumed.machine.hardware) == (Basis.ASSUMED, "gpu-sm90")
 
 
 def test_the_task_is_checked_before_a_file_is_sent(proxy, token, pictures):

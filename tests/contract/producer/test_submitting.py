@@ -13,6 +13,7 @@ from producer.errors import (
     SourceNotFound,
     SourceUnsupported,
 )
+from tests.fixtures.doc_pages import run_page
 from tests.fixtures.gateways import NAMES
 
 
@@ -185,6 +186,14 @@ def test_a_draft_is_filled_part_by_part_and_runs_when_it_is_sealed(world, folder
 
     status = draft.job.wait(timeout=30)
     assert (status.total, status.ok, status.failed) == (6, 5, 1)
+
+
+def test_the_draft_of_the_page_on_what_is_new_is_filled_as_written(world, folder):
+    files = [str(folder / name) for name in NAMES[:3]]
+
+    printed, shown = run_page("incremental.md", producer=world.producer, first_files=files[:2], more_files=files[2:])
+
+    assert printed == shown
 
 
 def test_a_draft_that_raises_is_cancelled(world, folder):

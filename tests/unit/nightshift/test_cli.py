@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from inference_engine.errors import ModelNotFound, NoRunnableBackend
+from inference_engine.machine import probe_machine
 from jobstore.errors import BrokerUnavailable, JobNotFound, SchemaOutdated, StoreUnavailable
+from jobstore.schema import WorkerId, WorkerRow
 from nightshift.cli import SECTIONS, cli
 from nightshift.cli.errors import error_lines, report
 from nightshift.errors import RedisNotFound, SettingsInvalid
-from producer.errors import SourceNotFound
+from nightshift.settings import load_settings
+from nightshift.stack import open_store
+from producer.errors import MachineUnknown, SourceNotFound
+from workers.machine_reports import report_of
 
 NAMES = [name for commands in SECTIONS.values() for name in commands]
 HEAVY = {
@@ -94,6 +100,15 @@ def test_a_misspelt_command_names_the_nearest_and_exits_with_2():
 
     assert done.returncode == 2
     assert done.stderr.startswith("error: no command called 'rnu'; did you mean 'run'?\n  hint: ")
+
+
+@pytest.mark.parametrize("arguments", [(), ("worker",)], ids=["nightshift", "a command of commands"])
+def test_a_call_without_a_command_shows_the_help_as_it_is_and_exits_with_2(arguments):
+    done = run_main(*arguments)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("Usage: nightshift")
+    assert len(done.stderr.splitlines()) > 8
 
 
 def test_a_missing_option_is_told_with_the_commands_help():
@@ -192,11 +207,39 @@ def test_explain_of_the_starter_model_names_each_package_and_one_choice():
     assert all(c["reasons"] for c in report_["candidates"] if c["verdict"] != "chosen")
 
 
-def test_explain_for_hardware_that_is_not_here_exits_with_5():
-    done = CliRunner().invoke(cli, ["explain", "digits", "--hardware", "gpu-sm10"], standalone_mode=False)
+def test_explain_for_a_class_that_no_worker_ever_told_says_so_and_assumes_nothing_by_itself(data_dir):
+    done = CliRunner().invoke(cli, ["explain", "digits", "--hardware", "gpu-sm90"], standalone_mode=False)
 
-    assert done.return_value == 5
-    assert "device_missing" in done.output
+    assert isinstance(done.exception, MachineUnknown)
+    assert "no worker of the class gpu-sm90" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("hardware", "status", "found"),
+    [("cpu", 0, "chosen"), ("cpu-amx", 0, "bf16"), ("gpu-sm90", 5, "rejected")],
+    ids=["cpu", "amx", "gpu"],  # the suite's PyTorch is built without CUDA, and so is that of the assumed machine
+)
+def test_explain_assumes_what_a_class_name_implies_where_that_is_asked_for(data_dir, hardware, status, found):
+    arguments = ["explain", "digits", "--hardware", hardware, "--assume"]
+    done = CliRunner().invoke(cli, arguments, standalone_mode=False)
+
+    assert (done.return_value, found in done.output) == (status, True)
+    assert "assumed from the class's name" in done.stderr
+
+
+def test_explain_for_a_class_judges_by_the_machine_that_its_worker_told(data_dir):
+    bare = replace(probe_machine(), packages={"onnxruntime": "1.20.0"}, distributions={"onnxruntime": "onnxruntime"})
+    with open_store(load_settings()) as store:
+        store.fleet.heartbeat(WorkerRow(WorkerId("night-worker"), "host", 7, "cpu", "cpu"), report_of(bare))
+        store.fleet.worker_stopped(WorkerId("night-worker"))
+
+    done = CliRunner().invoke(cli, ["explain", "digits", "--hardware", "cpu"], standalone_mode=False)
+    shown = CliRunner().invoke(cli, ["explain", "digits", "--hardware", "cpu", "--json"], standalone_mode=False)
+
+    assert "as reported by worker worker, last heard of" in done.stderr
+    record = json.loads(shown.output)
+    assert (record["chosen"]["backend"], record["machine"]["basis"]) == ("onnx", "last")
+    assert "not_installed" in {reason["code"] for c in record["candidates"] for reason in c["reasons"]}
 
 
 def test_models_lists_the_starter_model():

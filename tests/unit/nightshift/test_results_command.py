@@ -103,3 +103,13 @@ def test_a_job_without_gates_is_judged_when_somebody_asks(call, called_store):
     run_to_end(called_store)
 
     assert json.loads(call("gates", jobs[1], "--json", "--speed-share", "0"))["compared_with"] == [jobs[0]]
+
+
+def test_one_job_is_judged_and_the_others_wait_for_who_keeps_house(called_store):
+    jobs = [add(called_store, 2, gates={"min_images": 1}, name=name) for name in ("yard", "gate")]
+    run_to_end(called_store)
+
+    watchman = Watchman(called_store, "run")
+
+    assert (watchman.judge_job(jobs[1]), watchman.judge_job(jobs[1])) == (True, False)
+    assert [called_store.status(job).gates for job in jobs] == ["pending", "passed"]

@@ -11,6 +11,7 @@ from nightshift.stack import open_client
 from producer import Producer
 from producer.direct import Direct
 from producer.errors import ExplainUnavailable, NobodyWorksWarning, SettingInvalid
+from producer.gateway import Basis
 from producer.machine import find_machine
 from producer.remote import Remote
 
@@ -107,9 +108,10 @@ def test_without_the_engine_a_model_cannot_be_explained(monkeypatch):
 
 def test_what_nightshift_registers_explains_a_model(registered_engine):
     with Producer() as producer:
-        explanation = producer.explain("digits", "cpu")
+        explanation = producer.explain("digits")
 
-    assert explanation.task == "object-detection"
+    assert (explanation.task, explanation.machine.basis) == ("object-detection", Basis.HERE)
+    assert explanation.machine.report["machine"]["cpu_count"] > 0
     assert explanation.chosen["backend"] in {candidate["backend"] for candidate in explanation.candidates}
 
 

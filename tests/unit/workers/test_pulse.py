@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sqlalchemy import delete, update
 
 from inference_engine.batching import BatchPolicy, MicroBatcher
 from inference_engine.sniff import ImageLimits
@@ -14,6 +15,7 @@ from inference_engine.testing import ScriptedSession
 from jobstore.ids import new_id
 from jobstore.schema import ModelBuild, WorkerId
 from jobstore.store import JobStore
+from jobstore.tables import machines, workers
 from workers.leases import LeaseBook
 from workers.media import FileReader
 from workers.models import ModelPool
@@ -121,6 +123,21 @@ def test_a_workers_row_says_what_it_serves_consumes_and_how_full_its_batches_are
     assert (row.hardware, row.serves, row.queues) == ("gpu-sm90", ("gpu-sm90", "gpu-any"), ("infer.gpu-any.m",))
     assert (row.models, row.active, row.memory_bytes > 0) == (("m",), 0, True)
     assert (row.stats["m"]["batches"], row.stats["m"]["batch_fill"]) == (4, 1.0)
+
+
+def test_a_process_tells_its_machine_once_and_no_heartbeat_repeats_it(start):
+    runtime, pulse, _ = start(machine={"schema_version": 1})
+    pulse.beat()
+    told = runtime.store.fleet.machine_of_class("gpu-sm90")
+    with runtime.store._db._writer.begin() as database:
+        database.execute(delete(machines))
+        database.execute(update(workers).values(machine=None))
+
+    for _ in range(4):
+        pulse.beat()
+
+    assert (told.worker_id, told.description, told.is_live) == (runtime.worker_id, {"schema_version": 1}, True)
+    assert runtime.store.fleet.machine_of_class("gpu-sm90") is None
 
 
 def test_a_worker_that_somebody_asked_to_drain_hears_it_with_a_beat(start):

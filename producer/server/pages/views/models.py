@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from producer.gateway import MeantMachine
 from producer.server.pages.views.decisions import Choice, choices_of
 
 
@@ -32,13 +33,14 @@ class ModelLine:
 
 def model_lines(
     models: Sequence[Mapping[str, Any]],
-    classes: Sequence[str],
-    explain: Callable[[str, str], Sequence[Mapping[str, Any]]],
+    machines: Mapping[str, MeantMachine],
+    explain: Callable[[str, MeantMachine], Sequence[Mapping[str, Any]]],
 ) -> tuple[ModelLine, ...]:
     """Give a line a model.
 
     Args:
-        explain: gives the candidates of a model on a class; an error of ours, which has a `code`, is the verdict.
+        machines: by class of hardware, that of its workers.
+        explain: gives the candidates of a model on a machine; an error of ours, which has a `code`, is the verdict.
     """
     return tuple(
         ModelLine(
@@ -46,15 +48,20 @@ def model_lines(
             task=str(found.get("task") or "unknown"),
             classes=tuple(map(str, found.get("classes") or ())),
             packages=tuple(map(_name, found.get("packages") or ())),
-            verdicts=tuple(_verdict(str(found["model"]), hardware, explain) for hardware in classes),
+            verdicts=tuple(_verdict(str(found["model"]), *each, explain) for each in machines.items()),
         )
         for found in models
     )
 
 
-def _verdict(model: str, hardware: str, explain: Callable[[str, str], Sequence[Mapping[str, Any]]]) -> Verdict:
+def _verdict(
+    model: str,
+    hardware: str,
+    machine: MeantMachine,
+    explain: Callable[[str, MeantMachine], Sequence[Mapping[str, Any]]],
+) -> Verdict:
     try:
-        choices = choices_of(explain(model, hardware))
+        choices = choices_of(explain(model, machine))
     except Exception as error:
         if not hasattr(error, "code"):
             raise

@@ -11,6 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from jobstore.tokens import Role
+from producer.gateway import Basis, MeantMachine
 from producer.server.app import create_app
 from producer.server.routes.uploads import MAX_FILES
 from producer.server.sse import follow
@@ -158,11 +159,11 @@ def test_explain_heeds_the_wishes_of_the_request(services):
     wished = '{"backend": ["onnx"], "batch_size": 8}'
     heeding = replace(services, explain=explain)
     with TestClient(create_app(heeding), headers=bearer(services.store, Role.READER)) as http:
-        assert http.get("/v1/models/digits/explain", params={"hardware": "cpu", "wishes": wished}).status_code == 200
+        assert http.get("/v1/models/digits/explain", params={"wishes": wished}).status_code == 200
         for wrong in ("onnx", "[]", '{"backends": "onnx"}', '{"trust": true}', "{", "[" * 4000):
             answer = http.get("/v1/models/digits/explain", params={"wishes": wrong})
             assert (answer.status_code, answer.json()["code"]) == (422, "invalid_job"), wrong
-    assert asked == [("digits", "cpu", {"backend": ["onnx"], "batch_size": 8})]
+    assert asked == [("digits", MeantMachine(Basis.HERE, "auto"), {"backend": ["onnx"], "batch_size": 8})]
 
 
 def test_a_stream_that_has_no_news_says_that_it_is_there(sqlite_store, tmp_path):

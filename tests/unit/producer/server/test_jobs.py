@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from jobstore.schema import JobSpec
+from jobstore.schema import JobSpec, WorkerRow
 from jobstore.tokens import Role
 from producer.server.app import create_app
 from producer.server.errors import ServerError
@@ -16,7 +16,7 @@ from producer.server.limits import MAX_HEADER_BYTES
 from producer.server.problems import STATUS_OF_CODE
 from producer.server.rates import Rates
 from producer.wire import DERIVED, NOT_ASKED, JobBody
-from tests.fixtures.jobs import failed, ok, run_to_end, take, write
+from tests.fixtures.jobs import ALICE, failed, ok, run_to_end, take, write
 from tests.fixtures.server import bearer, picture, services_on, submitted
 
 
@@ -246,6 +246,28 @@ def test_a_defect_says_nothing_of_itself(sqlite_store, tmp_path):
         answer = http.get("/v1/models/digits/explain")
     assert answer.status_code == 500
     assert "secret" not in answer.text
+
+
+def test_a_model_is_explained_for_the_machines_of_a_class_and_the_answer_says_which(http, sqlite_store):
+    row = WorkerRow(ALICE, "secret-host", 7, "cpu-amx", "cpu", serves=("cpu-amx", "cpu"))
+    sqlite_store.fleet.heartbeat(row, {"schema_version": 1, "machine": {"cpu_name": "Xeon"}})
+    live = http.get("/v1/models/digits/explain?hardware=cpu")
+    sqlite_store.fleet.worker_stopped(ALICE)
+    last, anywhere = (http.get(f"/v1/models/digits/explain?hardware={name}").json() for name in ("cpu", "auto"))
+
+    assert (live.json()["machine"]["basis"], live.json()["machine"]["worker_id"]) == ("live", ALICE)
+    assert live.json()["machine"]["report"]["machine"] == {"cpu_name": "Xeon"}
+    assert "secret-host" not in live.text
+    assert (last["machine"]["basis"], last["machine"]["age_s"] >= 0) == ("last", True)
+    assert anywhere["machine"]["basis"] == "here"
+
+
+def test_a_class_that_no_worker_told_is_assumed_only_where_that_is_asked_for(http):
+    refused = http.get("/v1/models/digits/explain?hardware=gpu-sm90")
+    assumed = http.get("/v1/models/digits/explain?hardware=gpu-sm90&assume=true")
+
+    assert (refused.status_code, refused.json()["code"]) == (404, "machine_unknown")
+    assert (assumed.status_code, assumed.json()["machine"]["basis"]) == (200, "assumed")
 
 
 def test_who_asks_too_often_waits(sqlite_store, tmp_path):

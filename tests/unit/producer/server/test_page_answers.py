@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import event
 from starlette.testclient import TestClient
 
-from jobstore.schema import ItemRef, JobSpec, JobState
+from jobstore.schema import ItemRef, JobSpec, JobState, WorkerId, WorkerRow
 from jobstore.store import JobStore
 from jobstore.tokens import Role
 from producer.server.app import create_app
@@ -138,6 +138,24 @@ def test_a_model_that_only_jobs_know_is_listed_with_what_their_workers_decided(v
     assert "yard.onnx" in text
     assert "digits-onnx by onnx fp32 on cpu" in text
     assert "secret" not in text
+
+
+def test_models_are_judged_for_the_machines_that_workers_told(visitor, sqlite_store):
+    empty = visitor.get("/models").text
+    xeon = {"schema_version": 1, "machine": {"cpu_name": "Xeon", "cpu_count": 8}}
+    h200 = {"schema_version": 1, "machine": {"gpus": [{"name": "NVIDIA H200"}]}}
+    told = (("worker-one", "cpu", xeon), ("worker-two", "gpu-sm90", h200), ("worker-old", "gpu-sm80", None))
+    for name, hardware, machine in told:
+        sqlite_store.fleet.heartbeat(WorkerRow(WorkerId(name), "secret-host", 7, hardware, "cpu"), machine)
+    sqlite_store.fleet.worker_stopped(WorkerId("worker-two"))
+
+    text = visitor.get("/models").text
+
+    assert "No worker has told yet what machine it runs on" in empty
+    assert "Xeon with 8 cores, as worker er-one reports it" in text
+    assert "NVIDIA H200, as reported by worker er-two, last heard of" in text
+    assert "No worker of this class has told what machine it runs on." in text
+    assert "secret-host" not in text
 
 
 def test_large_jobs_are_compared_where_nobody_waits_for_a_page(visitor, sqlite_store):

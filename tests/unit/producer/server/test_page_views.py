@@ -13,6 +13,7 @@ import pytest
 from jobstore.glances import Pace, StageTimes, sampled
 from jobstore.schema import JobState, OutcomeState
 from jobstore.submit import usual_name
+from producer.gateway import Basis, MeantMachine
 from producer.server.pages import words
 from producer.server.pages.views.decisions import choices_of
 from producer.server.pages.views.gallery import MOST_ROWS, PICTURES, gallery_of
@@ -118,16 +119,17 @@ def test_a_model_that_runs_nowhere_says_why_and_a_defect_is_no_verdict():
     class Missing(Exception):
         code = "model_not_found"
 
-    def explain(model, hardware):
-        if hardware == "gpu":
+    def explain(model, machine):
+        if machine.hardware == "gpu":
             raise Missing("no such model")
         return [{"package_id": "p", "verdict": "rejected", "reasons": [{"code": "c", "message": "too old"}]}]
 
-    (line,) = model_lines([{"model": "m", "task": None, "packages": ("p",)}], ["cpu", "gpu"], explain)
+    machines = {name: MeantMachine(Basis.LIVE, name) for name in ("cpu", "gpu")}
+    (line,) = model_lines([{"model": "m", "task": None, "packages": ("p",)}], machines, explain)
 
     assert [(verdict.chosen, verdict.why) for verdict in line.verdicts] == [(None, "too old"), (None, "no such model")]
     with pytest.raises(ZeroDivisionError):
-        model_lines([{"model": "m"}], ["cpu"], lambda *_: 1 // 0)
+        model_lines([{"model": "m"}], machines, lambda *_: 1 // 0)
 
 
 def test_shapes_lie_in_the_pictures_own_pixels_and_the_surest_on_top():
