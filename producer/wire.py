@@ -39,7 +39,9 @@ DERIVED = {
 }
 
 #: Fields of `producer.exports.ExportOptions` that a body says beside formats and destination.
-EXPORT_OPTIONS = ("min_confidence", "classes", "save_conf", "with_images")
+EXPORT_OPTIONS = ("min_confidence", "classes", "states", "save_conf", "with_images", "previews")
+#: Each is in memory until the page is written.
+MOST_PREVIEWS = 10_000
 
 Text = Annotated[str, Meta(min_length=1, max_length=4096)]
 ShortText = Annotated[str, Meta(max_length=256)]
@@ -115,19 +117,23 @@ class ExportBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         formats: empty: those of the usual ones that fit.
         dest: `s3://bucket/prefix`, or a folder that the server's operator allows; None: the server keeps the files, and
             `download` gives them.
+        previews: pictures at most of a page to look at, which is written beside the formats; None: no such page, unless
+            the formats name it.
     """
 
     formats: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(max_length=32)] = ()
     dest: Text | None = None
     min_confidence: Share = 0.0
     classes: tuple[ShortText, ...] = ()
+    states: Annotated[tuple[OutcomeState, ...], Meta(max_length=len(OutcomeState))] = ()
     save_conf: bool = False
     with_images: bool = False
+    previews: Annotated[int, Meta(ge=1, le=MOST_PREVIEWS)] | None = None
 
     def options(self) -> dict[str, Any]:
         """Give the fields of `ExportOptions` that differ from the defaults."""
         given = msgspec.structs.asdict(self)
-        return {name: given[name] for name in EXPORT_OPTIONS if given[name] not in (0, (), False)}
+        return {name: given[name] for name in EXPORT_OPTIONS if given[name] not in (0, (), False, None)}
 
     @classmethod
     def of(cls, output: Output) -> Self:

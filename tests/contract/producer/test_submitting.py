@@ -60,7 +60,8 @@ def test_who_is_told_and_what_is_exported_is_said_with_the_job(world, folder):
         "digits", folder, hardware="cpu", max_failure_rate=1.0, include=["*.jpg"], exclude=["b_*"], since="24h",
         webhook="https://a.example/1", webhooks=[{"url": "https://b.example/2", "secret_env": "YARD_HOOK",
                                                   "on": ["job.started"]}],
-        output={"dest": "s3://labels/yard", "formats": ["jsonl", "coco"], "min_confidence": 0.5, "classes": ["dog"]},
+        output={"dest": "s3://labels/yard", "formats": ["jsonl", "coco"], "min_confidence": 0.5, "classes": ["dog"],
+                "previews": 24, "states": ["ok", "failed"]},
     )  # fmt: skip
     world.work()
 
@@ -70,7 +71,8 @@ def test_who_is_told_and_what_is_exported_is_said_with_the_job(world, folder):
     }  # fmt: skip
     export = world.store.exports.claim("maker", 60)
     assert world.store.status(export.job_id).total == 5
-    assert export.output == Output("s3://labels/yard", ("jsonl", "coco"), {"min_confidence": 0.5, "classes": ["dog"]})
+    options = {"min_confidence": 0.5, "classes": ["dog"], "states": ["ok", "failed"], "previews": 24}
+    assert export.output == Output("s3://labels/yard", ("jsonl", "coco"), options)
 
 
 @pytest.mark.parametrize(
