@@ -81,6 +81,8 @@ ROUTES = {
     ("POST", "/jobs/{job_id}/priority"): (HIDDEN, {"priority": "1"}),
     ("POST", "/jobs/{job_id}/retry"): (HIDDEN, {"cause": ""}),
     ("POST", "/jobs/{job_id}/exports"): (HIDDEN, {"formats": "jsonl"}),
+    ("GET", "/jobs/{job_id}/webhooks"): (HIDDEN, None),
+    ("POST", "/jobs/{job_id}/webhooks"): (HIDDEN, {"delivery": "{delivery_id}"}),
     ("POST", "/jobs/{job_id}/{act}"): (HIDDEN, {}),
     ("GET", "/fleet"): (403, None),
     ("POST", "/fleet/drain"): (403, {"worker": "w"}),
