@@ -241,6 +241,20 @@ class PartBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     part_token: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
+class FileBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file that is to be sent; what S3 takes in one request has 5 GiB at most."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=1024)]
+    size_bytes: Annotated[int, Meta(ge=1, le=5 * 2**30)]
+    content_type: Annotated[str, Meta(max_length=100, pattern=r"^[a-z]+/[A-Za-z0-9.+-]+$")] = "application/octet-stream"
+
+
+class PresignBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Files that a client sends to the bucket of uploads himself."""
+
+    files: Annotated[tuple[FileBody, ...], Meta(min_length=1, max_length=1000)]
+
+
 class ResumeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """New limits of a job that goes on; what is absent stays."""
 

@@ -47,6 +47,7 @@ ROUTES = {
     ("GET", "/v1/jobs/{job_id}/exports/{export_id}/download"): (HIDDEN, None),
     ("GET", "/v1/jobs/{job_id}/exports/{export_id}/files/{path:path}"): (HIDDEN, None),
     ("POST", "/v1/uploads"): (415, {}),
+    ("POST", "/v1/uploads:presign"): (409, {"files": [{"name": "a.png", "size_bytes": 1}]}),
     ("GET", "/v1/webhooks"): (OWN_ONLY, None),
     ("GET", "/v1/jobs/{job_id}/webhooks"): (HIDDEN, None),
     ("POST", "/v1/webhooks/{delivery_id}:retry"): (HIDDEN, None),
