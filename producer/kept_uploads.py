@@ -76,8 +76,9 @@ class UploadFolder:
             for tenant in entries(self.folder):
                 for each in entries(tenant.path) if tenant.is_dir(follow_symlinks=False) else ():
                     if each.is_file(follow_symlinks=False) and (_is_ours(each.name) or _PART.fullmatch(each.name)):
-                        found = each.stat(follow_symlinks=False)
-                        yield Upload(each.name, each.path, found.st_size, found.st_mtime)
+                        with suppress(FileNotFoundError):  # another machine that shares the folder was faster
+                            found = each.stat(follow_symlinks=False)
+                            yield Upload(each.name, each.path, found.st_size, found.st_mtime)
 
     def remove(self, uploads: Sequence[Upload]) -> None:
         """Remove their files."""
@@ -131,13 +132,10 @@ def _modified(client: Any, bucket: str, key: str) -> int | None:
         raise
 
 
-def entries(folder: Path | str) -> list[os.DirEntry[str]]:
-    """Give what lies in a folder, by name; none where there is no such folder."""
-    try:
-        with os.scandir(folder) as found:
-            return sorted(found, key=lambda each: each.name)
-    except FileNotFoundError:
-        return []
+def entries(folder: Path | str) -> Iterator[os.DirEntry[str]]:
+    """Give what lies in a folder, however much it is; none where there is no such folder."""
+    with suppress(FileNotFoundError), os.scandir(folder) as found:
+        yield from found
 
 
 @contextmanager

@@ -8,9 +8,11 @@ a bucket, of which each look costs, is looked through by one process of the flee
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -138,23 +140,29 @@ class Pruner:
                 age = ages[export_id] if export_id in ages else self.clock() - _modified(paths)
                 if age is None or age < kept_s:
                     continue
-                size = sum(_sizes(paths))
+                size = sum(map(_bytes_of, paths))
                 if not is_trial:
                     self.store.exports.forget(export_id)  # first, so that nobody is promised files that go
-                    shutil.rmtree(paths[0], ignore_errors=True)
+                    with suppress(FileNotFoundError):
+                        shutil.rmtree(paths[0])
                     paths[1].unlink(missing_ok=True)
                 done += Pruned(exports=1, size_bytes=size)
         return done
 
 
 def _modified(paths: Sequence[Path]) -> float:
-    """Give when the last of the paths was changed: an export without a row is as old as its files."""
-    return max(path.stat().st_mtime for path in paths if path.exists())
-
-
-def _sizes(paths: Sequence[Path]) -> Iterator[int]:
+    """Give when one of the paths was changed last: an export without a row is as old as its files."""
+    times: list[float] = []
     for path in paths:
-        if path.is_dir():
-            yield from _sizes([Path(each.path) for each in entries(path)])
-        elif path.is_file():
-            yield path.stat().st_size
+        with suppress(FileNotFoundError):
+            times.append(path.stat(follow_symlinks=False).st_mtime)
+    return max(times, default=math.inf)  # another machine has just removed it
+
+
+def _bytes_of(path: Path) -> int:
+    """Give the bytes of a file, or of all below a folder; what vanishes meanwhile has none."""
+    with suppress(FileNotFoundError):
+        if path.is_dir() and not path.is_symlink():
+            return sum(_bytes_of(Path(each.path)) for each in entries(path))
+        return path.stat(follow_symlinks=False).st_size
+    return 0

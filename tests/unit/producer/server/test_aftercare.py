@@ -72,8 +72,10 @@ def test_a_job_unlike_the_good_run_before_it_says_so_and_its_receiver_is_told(ht
         services.store.relay.forget_hints()
         write(services.store, lease_next(services.store), [ok(0, objects)], finished=True)
         assert watchman.judge_due() == 1
-        judged.append(http.get(f"/v1/jobs/{job_id}").json()["gates"])
-    assert judged == ["passed", "failed"]
+        judged.append(http.get(f"/v1/jobs/{job_id}").json())
+    assert [each["gates"] for each in judged] == ["passed", "failed"]
+    assert judged[0]["gates_message"] is None
+    assert "100.0% of the pictures have nothing in them" in judged[1]["gates_message"]
     told = {each.event: json.loads(each.body) for each in services.store.outbox.list(job_id=job_id)}
     assert set(told) == {"job.finished", "job.gates_failed"}
     assert "empty_rate" in told["job.gates_failed"]["gates"]["failed"]
