@@ -18,7 +18,7 @@ from jobstore.service_tables import exports
 from jobstore.tables import jobs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from jobstore.connection import Database
 
@@ -121,6 +121,16 @@ class ExportRequests:
             exports.c.state.in_([ExportState.DONE, ExportState.FAILED]), exports.c.finished < db_now() - older_than_s
         )
         return self._db.write(lambda db: db.execute(delete(exports).where(is_over)).rowcount)
+
+    def ages(self, export_ids: Collection[str]) -> Mapping[str, float | None]:
+        """Give the seconds since these exports ended, by id; None: one has not. What is not there is missing."""
+        query = select(exports.c.id, (db_now() - exports.c.finished).label("age")).where(exports.c.id.in_(export_ids))
+        return self._db.read(lambda db: {row.id: row.age for row in db.execute(query)})
+
+    def forget(self, export_id: str) -> None:
+        """Forget an export that has ended, not what it wrote; one that has not stays."""
+        is_it = and_(exports.c.id == export_id, exports.c.finished.is_not(None))
+        self._db.write(lambda db: db.execute(delete(exports).where(is_it)))
 
     def _end(self, request: ExportRequest, values: dict[str, Any]) -> bool:
         change = update(exports).where(_is_held(request)).values({"lease_until": None, "owner": None, **values})

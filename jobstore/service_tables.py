@@ -144,6 +144,14 @@ webhook_deliveries = Table(
     Index("ix_webhook_deliveries_job_id_created", "job_id", "created"),
 )
 
+# What one process of the fleet does at a time, now and then.
+chores = Table(
+    "chores",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("taken_until", Double, nullable=False),  # then it is anybody's again
+)
+
 # Who may ask the HTTP interface. The token itself is shown once and stored nowhere.
 tokens = Table(
     "tokens",

@@ -58,6 +58,7 @@ from jobstore.schema import (
     WorkerId,
 )
 from jobstore.tokens import Tokens
+from jobstore.upkeep import Upkeep
 from jobstore.verdicts import Verdicts
 from jobstore.views import FailureGroup, ItemRow, JobEvent, JobStatus, ResultRow
 from jobstore.window import release as release_window
@@ -82,6 +83,7 @@ class JobStore:
         fleet: workers, queues, and what is learned of them.
         relay: what a relay finds and mends.
         tokens: who may ask the HTTP interface.
+        upkeep: chores that one process does at a time.
     """
 
     def __init__(self, database: Database) -> None:
@@ -89,7 +91,7 @@ class JobStore:
         self.schedules, self.outbox, self.exports = Schedules(database), Outbox(database), ExportRequests(database)
         self.glances, self.drafts, self.openings = Glances(database), Drafts(database), Openings(database)
         self.known, self.fleet, self.relay = KnownResults(database), Fleet(database), Repairs(database)
-        self.tokens, self.verdicts = Tokens(database), Verdicts(database)
+        self.tokens, self.verdicts, self.upkeep = Tokens(database), Verdicts(database), Upkeep(database)
 
     @classmethod
     def open(cls, url: str, *, patience_s: float = 15.0) -> JobStore:

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 #: Alembic revision that makes exactly these tables.
-SCHEMA_VERSION = "0006"
+SCHEMA_VERSION = "0007"
 
 metadata = MetaData(
     naming_convention={

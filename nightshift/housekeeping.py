@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nightshift.settings import Settings
     from producer.direct import Direct
     from producer.housekeeping import Housekeeper
+    from producer.pruning import Pruner
     from producer.webhooks import Sender
 
 #: Seconds that a receiver of webhooks may be silent, and may take in all.
@@ -70,7 +71,18 @@ def housekeeper(settings: Settings, store: JobStore, gateway: Direct) -> Iterato
     options = SourceOptions(policy=settings.fetch_policy)
     with sender(settings, store) as sending:
         exporter = ExportMaker(store, gateway, owner, shelf_folder=settings.server_dir)
-        yield Housekeeper(Scheduler(store, gateway, owner, options), sending, exporter, Watchman(store, owner))
+        scheduler, watchman = Scheduler(store, gateway, owner, options), Watchman(store, owner)
+        yield Housekeeper(scheduler, sending, exporter, watchman, pruner(settings, store))
+
+
+def pruner(settings: Settings, store: JobStore) -> Pruner | None:
+    """Give what removes old files of the server as the settings want it; None: all are kept."""
+    from producer.pruning import Pruner
+
+    kept = settings.server.uploads_kept_s, settings.server.exports_kept_s
+    if kept == (None, None):
+        return None
+    return Pruner(store, settings.server_dir, settings.server.uploads, *kept)
 
 
 @contextlib.contextmanager

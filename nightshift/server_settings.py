@@ -9,6 +9,8 @@ from pydantic_settings import NoDecode
 
 from producer.fetch_settings import split_words
 
+DAY_S = 86_400.0
+
 
 class ServerSettings(BaseModel):
     """What the HTTP server is told."""
@@ -24,6 +26,13 @@ class ServerSettings(BaseModel):
         pattern=r"^(s3://[^/?#]+(/[^?#]*)?)?$",
         description="Where uploads go, such as s3://bucket/prefix; unset: NIGHTSHIFT_DATA_DIR/server/uploads.",
     )
+    uploads_kept_days: float | None = Field(
+        default=None, ge=1, description="Days since they were last sent that uploads are kept which no job needs; "
+        "unset: for ever.",
+    )  # fmt: skip
+    exports_kept_days: float | None = Field(
+        default=None, ge=1, description="Days that exports are kept for download; unset: for ever."
+    )
     requests_per_s: float = Field(default=50.0, gt=0, description="Requests a second that one token may send.")
     burst: int = Field(default=200, ge=1, description="Requests that it may send at once.")
     export_destinations: Annotated[tuple[str, ...] | None, NoDecode] = Field(
@@ -34,6 +43,16 @@ class ServerSettings(BaseModel):
     https: bool = Field(
         default=False, description="Whether people reach the server by https, through a proxy; cookies then need it."
     )
+
+    @property
+    def uploads_kept_s(self) -> float | None:
+        """The same in seconds."""
+        return None if self.uploads_kept_days is None else self.uploads_kept_days * DAY_S
+
+    @property
+    def exports_kept_s(self) -> float | None:
+        """The same in seconds."""
+        return None if self.exports_kept_days is None else self.exports_kept_days * DAY_S
 
     @field_validator("export_destinations", mode="before")
     @classmethod

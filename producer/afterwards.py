@@ -1,4 +1,4 @@
-"""What `Producer.submit` says of the time after a job: who is told, and what is exported."""
+"""What `Producer.submit` says of the time after a job: who is told, what is exported, what it is held against."""
 
 from __future__ import annotations
 
@@ -46,6 +46,24 @@ def output_of(options: JobOptions) -> Output | None:
     for name in formats:
         find_format(name)
     return Output(SHELF if dest is None else _absolute(os.fspath(dest)), formats, fields)
+
+
+def gates_of(options: JobOptions) -> Mapping[str, Any] | None:
+    """Give the limits that the job is judged by at its end; None: it is not judged.
+
+    Raises:
+        InvalidJob: a limit that is none, or that cannot be.
+    """
+    given = options.get("gates")
+    if given is None:
+        return None
+    from producer.judging.gates import GateLimits
+
+    try:
+        return (given if isinstance(given, GateLimits) else GateLimits(**given)).unusual()
+    except (TypeError, ValueError) as error:
+        known = ", ".join(GateLimits.__dataclass_fields__)
+        raise InvalidJob(f"gates {given!r}: {error}; expected some of {known}, or {{}} for the usual limits") from error
 
 
 def _webhook(given: Mapping[str, Any]) -> Webhook:

@@ -154,6 +154,23 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Presigned:
+    """Where one file is to be sent by the client itself; `uri` is what a job names it by once it is there.
+
+    Attributes:
+        method, url, headers: of the request whose body is the file; the storage refuses others.
+        expires: seconds since the epoch after which it refuses this one, too.
+    """
+
+    name: str
+    uri: str
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
 class Uploaded:
     """One file that was taken; `uri` is what a job names it by."""
 

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from jobstore.outbox import DeliveryState
     from jobstore.schema import DecisionRow, ItemRef, JobId, JobState, OutcomeState, WorkerRow
     from jobstore.views import FailureGroup, JobEvent, JobStatus, QueueRow
+    from producer.answers import DeliveryAnswer
     from producer.exports import ExportOptions, ExportSummary
     from producer.gateway import Explanation
     from producer.progress import Progress
@@ -114,6 +116,14 @@ class AsyncJob:
     async def events(self) -> list[JobEvent]:
         """List what happened to the job, oldest first."""
         return await asyncio.to_thread(self.job.events)
+
+    async def webhooks(self, *, states: Collection[DeliveryState | str] = (), limit: int = 50) -> list[DeliveryAnswer]:
+        """List messages about the job, the newest first."""
+        return await asyncio.to_thread(lambda: self.job.webhooks(states=states, limit=limit))
+
+    async def resend(self, delivery_id: str) -> bool:
+        """Send a message now that no receiver took. False: one took it."""
+        return await asyncio.to_thread(self.job.resend, delivery_id)
 
     async def export(
         self, dest: str | Path, formats: str | Sequence[str], options: ExportOptions | None = None

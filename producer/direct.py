@@ -11,11 +11,14 @@ from typing import Any, Self
 from jobstore.aftercare import SHELF
 from jobstore.dispatch import Doorbell, MuteDoorbell
 from jobstore.errors import BrokerUnavailable, InvalidJob
+from jobstore.outbox import DeliveryState
 from jobstore.queues import queue_name
 from jobstore.schema import SETTLED_STATES, DecisionRow, ItemRef, JobId, JobSpec, JobState, OutcomeState, WorkerRow
 from jobstore.store import JobStore
 from jobstore.submit import request_hash
 from jobstore.views import FailureGroup, JobEvent, JobStatus, QueueRow, ResultRow
+from producer.answers import DeliveryAnswer
+from producer.deliveries import told
 from producer.ending import words_of_timeout
 from producer.errors import JobTimeout
 from producer.explaining import explain, meant_machine
@@ -132,6 +135,18 @@ class Direct:
     def decisions(self, job_id: JobId) -> list[DecisionRow]:
         """Why which backend ran, one row a worker process."""
         return self._store.decisions(job_id)
+
+    def webhooks(
+        self, job_id: JobId, *, states: Collection[DeliveryState] = (), limit: int = 50
+    ) -> list[DeliveryAnswer]:
+        """Messages about the job, the newest first."""
+        self._store.state(job_id)
+        found = self._store.outbox.list(job_id=job_id, states=tuple(states), limit=limit)
+        return [told(each) for each in found]
+
+    def resend(self, delivery_id: str) -> bool:
+        """Send a message now that no receiver took. False: one took it."""
+        return self._store.outbox.resend(delivery_id)
 
     def pause(self, job_id: JobId) -> bool:
         """Stop the job until it is resumed. False: it does not run."""

@@ -244,6 +244,13 @@ class ExportFailed(ProducerError):
     retryable = True
 
 
+class PruneFailed(ProducerError):
+    """Old files of a server cannot be listed or removed; some may be gone."""
+
+    code = "prune_failed"
+    retryable = True
+
+
 class JudgingFailed(ProducerError):
     """What a job gave cannot be judged."""
 

@@ -16,8 +16,10 @@ from jobstore.schema import OutcomeState, WorkerId
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
+    from jobstore.outbox import DeliveryState
     from jobstore.schema import DecisionRow, ItemRef, JobId, JobSpec, JobState, WorkerRow
     from jobstore.views import FailureGroup, JobEvent, JobStatus, QueueRow, ResultRow
+    from producer.answers import DeliveryAnswer
 
 #: Rows of results that are fetched at a time.
 RESULTS_A_PAGE = 500
@@ -145,6 +147,20 @@ class Gateway(Protocol):
 
     def decisions(self, job_id: JobId) -> list[DecisionRow]:
         """Say why which backend ran, one row a worker process."""
+        ...
+
+    def webhooks(
+        self, job_id: JobId, *, states: Collection[DeliveryState] = (), limit: int = 50
+    ) -> list[DeliveryAnswer]:
+        """List messages about a job, the newest first: what was sent to whom, and what they answered."""
+        ...
+
+    def resend(self, delivery_id: str) -> bool:
+        """Send a message now that no receiver took. False: one took it.
+
+        Raises:
+            DeliveryNotFound.
+        """
         ...
 
     def pause(self, job_id: JobId) -> bool:

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
+    from jobstore.outbox import DeliveryState
     from jobstore.schema import DecisionRow, JobId
     from jobstore.views import FailureGroup, JobEvent, JobStatus
+    from producer.answers import DeliveryAnswer
     from producer.exports import ExportOptions, ExportSummary
     from producer.gateway import Gateway
     from producer.progress import Progress
@@ -126,6 +128,25 @@ class Job:
     def events(self) -> list[JobEvent]:
         """List what happened to the job, oldest first."""
         return self.gateway.events(self.id)
+
+    def webhooks(self, *, states: Collection[DeliveryState | str] = (), limit: int = 50) -> list[DeliveryAnswer]:
+        """List messages about the job, the newest first: what was sent to whom, and what they answered.
+
+        Args:
+            states: only those: pending, delivered, given_up; empty: all.
+        """
+        from jobstore.outbox import DeliveryState
+
+        wanted = [DeliveryState(state) for state in states]
+        return self.gateway.webhooks(self.id, states=wanted, limit=limit)
+
+    def resend(self, delivery_id: str) -> bool:
+        """Send a message now that no receiver took; `webhooks` has their ids. False: one took it.
+
+        Raises:
+            DeliveryNotFound.
+        """
+        return self.gateway.resend(delivery_id)
 
     def export(
         self, dest: str | Path, formats: str | Sequence[str], options: ExportOptions | None = None

@@ -12,7 +12,7 @@ import httpx
 
 from jobstore.schema import DecisionRow, OutcomeState, WorkerRow
 from jobstore.views import FailureGroup, ItemRow, JobEvent, JobStatus, QueueRow, ResultRow
-from producer.answers import Appended, Page
+from producer.answers import Appended, DeliveryAnswer, Page, Resent
 from producer.calling import Caller
 from producer.ending import words_of_timeout
 from producer.errors import JobTimeout, ServerUnavailable
@@ -24,6 +24,7 @@ from producer.wire import DraftBody, JobBody, PriorityBody, ResumeBody, RetryBod
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+    from jobstore.outbox import DeliveryState
     from jobstore.schema import ItemRef, JobId, JobSpec, JobState
     from producer.sending import Files
 
@@ -176,6 +177,17 @@ class Remote:
     def decisions(self, job_id: JobId) -> list[DecisionRow]:
         """Why which backend ran, one row a worker process."""
         return self._list(f"jobs/{job_id}/decisions", DecisionRow)
+
+    def webhooks(
+        self, job_id: JobId, *, states: Collection[DeliveryState] = (), limit: int = 50
+    ) -> list[DeliveryAnswer]:
+        """Messages about the job, the newest first."""
+        return self._list(f"jobs/{job_id}/webhooks", DeliveryAnswer, {"state": sorted(states)}, limit)
+
+    def resend(self, delivery_id: str) -> bool:
+        """Send a message now that no receiver took. False: one took it."""
+        content = self._caller.ask("POST", f"webhooks/{quote(delivery_id, safe='')}:retry")
+        return decode(content, Resent).is_changed
 
     def pause(self, job_id: JobId) -> bool:
         """Stop the job until it is resumed. False: it does not run."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from fetching.policy import has_scheme
 from jobstore.errors import InvalidJob
 from jobstore.schema import ItemRef, JobSpec
-from producer.afterwards import output_of, webhooks_of
+from producer.afterwards import gates_of, output_of, webhooks_of
 from producer.sources import Source, SourceOptions, SourceReport, expand, read_since
 from producer.sources.checking import check_uri
 from videos.options import VideoOptions
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fetching.policy import FetchPolicy
     from jobstore.aftercare import Output, Webhook
     from jobstore.schema import WorkerRow
+    from producer.judging.gates import GateLimits
 
 #: Where no worker is known: any GPU, else the CPU; the relay moves the work to the class that somebody serves.
 ANYWHERE = ("gpu-any", "cpu")
@@ -57,6 +58,8 @@ class JobOptions(TypedDict, total=False):
         webhooks: receivers in full, each with the fields of `jobstore.aftercare.Webhook`.
         output: what is exported when the job ends: `dest` (a folder, or `s3://bucket/prefix`; without one a server
             keeps the files for download), `formats`, and fields of `producer.exports.ExportOptions`.
+        gates: limits that the job is judged by when it ends, against the good runs of its name before it: fields of
+            `producer.judging.gates.GateLimits`, `{}` for the usual ones; None: it is not judged.
         include, exclude: patterns of names that are taken of folders, patterns and prefixes, and that are not.
         since: only what was changed after it: `24h`, or a date.
         limit: items at most.
@@ -81,6 +84,7 @@ class JobOptions(TypedDict, total=False):
     webhook: str | None
     webhooks: Sequence[Webhook | Mapping[str, Any]]
     output: Output | Mapping[str, Any] | None
+    gates: GateLimits | Mapping[str, Any] | None
     include: Sequence[str]
     exclude: Sequence[str]
     since: str | None
@@ -125,6 +129,7 @@ def spec_of(model: str | os.PathLike[str], options: JobOptions) -> JobSpec:
         expires=_moment(options.get("expires")),
         webhooks=webhooks_of(options),
         output=output_of(options),
+        gates=gates_of(options),
         **fields,
     )
     check_spec(spec)

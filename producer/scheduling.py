@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from fetching.policy import is_remote
 from jobstore.errors import JobStoreError
 from producer.claims import kept
 from producer.errors import ProducerError
 from producer.jobfile import parse_job
 from producer.request import classes_of
 from producer.sources import SourceOptions, expand
+from producer.sources.checking import path_of
 
 if TYPE_CHECKING:
     from jobstore.schedule_runs import RunClaim
@@ -25,6 +29,14 @@ logger = logging.getLogger(__name__)
 
 #: Seconds until a submit that failed for a reason that may pass is tried again: doubled with each try.
 _FIRST_RETRY_S = 30.0
+_NOT_LITERAL = re.compile(r"[*?\[{]")
+
+
+def literal_sources(job: Mapping[str, Any]) -> Iterator[str]:
+    """Give how what a schedule labels begins, up to the first pattern or date in it; its job as the store keeps it."""
+    for uri in parse_job(dict(job), "a schedule").source.uri:
+        scheme, mark, rest = uri.partition("://")
+        yield _NOT_LITERAL.split(f"{scheme.lower()}{mark}{rest}" if is_remote(uri) else path_of(uri))[0]
 
 
 @dataclass(frozen=True, slots=True)

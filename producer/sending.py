@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import unquote_to_bytes
@@ -32,6 +33,8 @@ Row = TypeVar("Row", ItemRow, ResultRow)
 NAME_HERE = "nightshift:sent_from"
 #: Bytes and files of one request, but for a single larger file.
 _REQUEST_BYTES, _REQUEST_FILES = 64 * 2**20, 200
+#: Seconds for which the server has what was sent; operators have it keep uploads for a day at least.
+_KNOWN_S = 12 * 3600.0
 
 
 class Sender:
@@ -39,7 +42,7 @@ class Sender:
 
     def __init__(self, caller: Caller, files: Files) -> None:
         self._caller, self._files = caller, files
-        self._sent: dict[str, str] = {}  # sha256 and ending -> what the server calls it
+        self._sent: dict[str, tuple[str, float]] = {}  # sha256 and ending -> what the server calls it, and since when
 
     def carry(self, items: Iterable[ItemRef]) -> Iterator[ItemRef]:
         """Give the items, with what is a file here replaced by what the server calls it.
@@ -74,10 +77,13 @@ class Sender:
             f"{len(here):,}", sum(sizes.values()) / 1e6, self._caller.name,
         )  # fmt: skip
         keys = {uri: _key(path) for uri, path in here.items()}
-        missing = {key: here[uri] for uri, key in keys.items() if key not in self._sent}
+        missing = {key: here[uri] for uri, key in keys.items() if not self._is_known(key)}
         for batch in _batches(missing, {keys[uri]: size for uri, size in sizes.items()}):
             self._post({key: missing[key] for key in batch})
-        return {uri: self._sent[key] for uri, key in keys.items()}
+        return {uri: self._sent[key][0] for uri, key in keys.items()}
+
+    def _is_known(self, key: str) -> bool:
+        return key in self._sent and time.monotonic() - self._sent[key][1] < _KNOWN_S
 
     def _post(self, files: dict[str, str]) -> None:
         def opened(closing: contextlib.ExitStack) -> list[tuple[str, Any]]:
@@ -90,7 +96,7 @@ class Sender:
         for (key, path), kept in zip(files.items(), answer.data, strict=True):
             if kept.sha256 != key.partition(".")[0]:
                 raise ServerRefused(f"{path} changed while it was sent: see that nobody writes it, then submit again")
-            self._sent[key] = kept.uri
+            self._sent[key] = kept.uri, time.monotonic()
 
 
 def as_here(row: Row) -> Row:

@@ -12,6 +12,7 @@ import os
 import re
 import tempfile
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -20,6 +21,7 @@ from jobstore.aftercare import SHELF
 
 _NOTE = "shelf"
 _NAME = re.compile(r"[0-9a-f]{32}")
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,12 @@ class Shelf:
     def dest(self) -> str:
         """What an export's `dest` says that is kept here."""
         return f"{SHELF}{self.name}"
+
+    def kept(self) -> Iterator[tuple[str, str]]:
+        """Give tenant and id of every export whose files lie here, whole or not."""
+        for tenant in sorted(self.folder.glob("exports/*/")):
+            names = {name for each in tenant.iterdir() if _ID.fullmatch(name := each.name.removesuffix(".zip"))}
+            yield from ((tenant.name, name) for name in sorted(names))
 
     def place(self, tenant: str, export_id: str) -> Path:
         """Give the folder of an export's files."""

@@ -16,11 +16,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
 
 from fetching.errors import FetchDenied, FetchError
 from fetching.http import retry_after_s
 from fetching.policy import shown
+from producer.deliveries import receiver_of
 from producer.errors import WebhookSecretMissing
 
 if TYPE_CHECKING:
@@ -124,12 +124,6 @@ class Sender:
         if not self.secrets.get(name):
             raise WebhookSecretMissing(f"the variable {name} is not set where webhooks are sent; set it and restart")
         return self.secrets[name]
-
-
-def receiver_of(url: str) -> str:
-    """Give scheme and host of a receiver, which may be told."""
-    address = urlsplit(url)
-    return f"{address.scheme}://{address.netloc.rpartition('@')[2]}"
 
 
 def signature(secret: str, delivery_id: str, timestamp: str, content: bytes) -> str:

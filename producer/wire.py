@@ -19,12 +19,13 @@ from jobstore.aftercare import SHELF, USUAL_EVENTS, Output, Webhook, WebhookEven
 from jobstore.errors import InvalidJob
 from jobstore.schema import ItemRef, JobSpec, OutcomeState
 from jobstore.views import JobStatus
+from producer.judging.gates import GateLimits
 from videos.options import Clip, VideoOptions
 
 T = TypeVar("T")
 
 #: Fields of a job's spec that no body says: token and header `Idempotency-Key` give them, or a schedule does.
-NOT_ASKED = frozenset({"request_hash", "tenant", "client_token", "schedule_id", "gates"})
+NOT_ASKED = frozenset({"request_hash", "tenant", "client_token", "schedule_id"})
 #: What an answer about a job has beside the fields of `JobStatus`: name -> its property.
 DERIVED = {
     "done": "done",
@@ -38,7 +39,9 @@ DERIVED = {
 }
 
 #: Fields of `producer.exports.ExportOptions` that a body says beside formats and destination.
-EXPORT_OPTIONS = ("min_confidence", "classes", "save_conf", "with_images")
+EXPORT_OPTIONS = ("min_confidence", "classes", "states", "save_conf", "with_images", "previews")
+#: Each is in memory until the page is written.
+MOST_PREVIEWS = 10_000
 
 Text = Annotated[str, Meta(min_length=1, max_length=4096)]
 ShortText = Annotated[str, Meta(max_length=256)]
@@ -46,6 +49,7 @@ ShortText = Annotated[str, Meta(max_length=256)]
 Number = Annotated[int, Meta(ge=-(2**31) + 1, le=2**31 - 1)]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Positive = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 #: Seconds since the epoch, up to the year 9999.
 Moment = Annotated[float, Meta(ge=0, le=253_402_300_799)]
 
@@ -113,25 +117,47 @@ class ExportBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         formats: empty: those of the usual ones that fit.
         dest: `s3://bucket/prefix`, or a folder that the server's operator allows; None: the server keeps the files, and
             `download` gives them.
+        previews: pictures at most of a page to look at, which is written beside the formats; None: no such page, unless
+            the formats name it.
     """
 
     formats: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(max_length=32)] = ()
     dest: Text | None = None
-    min_confidence: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    min_confidence: Share = 0.0
     classes: tuple[ShortText, ...] = ()
+    states: Annotated[tuple[OutcomeState, ...], Meta(max_length=len(OutcomeState))] = ()
     save_conf: bool = False
     with_images: bool = False
+    previews: Annotated[int, Meta(ge=1, le=MOST_PREVIEWS)] | None = None
 
     def options(self) -> dict[str, Any]:
         """Give the fields of `ExportOptions` that differ from the defaults."""
         given = msgspec.structs.asdict(self)
-        return {name: given[name] for name in EXPORT_OPTIONS if given[name] not in (0, (), False)}
+        return {name: given[name] for name in EXPORT_OPTIONS if given[name] not in (0, (), False, None)}
 
     @classmethod
     def of(cls, output: Output) -> Self:
         """Give the body that asks a server for this."""
         dest = None if output.dest.startswith(SHELF) else output.dest
         return decode(encode({**output.options, "formats": output.formats, "dest": dest}), cls)
+
+
+_USUAL = GateLimits()
+
+
+class GatesBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far a run may lie from those before it; null lets all pass: `producer.judging.gates.GateLimits`."""
+
+    empty_rate_rise: Share | None = _USUAL.empty_rate_rise
+    objects_change: Annotated[float, Meta(ge=0)] | None = _USUAL.objects_change
+    class_distance: Share | None = _USUAL.class_distance
+    failed_rate_rise: Share | None = _USUAL.failed_rate_rise
+    speed_share: Share | None = _USUAL.speed_share
+    min_images: Positive = _USUAL.min_images
+
+    def limits(self) -> dict[str, Any]:
+        """Give those that differ from the usual ones."""
+        return GateLimits(**msgspec.structs.asdict(self)).unusual()
 
 
 class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,7 +169,7 @@ class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     wishes: dict[str, Any] = {}
     hardware: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(max_length=32)] = ("auto",)
     priority: Number = 0
-    max_failure_rate: Annotated[float, Meta(ge=0, le=1)] = 0.02
+    max_failure_rate: Share = 0.02
     max_failures: Count | None = None
     canary_items: Count | None = None
     deadline: Moment | None = None
@@ -154,6 +180,7 @@ class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     use_cache: bool = True
     webhooks: Annotated[tuple[WebhookBody, ...], Meta(max_length=8)] = ()
     output: ExportBody | None = None
+    gates: GatesBody | None = None
 
     @classmethod
     def of(cls, spec: JobSpec, **more: Any) -> Self:
@@ -183,6 +210,7 @@ class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         asked = {field.name: getattr(self, field.name) for field in fields(JobSpec) if field.name not in NOT_ASKED}
         asked |= {"video": self.video and self.video.options(), "output": output}
         asked |= {"webhooks": tuple(each.receiver() for each in self.webhooks), "request_hash": self.request_hash()}
+        asked |= {"gates": self.gates and self.gates.limits()}
         return JobSpec(**asked, tenant=tenant, client_token=client_token)
 
 
@@ -213,11 +241,25 @@ class PartBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     part_token: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
+class FileBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A file that is to be sent; what S3 takes in one request has 5 GiB at most."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=1024)]
+    size_bytes: Annotated[int, Meta(ge=1, le=5 * 2**30)]
+    content_type: Annotated[str, Meta(max_length=100, pattern=r"^[a-z]+/[A-Za-z0-9.+-]+$")] = "application/octet-stream"
+
+
+class PresignBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Files that a client sends to the bucket of uploads himself."""
+
+    files: Annotated[tuple[FileBody, ...], Meta(min_length=1, max_length=1000)]
+
+
 class ResumeBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """New limits of a job that goes on; what is absent stays."""
 
     max_failures: Count | None = None
-    max_failure_rate: Annotated[float, Meta(ge=0, le=1)] | None = None
+    max_failure_rate: Share | None = None
 
 
 class PriorityBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -113,8 +113,10 @@ def _work(orders: Orders) -> int:
     stopped = threading.Event()
     interval_s = min(INTERVAL_S, config.lease_s / 4)
     machine = report_of(probe_machine())
+    pulse = Pulse(runtime, slot, interval_s, consumed, lambda: drain(runtime), orders.lifeline, machine)
+    pulse.begin()
     watchers = (
-        Pulse(runtime, slot, interval_s, consumed, lambda: drain(runtime), orders.lifeline, machine),
+        pulse,
         Watchdog(runtime, config.item_timeout_s, config.forward_timeout_s, config.open_timeout_s, consumed),
         refill,
         news,

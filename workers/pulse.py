@@ -49,17 +49,22 @@ class Pulse:
     _at: float = field(default_factory=time.monotonic)
     _taught: dict[int, int] = field(default_factory=dict)
 
+    def begin(self) -> None:
+        """Beat once, before any work is taken: who works is known, and on what machine."""
+        self._try_to_beat()
+
     def run(self, stopped: threading.Event) -> None:
         """Beat until `stopped`."""
-        while True:
-            if self.lifeline is not None:
-                sound(self.lifeline)
-            try:
-                self.beat()
-            except StoreUnavailable as error:
-                logger.warning("no heartbeat: %s", error, extra={"event": "heartbeat_failed"})
-            if stopped.wait(self.interval_s):
-                return
+        while not stopped.wait(self.interval_s):
+            self._try_to_beat()
+
+    def _try_to_beat(self) -> None:
+        if self.lifeline is not None:
+            sound(self.lifeline)
+        try:
+            self.beat()
+        except StoreUnavailable as error:
+            logger.warning("no heartbeat: %s", error, extra={"event": "heartbeat_failed"})
 
     def beat(self) -> None:
         """Renew the leases, then the row: the leases must not wait for anything."""

@@ -47,13 +47,17 @@ def split(url: str) -> tuple[str, str]:
     return bucket, key
 
 
-def connect() -> Any:
-    """Give a client of S3 that tries again what may work then; making one takes a fifth of a second."""
+def connect(**more: Any) -> Any:
+    """Give a client of S3 that tries again what may work then; making one takes a fifth of a second.
+
+    Args:
+        more: further fields of botocore's `Config`.
+    """
     import boto3
     from botocore.config import Config
 
     # Not the default session, which other threads may be making, too.
-    return boto3.Session().client("s3", config=Config(retries=_RETRIES, max_pool_connections=_THREADS))
+    return boto3.Session().client("s3", config=Config(retries=_RETRIES, max_pool_connections=_THREADS, **more))
 
 
 def upload_exports(dataset: Dataset, names: Sequence[str], url: str) -> list[ExportSummary]:

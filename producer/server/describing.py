@@ -15,6 +15,7 @@ KINDS = (
     JobStatus, DecisionRow, WorkerRow, AutoscaleFigures, FailureGroup, ItemRow, QueueRow, ResultRow, Explanation,
     wire.JobBody, wire.DraftBody, wire.PartBody, answers.Appended, wire.ResumeBody, wire.RetryBody, wire.PriorityBody,
     wire.ExportBody, answers.ExportAnswer, answers.Change, answers.Uploaded, answers.Drained, answers.ScheduleAnswer,
+    wire.PresignBody, answers.Presigned,
     answers.ScheduledRun, answers.DeliveryAnswer, answers.Resent, answers.Stats, answers.Health,
 )  # fmt: skip
 _NUMBER_OR_NULL = {"anyOf": [{"type": "number"}, {"type": "null"}]}

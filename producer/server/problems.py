@@ -37,6 +37,7 @@ STATUS_OF_CODE = {
     "body_too_slow": 408,
     "client_token_reused": 409,
     "export_not_ready": 409,
+    "presign_unavailable": 409,
     "export_not_found": 404,
     "delivery_not_found": 404,
     "schedule_not_found": 404,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import median
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from producer.judging.gates.figures import RunFigures
@@ -26,6 +26,9 @@ class GateLimits:
         failed_rate_rise: by how much the share of pictures without a prediction may rise, 0 to 1.
         speed_share: least share of the usual images a second; judged if so many as `min_images` were computed.
         min_images: a run of fewer pictures is not judged, nor taken to judge by.
+
+    Raises:
+        ValueError: a limit that can never hold, or always does.
     """
 
     empty_rate_rise: float | None = 0.1
@@ -34,6 +37,26 @@ class GateLimits:
     failed_rate_rise: float | None = 0.02
     speed_share: float | None = 0.5
     min_images: int = 20
+
+    def __post_init__(self) -> None:
+        shares = {
+            "empty_rate_rise": self.empty_rate_rise,
+            "class_distance": self.class_distance,
+            "failed_rate_rise": self.failed_rate_rise,
+            "speed_share": self.speed_share,
+        }
+        for name, value in shares.items():
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"{name} is {value}; expected a number from 0 to 1, or null, which lets all pass")
+        if self.objects_change is not None and not 0 <= self.objects_change < math.inf:
+            raise ValueError(f"objects_change is {self.objects_change}; expected 0 or more, or null")
+        if self.min_images < 1:
+            raise ValueError(f"min_images is {self.min_images}; expected 1 or more")
+
+    def unusual(self) -> dict[str, Any]:
+        """Give the limits that differ from the usual ones, as a job keeps them."""
+        usual = asdict(GateLimits())
+        return {name: value for name, value in asdict(self).items() if value != usual[name]}
 
 
 @dataclass(frozen=True, slots=True)

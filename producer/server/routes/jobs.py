@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from jobstore.reading import JobFilter
 from jobstore.schema import JobId, JobState
 from producer.answers import Change, Page
+from producer.judging.gates import words_of
 from producer.server.aftercare import spec_of
 from producer.server.auth import Caller, Reader, Submitter
 from producer.server.bodies import answer, gives, json_body, listed, takes
@@ -68,7 +69,10 @@ def list_jobs(
 
 @router.get("/jobs/{job_id}", responses=gives(JOB))
 def show_job(caller: Reader, job_id: str) -> Response:
-    """Give one job, with why it waits if it does. The id may be shortened to a unique beginning or tail."""
+    """Give one job, with why it waits and what its gates say against it.
+
+    The id may be shortened to a unique beginning or tail.
+    """
     return answer(_job(caller, caller.job(job_id)))
 
 
@@ -122,4 +126,7 @@ def _change(caller: Caller, text: str, act: Callable[[JobId], bool]) -> Response
 
 def _job(caller: Caller, job_id: JobId) -> dict[str, object]:
     store = caller.services.store
-    return job_record(store.status(job_id), waiting=store.why_waiting(job_id))
+    job = store.status(job_id)
+    verdict = None if job.gates is None else store.verdicts.of_job(job_id)
+    against = None if verdict is None else words_of(verdict) or None
+    return job_record(job, waiting=store.why_waiting(job_id), gates_message=against)

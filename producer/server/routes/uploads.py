@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from starlette.datastructures import UploadFile
 
-from producer.answers import Page, Uploaded
+from producer.answers import Page, Presigned, Uploaded
 from producer.server.auth import Submitter
-from producer.server.bodies import answer, gives, listed
+from producer.server.bodies import answer, gives, json_body, listed, takes
 from producer.server.errors import MediaUnsupported, RequestInvalid
 from producer.server.limits import UPLOADS_PATH
 from producer.server.problems import AnsweringRoute
-from producer.server.uploads import keep, uploads_of
+from producer.server.uploads import keep, presign, uploads_of
+from producer.wire import PresignBody
 
 router = APIRouter(tags=["uploads"], route_class=AnsweringRoute, default_response_class=Response)
 
@@ -44,3 +45,16 @@ async def upload(caller: Submitter, request: Request) -> Response:
         place = uploads_of(caller.services.options, caller.tenant)
         kept = [await run_sync(keep, place, each.filename or "", each.file) for each in files]
     return answer(Page(kept), 201)
+
+
+@router.post(
+    f"{UPLOADS_PATH}:presign",
+    status_code=201,
+    responses=gives(listed(Presigned), 201),
+    openapi_extra=takes(PresignBody),
+)
+def presign_uploads(caller: Submitter, body: Annotated[PresignBody, Depends(json_body(PresignBody))]) -> Response:
+    """Give requests by which files are sent to the bucket of uploads itself, and the URIs that jobs then name."""
+    options = caller.services.options
+    found = presign(uploads_of(options, caller.tenant), body.files, options.max_upload_bytes)
+    return answer(Page(found), 201)

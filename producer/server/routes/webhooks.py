@@ -8,14 +8,14 @@ from fastapi import APIRouter, Query, Response
 
 from jobstore.encoding import is_storable
 from jobstore.errors import DeliveryNotFound
-from jobstore.outbox import Delivery, DeliveryState
+from jobstore.outbox import DeliveryState
 from jobstore.schema import JobId
 from producer.answers import DeliveryAnswer, Page, Resent
+from producer.deliveries import told
 from producer.server.auth import Caller, Reader, Submitter
 from producer.server.bodies import answer, gives, listed
 from producer.server.paging import Cursor, PageLimit, cursor_of, place_of
 from producer.server.problems import AnsweringRoute
-from producer.webhooks import receiver_of
 
 router = APIRouter(prefix="/v1", tags=["webhooks"], route_class=AnsweringRoute, default_response_class=Response)
 
@@ -51,11 +51,4 @@ def _page(
     outbox = caller.services.store.outbox
     found = outbox.list(tenant=caller.tenant, job_id=job_id, states=tuple(states or ()), limit=limit, before=before)
     following = cursor_of([found[-1].created, found[-1].delivery_id]) if len(found) == limit else None
-    return answer(Page([_told(each) for each in found], following))
-
-
-def _told(found: Delivery) -> DeliveryAnswer:
-    plain = ("delivery_id", "job_id", "event", "state", "tries", "last_status", "last_error", "created", "delivered")
-    known = {name: getattr(found, name) for name in plain}
-    is_open = found.state is DeliveryState.PENDING
-    return DeliveryAnswer(**known, receiver=receiver_of(found.url), next_at=found.next_at if is_open else None)
+    return answer(Page([told(each) for each in found], following))

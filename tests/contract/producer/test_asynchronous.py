@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from jobstore.errors import DeliveryNotFound
 from jobstore.schema import ItemRef, JobState
 from producer import AsyncProducer, JobFailed, JobTimeout
 from tests.fixtures.fleet import wait_until
@@ -46,6 +47,9 @@ def test_every_word_of_a_job_is_awaited(world, pictures, tmp_path):
         assert await (await producer.job(job.id)).cancel()
         (listed,) = await producer.jobs()
         assert (listed.id, (await listed.progress()).total) == (job.id, 4)
+        assert await job.webhooks() == []
+        with pytest.raises(DeliveryNotFound):
+            await job.resend("none")
         assert (await producer.queues("gpu-any"), await producer.workers()) == ([], [])
         return seen[-1].done, status.ok, len(results), group.code, written.items, kinds[-1], backends, again
 

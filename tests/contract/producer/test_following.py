@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from jobstore.errors import InvalidJob, JobNotFound
-from jobstore.schema import JobState, WorkerId, WorkerRow
-from producer import JobFailed, JobTimeout
+from jobstore.errors import DeliveryNotFound, InvalidJob, JobNotFound
+from jobstore.schema import JobId, JobState, WorkerId, WorkerRow
+from producer import Job, JobFailed, JobTimeout
 
 
 def test_watching_gives_progress_until_the_end(world, job):
@@ -50,6 +50,30 @@ def test_waiting_for_a_job_over_its_limit_raises_with_the_causes(world, job):
     (group,) = raised.value.failures
     assert (group.code, group.count) == ("not_an_image", 1)
     assert raised.value.status.failed == 1
+
+
+def test_messages_about_a_job_are_listed_and_sent_again(world, folder):
+    hooks = [{"url": f"https://{name}.example/secret", "on": ["job.finished"]} for name in ("a", "b", "c")]
+    told, untold = (world.producer.submit("digits", folder, hardware="cpu", webhooks=each) for each in (hooks, []))
+    told.cancel()
+    taken, refused, _ = world.store.outbox.claim(3, 60)
+    world.store.outbox.delivered(taken, 200)
+    world.store.outbox.failed(refused, 500, "the receiver answered 500", None)
+
+    (found,) = told.webhooks(states=["given_up"])
+    assert (found.delivery_id, found.job_id, found.last_status) == (refused.delivery_id, told.id, 500)
+    assert (found.event, found.last_error, found.next_at) == ("job.finished", "the receiver answered 500", None)
+    assert found.receiver == refused.url.removesuffix("/secret")
+    assert (told.resend(refused.delivery_id), told.resend(taken.delivery_id)) == (True, False)
+    assert (told.webhooks(states=["given_up"]), len(told.webhooks()), len(told.webhooks(limit=2))) == ([], 3, 2)
+    assert untold.webhooks() == []
+
+
+def test_messages_that_are_not_there_are_errors(job):
+    with pytest.raises(DeliveryNotFound):
+        job.resend("none")
+    with pytest.raises(JobNotFound):
+        Job(JobId("0" * 32), job.gateway).webhooks()
 
 
 def test_waiting_for_a_cancelled_job_raises(job):

@@ -119,6 +119,14 @@ def test_files_are_sent_once_by_content_with_a_notice_and_keep_their_names(proxy
     assert proxy.paths.count("/v1/uploads") == 1
 
 
+def test_what_a_server_may_have_removed_by_now_is_sent_again(proxy, token, pictures, monkeypatch):
+    monkeypatch.setattr("producer.sending._KNOWN_S", 0.0)
+    with Producer(proxy.url, token=token) as producer:
+        for _ in range(2):
+            producer.submit("digits", pictures, hardware="cpu")
+    assert proxy.paths.count("/v1/uploads") == 2
+
+
 def test_files_may_be_refused_or_left_where_they_are(server_url, token, pictures):
     with (
         Producer(server_url, token=token, files="refuse") as careful,

@@ -7,12 +7,14 @@ import pytest
 from jobstore.aftercare import Output
 from jobstore.errors import ClientTokenReused, InvalidJob
 from jobstore.schema import ItemRef, JobState, WorkerId, WorkerRow
+from jobstore.views import GateState
 from producer.errors import (
     SourceDenied,
     SourceEmpty,
     SourceNotFound,
     SourceUnsupported,
 )
+from producer.judging.gates import GateLimits
 from tests.fixtures.doc_pages import run_page
 from tests.fixtures.gateways import NAMES
 
@@ -59,7 +61,8 @@ def test_who_is_told_and_what_is_exported_is_said_with_the_job(world, folder):
         "digits", folder, hardware="cpu", max_failure_rate=1.0, include=["*.jpg"], exclude=["b_*"], since="24h",
         webhook="https://a.example/1", webhooks=[{"url": "https://b.example/2", "secret_env": "YARD_HOOK",
                                                   "on": ["job.started"]}],
-        output={"dest": "s3://labels/yard", "formats": ["jsonl", "coco"], "min_confidence": 0.5, "classes": ["dog"]},
+        output={"dest": "s3://labels/yard", "formats": ["jsonl", "coco"], "min_confidence": 0.5, "classes": ["dog"],
+                "previews": 24, "states": ["ok", "failed"]},
     )  # fmt: skip
     world.work()
 
@@ -69,7 +72,28 @@ def test_who_is_told_and_what_is_exported_is_said_with_the_job(world, folder):
     }  # fmt: skip
     export = world.store.exports.claim("maker", 60)
     assert world.store.status(export.job_id).total == 5
-    assert export.output == Output("s3://labels/yard", ("jsonl", "coco"), {"min_confidence": 0.5, "classes": ["dog"]})
+    options = {"min_confidence": 0.5, "classes": ["dog"], "states": ["ok", "failed"], "previews": 24}
+    assert export.output == Output("s3://labels/yard", ("jsonl", "coco"), options)
+
+
+@pytest.mark.parametrize(
+    ("gates", "kept"),
+    [
+        ({}, {}), ({"speed_share": None, "min_images": 20}, {"speed_share": None}),
+        (GateLimits(min_images=3), {"min_images": 3}),
+    ],
+    ids=["usual", "some", "typed"],
+)  # fmt: skip
+def test_what_a_job_is_held_against_is_said_with_it(world, folder, gates, kept):
+    job = world.producer.submit("digits", folder, hardware="cpu", max_failure_rate=1.0, gates=gates)
+    world.work()
+
+    assert world.store.verdicts.of_job(job.id).limits == kept
+    assert job.status().gates is GateState.PENDING
+
+
+def test_a_job_without_gates_is_held_against_nothing(world, done):
+    assert (world.store.verdicts.of_job(done.id), done.status().gates) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +113,10 @@ def test_who_is_told_and_what_is_exported_is_said_with_the_job(world, folder):
         ({"output": {"dest": "s3://"}}, "s3://bucket/prefix"),
         ({"output": {"dest": "s3://key:secret@labels"}}, "s3://bucket/prefix"),
         ({"output": {"dest": "out", "format": "coco"}}, "formats"),
+        ({"gates": {"speed": 0.5}}, "speed_share"),
+        ({"gates": {"class_distance": 2}}, "class_distance is 2"),
+        ({"gates": {"objects_change": float("nan")}}, "objects_change is nan"),
+        ({"gates": {"min_images": "many"}}, "min_images"),
     ],
     ids=[
         "option",
@@ -105,6 +133,10 @@ def test_who_is_told_and_what_is_exported_is_said_with_the_job(world, folder):
         "no bucket",
         "key in a bucket",
         "export option",
+        "gate",
+        "share",
+        "no number",
+        "text",
     ],
 )
 def test_what_cannot_be_is_refused_and_leaves_no_job(world, folder, options, words):

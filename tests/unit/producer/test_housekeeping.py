@@ -1,8 +1,10 @@
 """Housekeepers: any number of them, killed anywhere, and each due time is one job, each end one export."""
 
 import json
+import os
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from producer.exports import ExportSummary
 from producer.gate_work import Watchman
 from producer.housekeeping import Housekeeper
 from producer.jobfile import parse_job
+from producer.pruning import Pruner
 from producer.scheduling import Scheduler
 from producer.webhooks import Sender
 from tests.fixtures.fleet import wait_until
@@ -77,6 +80,16 @@ def keeper(
     sender = Sender(store, client(), {})
     exporter = ExportMaker(store, gateway, owner, write)
     return Housekeeper(Scheduler(store, gateway, owner), sender, exporter, Watchman(store, owner))
+
+
+def test_old_files_go_beside_the_other_work(store: JobStore, tmp_path: Path) -> None:
+    old = tmp_path / "uploads" / "yard" / f"{'a' * 64}.png"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"")
+    os.utime(old, (1, 1))
+    assert keeper(store).tick() == 0
+    assert replace(keeper(store), pruner=Pruner(store, tmp_path, uploads_kept_s=60.0)).tick() == 1
+    assert not old.exists()
 
 
 def nightly(photos: Path, **more: object) -> ScheduleSpec:

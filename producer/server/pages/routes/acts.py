@@ -8,6 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Response
 from fastapi.responses import RedirectResponse
 
+from jobstore.encoding import is_storable
+from jobstore.errors import DeliveryNotFound
 from jobstore.schema import JobId
 from producer.server.aftercare import output_of
 from producer.server.auth import Submitter
@@ -50,6 +52,15 @@ def export(caller: Submitter, job_id: str, formats: Annotated[list[str], Form(ma
     found = caller.job(job_id)
     caller.services.store.exports.ask(found, output_of(caller, ExportBody(formats=tuple(formats))))
     return _back(found, "export", is_changed=True)
+
+
+@router.post("/jobs/{job_id}/webhooks")
+def resend(caller: Submitter, job_id: str, delivery: Annotated[str, Form(min_length=1, max_length=64)]) -> Response:
+    """Send a message about the job again that no receiver took."""
+    found = caller.job(job_id)
+    if not is_storable(delivery):
+        raise DeliveryNotFound("no message has an id with such characters")
+    return _back(found, "resend", is_changed=caller.services.store.outbox.resend(delivery, caller.tenant))
 
 
 @router.post("/jobs/{job_id}/{act}")

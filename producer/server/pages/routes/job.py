@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Response
 from jobstore.item_pages import ItemFilter
 from jobstore.schema import JobId
 from jobstore.tokens import Role
+from producer.deliveries import told
 from producer.ending import ending_lines
 from producer.exports.registry import every_format
 from producer.judging.gates import words_of
@@ -25,7 +26,7 @@ from producer.server.pages.views.stages import slowness_of, store_ms_of
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
-_EVENTS, _EXPORTS = 40, 20
+_EVENTS, _EXPORTS, _MESSAGES = 40, 20, 20
 #: What a form did, by the word in the address it leads back to.
 DONE = {
     "pause": "The job is paused.",
@@ -34,6 +35,7 @@ DONE = {
     "priority": "The job has its new priority.",
     "retry": "The items run again.",
     "export": "The export is asked for; it appears under Downloads.",
+    "resend": "The message is sent now.",
     "nothing": "Nothing was changed: the job is in no state for it.",
 }
 
@@ -64,12 +66,11 @@ def show_job(  # noqa: PLR0913 (the fields of its forms)
     return page(
         caller,
         "job.html",
-        **shown,
+        **{**shown, **_exports(caller, found), **_messages(caller, found)},
         decisions=decided(store.decisions(found)),
         gallery=gallery,
         is_first=after < 0,
         command=command_of(job, uris),
-        **_exports(caller, found),
         formats=[each.name for each in every_format()],
         events=store.glances.events(found, _EVENTS),
         said=DONE.get(did, ""),
@@ -86,6 +87,18 @@ def show_live(caller: Reader, job_id: str) -> Response:
 def show_downloads(caller: Reader, job_id: str) -> Response:
     """Give the list of exports, which changes while one is made."""
     return page(caller, "parts/downloads.html", **_exports(caller, caller.job(job_id)))
+
+
+@router.get("/jobs/{job_id}/webhooks")
+def show_messages(caller: Reader, job_id: str) -> Response:
+    """Give the list of messages of webhooks, which changes while one is sent."""
+    return page(caller, "parts/webhooks.html", **_messages(caller, caller.job(job_id)))
+
+
+def _messages(caller: Caller, job_id: JobId) -> dict[str, Any]:
+    found = caller.services.store.outbox.list(tenant=caller.tenant, job_id=job_id, limit=_MESSAGES)
+    may_act = caller.role.covers(Role.SUBMITTER)
+    return {"job_id": job_id, "messages": [told(each) for each in found], "may_act": may_act, "csrf": caller.csrf}
 
 
 def _exports(caller: Caller, job_id: JobId) -> dict[str, Any]:

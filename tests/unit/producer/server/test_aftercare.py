@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import zipfile
 
@@ -11,7 +12,8 @@ import pytest
 from jobstore.aftercare import USUAL_EVENTS, Webhook
 from jobstore.outbox import DeliveryState
 from jobstore.tokens import Role
-from tests.fixtures.jobs import run_to_end
+from producer.gate_work import Watchman
+from tests.fixtures.jobs import lease_next, ok, run_to_end, write
 from tests.fixtures.server import bearer, picture, submitted
 from tests.unit.producer.server.test_exports import maker
 
@@ -61,6 +63,24 @@ def test_a_webhook_without_words_is_told_of_the_usual(http, services, tmp_path):
     assert Webhook(URL).on == USUAL_EVENTS
 
 
+def test_a_job_unlike_the_good_run_before_it_says_so_and_its_receiver_is_told(http, services, tmp_path):
+    wanted = {"name": "yard", "gates": {"min_images": 1, "speed_share": None}, "webhooks": [{"url": URL}]}
+    watchman = Watchman(services.store, "judge")
+    judged = []
+    for objects in (1, 0):
+        job_id = submitted(http, tmp_path, **wanted)
+        services.store.relay.forget_hints()
+        write(services.store, lease_next(services.store), [ok(0, objects)], finished=True)
+        assert watchman.judge_due() == 1
+        judged.append(http.get(f"/v1/jobs/{job_id}").json())
+    assert [each["gates"] for each in judged] == ["passed", "failed"]
+    assert judged[0]["gates_message"] is None
+    assert "100.0% of the pictures have nothing in them" in judged[1]["gates_message"]
+    told = {each.event: json.loads(each.body) for each in services.store.outbox.list(job_id=job_id)}
+    assert set(told) == {"job.finished", "job.gates_failed"}
+    assert "empty_rate" in told["job.gates_failed"]["gates"]["failed"]
+
+
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
@@ -78,6 +98,9 @@ def test_a_webhook_without_words_is_told_of_the_usual(http, services, tmp_path):
         ({"output": {"format": ["coco"]}}, "request_invalid"),
         ({"output": {"min_confidence": 2}}, "request_invalid"),
         ({"output": {"dest": "/etc"}}, "destination_denied"),
+        ({"gates": {"speed": 1}}, "request_invalid"),
+        ({"gates": {"speed_share": 1.5}}, "request_invalid"),
+        ({"gates": {"min_images": 0}}, "request_invalid"),
         ({"since": "yesterday"}, "source_invalid"),
     ],
 )

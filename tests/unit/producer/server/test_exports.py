@@ -7,21 +7,48 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 from jobstore.export_requests import ExportState
+from jobstore.schema import Outcome, OutcomeState
 from producer.direct import Direct
 from producer.export_work import ExportMaker
 from producer.exports.archive import write_archive
 from producer.server.app import create_app
 from producer.shelf import Shelf
-from tests.fixtures.jobs import run_to_end
-from tests.fixtures.server import bearer, services_on, submitted
+from tests.fixtures.jobs import run_to_end, take, write
+from tests.fixtures.server import bearer, picture, services_on, submitted
+
+BOX = {
+    "task": "object-detection", "image_hw": [6, 8], "confidence": [0.9], "class_id": [0], "class_name": ["dog"],
+    "xyxy": [[1.0, 1.0, 5.0, 5.0]],
+}  # fmt: skip
 
 
 def maker(services, folder: Path) -> ExportMaker:
     """Who keeps house on a machine whose data folder is this one."""
     return ExportMaker(services.store, Direct(services.store, services.doorbell), str(folder), shelf_folder=folder)
+
+
+def ended(http, services, tmp_path, pictures: int) -> str:
+    """The id of a job whose pictures can be looked at, and which has ended."""
+    names = [f"{number}.png" for number in range(pictures)]
+    for name in names:
+        Image.new("RGB", (8, 6)).save(picture(tmp_path, name))
+    sources = [str(tmp_path / "photos" / name) for name in names]
+    job_id = submitted(http, tmp_path, sources=sources)
+    services.store.relay.forget_hints()
+    while hints := services.store.release(8):
+        for hint in hints:
+            lease = take(services.store, hint)
+            write(
+                services.store,
+                lease,
+                [Outcome(item.idx, OutcomeState.OK, record=BOX) for item in lease.items],
+                finished=True,
+            )
+    return job_id
 
 
 @pytest.fixture
@@ -47,6 +74,36 @@ def test_an_export_is_fetched_as_an_archive_and_file_by_file(http, made):
     assert found == files
     for name, content in files.items():
         assert http.get(f"{where}/files/{name}").content == content
+
+
+def files_of(http, services, job_id, **asked):
+    """Ask for an export, have it made, and give its files by name."""
+    answer = http.post(f"/v1/jobs/{job_id}/exports", json=asked)
+    assert answer.status_code == 202, answer.text
+    assert maker(services, services.options.data_dir).make_due() == 1
+    with zipfile.ZipFile(io.BytesIO(http.get(f"{answer.headers['location']}/download").content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_a_number_of_previews_adds_a_page_with_so_many_pictures(http, services, tmp_path):
+    job_id = ended(http, services, tmp_path, pictures=5)
+    files = files_of(http, services, job_id, formats=["jsonl"], previews=2)
+    assert {"results.jsonl", "previews/index.html"} <= set(files)
+    assert sum(name.startswith("previews/images/") for name in files) == 2
+    (export,) = services.store.exports.of_job(job_id)
+    assert export.output.options == {"previews": 2}
+
+
+def test_outcomes_of_other_states_are_left_out(http, services, tmp_path):
+    job_id = ended(http, services, tmp_path, pictures=2)
+    kept = [files_of(http, services, job_id, formats=["jsonl"], states=[state]) for state in ("ok", "failed")]
+    assert [len(files["results.jsonl"].splitlines()) for files in kept] == [2, 0]
+
+
+@pytest.mark.parametrize("wrong", [{"previews": 0}, {"previews": 10_001}, {"states": ["done"]}])
+def test_options_that_cannot_be_are_refused(http, services, tmp_path, wrong):
+    answer = http.post(f"/v1/jobs/{submitted(http, tmp_path)}/exports", json={"formats": ["previews"], **wrong})
+    assert (answer.status_code, answer.json()["code"]) == (422, "request_invalid")
 
 
 @pytest.mark.parametrize(

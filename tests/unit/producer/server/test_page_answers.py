@@ -14,6 +14,8 @@ import pytest
 from sqlalchemy import event
 from starlette.testclient import TestClient
 
+from jobstore.aftercare import Webhook
+from jobstore.outbox import DeliveryState
 from jobstore.schema import ItemRef, JobSpec, JobState, WorkerId, WorkerRow
 from jobstore.store import JobStore
 from jobstore.tokens import Role
@@ -101,6 +103,45 @@ def test_a_form_without_this_visitors_secret_word_changes_nothing(visitor, sqlit
     assert sqlite_store.state(job_id) is JobState.RUNNING
     assert visitor.post(f"/jobs/{job_id}/cancel", data={"csrf": visitor.csrf}).status_code == 303
     assert sqlite_store.state(job_id) is JobState.CANCELLED
+
+
+def test_messages_stand_on_the_page_and_one_that_nobody_took_is_sent_again_by_a_form(visitor, sqlite_store):
+    hooks = tuple(Webhook(f"https://{name}.example/secret") for name in ("a", "b"))
+    job_id = add(sqlite_store, 4, canary_items=0, webhooks=hooks)
+    assert "Messages</h2>" not in visitor.get(f"/jobs/{job_id}").text
+    sqlite_store.cancel(job_id)
+    taken, refused = sqlite_store.outbox.claim(2, 60)
+    sqlite_store.outbox.delivered(taken, 204)
+    sqlite_store.outbox.failed(refused, 500, EVIL, None)
+    page = visitor.get(f"/jobs/{job_id}").text
+    assert page.count("Send again</button>") == 1
+    assert "https://a.example" in page
+    assert "secret" not in page
+    assert EVIL not in page
+    sent = {"delivery": refused.delivery_id}
+    where = f"/jobs/{job_id}/webhooks"
+
+    assert visitor.post(where, data=sent).status_code == 403
+    assert [each.state for each in sqlite_store.outbox.list(states=(DeliveryState.PENDING,))] == []
+    answer = visitor.post(where, data={**sent, "csrf": visitor.csrf})
+
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/jobs/{job_id}?did=resend")
+    assert "The message is sent now." in visitor.get(answer.headers["location"]).text
+    assert sqlite_store.outbox.claim(2, 60)[0].delivery_id == refused.delivery_id
+    for text in (visitor.get(f"/jobs/{job_id}").text, visitor.get(where).text):
+        assert "Send again" not in text
+    assert visitor.post(where, data={"delivery": "none", "csrf": visitor.csrf}).status_code == 404
+
+
+def test_readers_are_shown_messages_and_no_button(sqlite_store, tmp_path, photos):
+    job_id = add(sqlite_store, 4, webhooks=(Webhook("https://a.example/"),))
+    sqlite_store.cancel(job_id)
+    sqlite_store.outbox.failed(sqlite_store.outbox.claim(1, 60)[0], 500, "no", None)
+    headers = {**HTML, **bearer(sqlite_store, Role.READER)}
+    with TestClient(create_app(services_on(sqlite_store, tmp_path)), headers=headers) as reader:
+        text = reader.get(f"/jobs/{job_id}").text
+    assert "https://a.example" in text
+    assert "Send again" not in text
 
 
 def test_the_word_of_a_page_is_that_of_its_visitor(visitor, sqlite_store):

@@ -1,8 +1,14 @@
 """Uploads that workers can read: in a folder that is theirs without being listed, or in a bucket."""
 
 import hashlib
+import re
+import time
+import uuid
+from datetime import datetime
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
@@ -73,6 +79,106 @@ def test_an_upload_goes_to_the_bucket_and_workers_read_it_there(in_bucket, bucke
     assert job.status_code == 201
     assert reader_of(load_settings().fetch_policy).read(kept["uri"]) == PIXELS
     assert not (tmp_path / "data" / "uploads").exists()
+
+
+def presigned(client, *files):
+    """Ask where files are to be sent; without any, one of `PIXELS`."""
+    asked = list(files) or [{"name": "../A.PNG", "size_bytes": len(PIXELS), "content_type": "image/png"}]
+    return client.post("/v1/uploads:presign", json={"files": asked})
+
+
+def test_a_client_sends_bytes_to_the_bucket_himself_and_jobs_name_them_as_any_upload(in_bucket, bucket):
+    client = client_of(in_bucket, "yard")
+    answer = presigned(client)
+    assert answer.status_code == 201, answer.text
+    (told,) = answer.json()["data"]
+    assert list(bucket.objects.all()) == []
+
+    sent = httpx.request(told["method"], told["url"], headers=told["headers"], content=PIXELS)
+
+    assert sent.status_code == 200, sent.text
+    assert re.fullmatch(r"s3://labels/taken/in/yard/[0-9a-f]{32}\.png", told["uri"])
+    assert told["name"] == "A.PNG"
+    (found,) = bucket.objects.all()
+    assert (f"s3://labels/{found.key}", found.size) == (told["uri"], len(PIXELS))
+    assert found.Object().content_type == "image/png"
+    body = {"model": "digits", "sources": [told["uri"]], "items": [{"uri": told["uri"]}], "hardware": ["cpu"]}
+    job = client.post("/v1/jobs", json=body)
+    assert (job.status_code, job.json()["total"]) == (201, 2)
+    assert reader_of(load_settings().fetch_policy).read(told["uri"]) == PIXELS
+    assert client_of(in_bucket, "street").post("/v1/jobs", json=body).json()["code"] == "source_denied"
+
+
+def test_the_signature_holds_length_type_and_place_for_some_minutes(in_bucket, bucket):
+    before = time.time()
+    (told,) = presigned(client_of(in_bucket, "yard")).json()["data"]
+
+    asked = {name: value for name, (value,) in parse_qs(urlsplit(told["url"]).query).items()}
+    assert urlsplit(told["url"]).path == "/labels/" + told["uri"].removeprefix("s3://labels/")
+    assert asked["X-Amz-SignedHeaders"] == "content-length;content-type;host"
+    assert told["headers"] == {"Content-Length": str(len(PIXELS)), "Content-Type": "image/png"}
+    assert asked["X-Amz-Algorithm"] == "AWS4-HMAC-SHA256"
+    assert asked["X-Amz-Expires"] == "900"
+    assert before + 900 <= told["expires"] <= time.time() + 900
+    assert "do-not-tell" not in told["url"]
+
+
+def test_another_length_or_type_has_another_signature(in_bucket, bucket, monkeypatch):
+    """What the storage computes of another body is not what stands in the address."""
+    monkeypatch.setattr("producer.server.uploads.uuid.uuid4", lambda: uuid.UUID(int=7))
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: datetime(2026, 11, 21))  # noqa: DTZ001 (as there)
+    wanted = {"name": "a.png", "size_bytes": 9, "content_type": "image/png"}
+    files = [wanted, wanted, {**wanted, "size_bytes": 10}, {**wanted, "content_type": "image/jpeg"}]
+    urls = [each["url"] for each in presigned(client_of(in_bucket), *files).json()["data"]]
+
+    assert urls[0] == urls[1]
+    assert len(set(urls)) == 3
+
+
+@pytest.mark.parametrize(
+    ("file", "status", "code"),
+    [
+        ({"name": "a.exe", "size_bytes": 1}, 422, "source_unsupported"),
+        ({"name": "a.png", "size_bytes": 600}, 413, "body_too_large"),
+        ({"name": "a.png", "size_bytes": 0}, 422, "request_invalid"),
+        ({"name": "a.png", "size_bytes": 6 * 2**30}, 422, "request_invalid"),
+        ({"name": "a.png", "size_bytes": 1, "content_type": "image/png\r\nX-Amz-Acl: all"}, 422, "request_invalid"),
+        ({"name": "a.png"}, 422, "request_invalid"),
+        ({"name": "a.png", "size_bytes": 1, "key": "../street/a.png"}, 422, "request_invalid"),
+    ],
+    ids=["ending", "too large together", "empty", "too large for S3", "a header more", "no size", "a place"],
+)  # fmt: skip
+def test_what_no_upload_could_be_is_not_signed(sqlite_store, tmp_path, bucket, file, status, code):
+    services = services_on(sqlite_store, tmp_path, uploads="s3://labels/in", max_upload_bytes=1000)
+
+    answer = presigned(client_of(services), {"name": "b.png", "size_bytes": 401}, file)
+
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_a_server_without_a_bucket_says_what_to_do(sqlite_store, tmp_path):
+    answer = presigned(client_of(services_on(sqlite_store, tmp_path)))
+
+    assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
+    assert answer.json()["code"] == "presign_unavailable"
+    assert "POST /v1/uploads" in answer.json()["detail"]
+    assert "NIGHTSHIFT_SERVER__UPLOADS" in answer.json()["detail"]
+
+
+def test_readers_are_given_no_place_to_send_to(in_bucket):
+    with TestClient(create_app(in_bucket), headers=bearer(in_bucket.store, Role.READER)) as client:
+        assert presigned(client).status_code == 403
+
+
+def test_without_credentials_nothing_is_signed(in_bucket, monkeypatch, tmp_path):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+    answer = presigned(client_of(in_bucket))
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "upload_failed")
 
 
 @pytest.mark.parametrize(
