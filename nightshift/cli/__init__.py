@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nightshift.cli.interrupts import keep_interrupts
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -142,6 +144,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its status; the one place that turns exceptions into words and statuses."""
+    keep_interrupts()
     try:
         status = cli.main(args=arguments, prog_name="nightshift", standalone_mode=False)
     except Exception as error:  # noqa: BLE001  (`report` raises again what nobody foresaw)
