@@ -27,7 +27,9 @@ def keep_interrupts() -> None:
         import signal
         import threading
 
-        again = threading.Timer(_AGAIN_S, signal.raise_signal, (signal.SIGINT,))
+        # To the main thread itself: one that sleeps does not wake for a signal that another thread takes.
+        main = threading.main_thread().ident
+        again = threading.Timer(_AGAIN_S, signal.pthread_kill, (main, signal.SIGINT))
         again.daemon = True
         again.start()
 
