@@ -132,7 +132,9 @@ def _interrupted(system: System, after_s: float) -> tuple[int, str, float]:
             os.killpg(process.pid, signal.SIGINT)
         _, said = process.communicate(timeout=DEADLINE_S)
     _no_processes(system)
-    return process.returncode, said, took_s
+    # Python itself says so, with status 1, of an interrupt that comes before it has got as far as our first line.
+    is_before_us = "Fatal Python error: init_import_site" in said
+    return -signal.SIGINT if is_before_us else process.returncode, said, took_s
 
 
 def _no_processes(system: System) -> None:
