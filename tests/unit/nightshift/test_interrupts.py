@@ -11,6 +11,7 @@ from nightshift.cli.interrupts import keep_interrupts
 
 class Thing: pass
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins without it
 keep_interrupts()
 thing = Thing()
 watched = weakref.ref(thing, lambda _: {raising})
