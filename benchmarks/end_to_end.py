@@ -3,8 +3,9 @@
     python3 dev.py bench end_to_end [--model digits|FILE.onnx] [--photos FOLDER] [--images 500] [--rounds 3]
 
 Prints images/s and CPU-seconds per 1,000 images. The system's CPU-seconds are those of every process it has: producer,
-launcher with relay, worker and Redis. Both sides are warm: model open, first run done. Rounds are interleaved, because
-machines change speed under us, and the ratio is the median of the ratios within a round.
+launcher with relay, worker and Redis. All sides are warm: model open, first run done. Rounds are interleaved, because
+machines change speed under us, and the ratio is the median of the ratios within a round. The engine alone stands
+between them, so that what queue and store cost is told apart from what the engine costs.
 """
 
 from __future__ import annotations
@@ -29,9 +30,11 @@ from producer.direct import Direct
 
 sys.path.insert(0, str(Path(__file__).parent))
 from _system import running_system
+from engine_loop import EngineLoop
 from tight_loop import TightLoop
 
 ROOT = Path(__file__).resolve().parent.parent
+PARAMS = {"confidence": 0.4, "iou_threshold": 0.5}
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def main() -> None:
         with running_system(Path(folder)) as system:
             loops = {name: TightLoop(weights, cores, name) for name in ("batches", "streams")}
             sides = {name: _loop(loop, files, Path(folder)) for name, loop in loops.items()}
+            sides["engine"] = _loop(EngineLoop(reference, cores, PARAMS), files, Path(folder))
             sides["nightshift"] = _job(system.producer, reference, files)
             readings: dict[str, list[Reading]] = {name: [] for name in sides}
             for _, (name, run) in itertools.product(range(arguments.rounds + 1), sides.items()):
@@ -81,14 +85,14 @@ def _files(arguments: argparse.Namespace, folder: Path) -> list[Path]:
     return list(itertools.islice(itertools.cycle(found), arguments.images))
 
 
-def _loop(loop: TightLoop, files: Sequence[Path], folder: Path) -> Callable[[], None]:
+def _loop(loop: TightLoop | EngineLoop, files: Sequence[Path], folder: Path) -> Callable[[], None]:
     return lambda: loop.run(files, folder / "loop.jsonl")
 
 
 def _job(producer: Direct, reference: str, files: Sequence[Path]) -> Callable[[], None]:
     # The loop's runtime, so that what is compared is the system and not the backend that it would choose.
     wishes = {"backend": "onnx"}
-    spec = JobSpec(model=reference, params={"confidence": 0.4, "iou_threshold": 0.5}, wishes=wishes, use_cache=False)
+    spec = JobSpec(model=reference, params=PARAMS, wishes=wishes, use_cache=False)
 
     def run() -> None:
         status = producer.wait(producer.submit(spec, (ItemRef(str(path)) for path in files)), timeout_s=600)
@@ -117,13 +121,16 @@ def _report(readings: dict[str, list[Reading]], images: int) -> None:
         f"{images} images, {len(os.sched_getaffinity(0))} cores, medians of {len(next(iter(readings.values())))} rounds"
     )
     print(f"{'':22}{'images/s':>10}{'CPU-s / 1,000':>15}")
+    labels = {"engine": "the engine alone", "nightshift": "nightshift"}
     for name in readings:
-        label = name if name == "nightshift" else f"tight loop, {name}"
+        label = labels.get(name, f"tight loop, {name}")
         print(f"{label:22}{speed[name]:10.1f}{cost[name]:15.2f}")
-    pairs = list(zip(readings[floor], readings["nightshift"], strict=True))
-    faster = statistics.median(loop.seconds / job.seconds for loop, job in pairs)
-    dearer = statistics.median(job.cpu_seconds / loop.cpu_seconds for loop, job in pairs)
-    print(f"nightshift / {floor}, median of the rounds' ratios: images/s x {faster:.3f}, CPU x {dearer:.3f}")
+    for one, other in (("nightshift", floor), ("engine", floor), ("nightshift", "engine")):
+        pairs = list(zip(readings[other], readings[one], strict=True))
+        faster = statistics.median(base.seconds / ours.seconds for base, ours in pairs)
+        dearer = statistics.median(ours.cpu_seconds / base.cpu_seconds for base, ours in pairs)
+        compared = f"{one} / {other}"
+        print(f"{compared:22}images/s x {faster:.3f}, CPU x {dearer:.3f} (medians of the rounds' ratios)")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -100,8 +100,11 @@ def process_cpu_s(pid: int) -> float:
 def database_cpu_s() -> float:
     """Processor seconds that PostgreSQL, which this process started, has used so far."""
     servers = [child for child in psutil.Process().children() if child.name() == "postgres"]
-    every = [each for server in servers for each in (server, *server.children())]
-    return sum(sum(process.cpu_times()[:4]) for process in every)
+    total = 0.0
+    for process in (each for server in servers for each in (server, *server.children())):
+        with suppress(psutil.NoSuchProcess):  # a connection that was closed, a table that is vacuumed
+            total += sum(process.cpu_times()[:4])
+    return total
 
 
 def peak_mb(pid: int) -> float:

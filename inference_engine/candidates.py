@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -77,6 +78,37 @@ class Corners:
         return numbers
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reporting:
+    """What becomes of a network's classes.
+
+    Attributes:
+        class_id: `(network classes,)` id of results, -1 for a class that is not reported.
+        threshold: `(network classes,)` lowest score that is kept, infinity for a class that is not reported.
+        lowest: of them.
+    """
+
+    class_id: Ids
+    threshold: Floats
+    lowest: np.float32
+
+    def look_up(self, network_id: npt.NDArray[Any], score: npt.NDArray[Any]) -> tuple[Ids, npt.NDArray[np.bool_]]:
+        """Class ids of results, and which of them are wanted: of a class that is reported, at or above its threshold.
+
+        Args:
+            score: finite.
+        """
+        return self.class_id[network_id], score >= self.threshold[network_id]
+
+
+@lru_cache(maxsize=64)
+def _reporting(params: BoxParams, class_names: tuple[str, ...], reported_ids: tuple[int, ...]) -> _Reporting:
+    """The table for a job's parameters; asked for every image."""
+    class_id = np.asarray(reported_ids, dtype=np.int64)
+    threshold = np.where(class_id >= 0, class_thresholds(params, class_names)[class_id], np.float32(np.inf))
+    return _Reporting(class_id, threshold, threshold.min())
+
+
 def keep_candidates(
     boxes: npt.NDArray[Any],
     scores: npt.NDArray[Any],
@@ -96,8 +128,9 @@ def keep_candidates(
     # One comparison finds NaN too, which every comparison with a threshold would hide.
     if not np.isfinite(best).all():
         return OutputInvalid("the model gave scores that are not finite numbers for this image")
-    anchors = np.flatnonzero(best >= class_thresholds(params, package.class_names).min())
-    class_id, wanted = _reported(scores[:, anchors].argmax(axis=0), best[anchors], package, params)
+    table = _reporting(params, package.class_names, package.reported_ids)
+    (anchors,) = (best >= table.lowest).nonzero()
+    class_id, wanted = table.look_up(scores[:, anchors].argmax(axis=0), best[anchors])
     anchors, class_id = anchors[wanted], class_id[wanted]
     found = geometry.read(boxes[anchors].astype(np.float32, copy=False))
     if not np.isfinite(found).all():
@@ -127,30 +160,24 @@ def keep_suppressed(rows: npt.NDArray[Any], package: ModelPackage, params: BoxPa
     network_id = rows[:, 5].astype(np.int64)
     if ((network_id < 0) | (network_id >= package.network_class_count)).any():
         return OutputInvalid(f"the model gave a class id outside of its {package.network_class_count} classes")
-    class_id, wanted = _reported(network_id, rows[:, 4], package, params)
+    class_id, wanted = _reporting(params, package.class_names, package.reported_ids).look_up(network_id, rows[:, 4])
     rows, class_id = rows[wanted].astype(np.float32, copy=False), class_id[wanted]
     kept = top_k(rows[:, 4], params.max_detections)
     return _checked(rows[kept, :4], rows[kept, 4], class_id[kept], rows[kept, 6:])
 
 
 def _checked(boxes: Floats, confidence: Floats, class_id: Ids, extra: npt.NDArray[Any]) -> Kept | EngineError:
-    if not np.isfinite(extra).all():
+    if extra.size and not np.isfinite(extra).all():
         return OutputInvalid("the model gave numbers beside its boxes that are not finite for this image")
-    scores = activated(confidence)
+    # They are in descending order: the first and the last say whether all are scores.
+    is_activated = not len(confidence) or (confidence[0] <= 1 and confidence[-1] >= 0)
+    scores = confidence if is_activated else activated(confidence)
     if scores is None:
         return OutputInvalid(
             f"the model gave a score of {confidence.max():.4g} for this image, expected 0 to 1: its export lacks the "
             "activation of the scores, or is of another family"
         )
     return Kept(boxes, scores, class_id, extra.astype(np.float32, copy=False))
-
-
-def _reported(
-    network_id: npt.NDArray[Any], score: npt.NDArray[Any], package: ModelPackage, params: BoxParams
-) -> tuple[Ids, npt.NDArray[np.bool_]]:
-    """Class ids of results, and which of them are wanted: of a class that is reported, at or above its threshold."""
-    class_id = np.asarray(package.reported_ids, dtype=np.int64)[network_id]
-    return class_id, (class_id >= 0) & (score >= class_thresholds(params, package.class_names)[class_id])
 
 
 def best_pairs(scores: Floats) -> tuple[Ids, Ids, Floats]:

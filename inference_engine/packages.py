@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -158,8 +159,14 @@ class ModelPackage:
     @property
     def reported_ids(self) -> tuple[int, ...]:
         """By the network's class id: the id in `class_names`, -1 for a removed class."""
-        names = {name: index for index, name in enumerate(self.class_names)}
-        return tuple(names.get(name, -1) for name in self.network_classes or self.class_names)
+        return _reported_ids(self.class_names, self.network_classes)
+
+
+@lru_cache(maxsize=64)
+def _reported_ids(class_names: tuple[str, ...], network_classes: tuple[str, ...]) -> tuple[int, ...]:
+    """Asked for every image."""
+    names = {name: index for index, name in enumerate(class_names)}
+    return tuple(names.get(name, -1) for name in network_classes or class_names)
 
 
 def read_package(folder: str | os.PathLike[str]) -> ModelPackage:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, RowMapping, literal, select, union_all, update
+from sqlalchemy import Connection, RowMapping, Select, literal, select, union_all, update
 
 from jobstore.clock import db_now
 from jobstore.encoding import from_json, to_json
@@ -84,15 +85,19 @@ def live_workers(db: Connection) -> list[WorkerRow]:
 
 def queues_with_work(db: Connection, hardware: Sequence[str]) -> list[str]:
     """List the queues of these classes in which shards wait; each worker asks several times a second."""
-    if not hardware:
-        return []
+    return list(db.execute(_waiting_queues(tuple(hardware))).scalars()) if hardware else []
+
+
+@lru_cache(maxsize=64)
+def _waiting_queues(hardware: tuple[str, ...]) -> Select[Any]:
+    """To write the statement takes as long as to run it."""
     starts = [
         select(literal(str(state)).label("state"), literal(kind).label("hardware"))
         for state in WAITING_SHARDS
         for kind in hardware
     ]
     found = values_behind(union_all(*starts).cte("start"), (shards.c.queue,))
-    return list(db.execute(select(found.c.queue).distinct().order_by(found.c.queue)).scalars())
+    return select(found.c.queue).distinct().order_by(found.c.queue)
 
 
 def _worker(row: RowMapping) -> WorkerRow:

@@ -28,8 +28,9 @@ from workers.video_run import VideoRun
 if TYPE_CHECKING:
     from workers.shards import Runtime
 
-#: A flush leaves when so many outcomes wait, or when the oldest has waited so long.
-FLUSH_ITEMS, FLUSH_S = 64, 0.5
+#: A flush leaves when so many outcomes wait, or when the oldest has waited so long: a transaction costs as much as a
+#: light image, and what a worker that dies had not written is run again.
+FLUSH_ITEMS, FLUSH_S = 64, 1.0
 
 
 class ShardRun:

@@ -35,6 +35,12 @@ class _WithBlob(Protocol):
 
 
 @cache
+def _has_blob(kind: type) -> bool:
+    """Asked for every image, and a Protocol's check costs as much as the record of a small picture."""
+    return issubclass(kind, _WithBlob)
+
+
+@cache
 def _types() -> Mapping[str, Any]:
     """Prediction types by task; imports the modules of this folder and nothing heavier than numpy."""
     names = sorted(module.name for module in iter_modules(__path__) if not module.ispkg)
@@ -60,7 +66,7 @@ def prediction_type(task: str) -> Any:
 
 def write_prediction(prediction: Prediction) -> tuple[dict[str, Any], bytes | None]:
     """A prediction as its record, and the blob beside it; None where the record holds everything."""
-    return prediction.to_record(), prediction.to_blob() if isinstance(prediction, _WithBlob) else None
+    return prediction.to_record(), prediction.to_blob() if _has_blob(type(prediction)) else None  # type: ignore[attr-defined]
 
 
 def read_prediction(record: Mapping[str, Any], class_names: Sequence[str], blob: bytes | None = None) -> Any:
@@ -75,7 +81,7 @@ def read_prediction(record: Mapping[str, Any], class_names: Sequence[str], blob:
     """
     task = record.get("task", "")
     kind = prediction_type(task)
-    if not issubclass(kind, _WithBlob):
+    if not _has_blob(kind):
         return kind.from_record(record, class_names)
     if blob is None:
         raise ValueError(f"a record of task {task!r} is read with its blob")

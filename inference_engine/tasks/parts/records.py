@@ -45,11 +45,28 @@ def check_masks(masks: InstancesRLEMasks, rows: int, image_hw: tuple[int, int]) 
         raise ValueError(f"expected {rows} masks of {image_hw}, found {len(masks)} of {masks.image_hw}")
 
 
-def numbers(array: npt.NDArray[np.float32]) -> Any:
-    """Nested lists of the shortest decimals that bring float32 back exactly: 0.9, not 0.8999999761581421.
+#: float32 from 2^(e-1) up to 2^e lie 2^(e-24) apart (IEEE 754 binary32). By e + 40, the power of ten by which decimals
+#: lie no further apart, so that the nearest one comes back; one decimal less is enough for most.
+_FINEST, _COARSEST = -40, 24
+_POWERS = 10.0 ** np.ceil((24 - np.arange(_FINEST, _COARSEST + 1)) * np.log10(2.0))
 
-    numpy's shortest text of a float32 is read as the float64 that JSON writes. Rounding twice could miss the float32
-    next to it, so what does not come back is written in full.
+
+def numbers(array: npt.NDArray[np.float32]) -> Any:
+    """Nested lists of the shortest decimals that bring float32 back exactly: 0.9, not 0.8999999761581421."""
+    wide = array.astype(np.float64)
+    exponents = np.frexp(wide)[1]
+    if array.size and not _FINEST <= exponents.min() <= exponents.max() <= _COARSEST:
+        return _numbers_of_any_size(array)
+    power = _POWERS[exponents - _FINEST]
+    fine, coarse = (np.rint(wide * by) / by for by in (power, power / 10))
+    found = np.where(coarse.astype(np.float32) == array, coarse, fine)
+    return np.where(found.astype(np.float32) == array, found, wide).tolist()
+
+
+def _numbers_of_any_size(array: npt.NDArray[np.float32]) -> Any:
+    """The same by numpy's shortest text of a float32, read as the float64 that JSON writes; ten times as slow.
+
+    Rounding twice could miss the float32 next to it, so what does not come back is written in full.
     """
     short = array.astype(np.str_).astype(np.float64)
     return np.where(short.astype(np.float32) == array, short, array.astype(np.float64)).tolist()

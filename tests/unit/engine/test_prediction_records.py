@@ -20,6 +20,7 @@ from inference_engine.tasks.instance_segmentation import InstanceDetections
 from inference_engine.tasks.keypoints import KeyPoints, Skeleton
 from inference_engine.tasks.oriented import OrientedDetections
 from inference_engine.tasks.panoptic_segmentation import PanopticSegments
+from inference_engine.tasks.parts import records
 from inference_engine.tasks.promptable_segmentation import PromptedMasks
 from inference_engine.tasks.prompting import PromptAnswer
 from inference_engine.tasks.semantic_segmentation import SemanticSegmentationResult
@@ -338,3 +339,14 @@ def test_a_map_of_more_classes_than_a_byte_counts_keeps_every_id():
     found = SemanticSegmentationResult(A([[999, 256], [0, 512]], np.uint16), names)
 
     assert read_prediction(found.to_record(), names, found.to_blob()) == found
+
+
+@given(hnp.arrays(np.float32, st.integers(0, 5), elements=st.floats(width=32)))
+@settings(max_examples=500)
+def test_numbers_are_the_shortest_decimals_that_come_back(found):
+    written = records.numbers(found)
+
+    np.testing.assert_array_equal(F(written), found)
+    for short, number in zip(written, found, strict=True):
+        if np.isfinite(number):
+            assert short == float(str(number))
