@@ -102,10 +102,7 @@ def shown(url: str) -> str:
 
 
 def tried(call: Callable[[], T], limits: Limits) -> T:
-    """What `call` gives; ProviderUnavailable is tried again, after what the provider asks to wait, within the deadline.
-
-    Not by stamina, which writes its retries to standard output where structlog is installed: results go there.
-    """
+    """What `call` gives; ProviderUnavailable is tried again within the deadline, when the provider asks to be."""
     end = time.monotonic() + limits.deadline_s
     for number in range(1, limits.attempts):
         try:

@@ -9,12 +9,12 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import stamina
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from jobstore.errors import SchemaOutdated, StoreUnavailable
+from jobstore.patience import patient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,9 +45,7 @@ class Database:
         # process wait for their turn here, which costs nothing.
         is_sqlite = self._reader.dialect.name == "sqlite"
         self._turn = threading.Lock() if is_sqlite else contextlib.nullcontext()
-        self._retrying = stamina.RetryingCaller(
-            attempts=None, timeout=patience_s, wait_initial=0.02, wait_max=1.0, wait_jitter=0.05
-        ).on(is_transient)
+        self._retrying = patient(is_transient, patience_s, first_wait_s=0.02, most_wait_s=1.0)
 
     @property
     def place(self) -> str:
@@ -127,7 +125,7 @@ def make_engine(url: str | URL, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engin
     raise ValueError(f"database URL of kind {parsed.get_backend_name()!r}: expected sqlite:/// or postgresql://")
 
 
-def is_transient(error: Exception) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Say whether the same transaction may succeed at once: locked, deadlocked, or the connection was cut."""
     if not isinstance(error, DBAPIError):
         return False

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import msgspec
-import stamina
 
 from jobstore import errors as jobstore_errors
+from jobstore.patience import patient
 from producer import errors as producer_errors
 from producer.errors import ServerRefused, ServerUnavailable, SettingInvalid, TokenRefused
 
@@ -57,9 +57,9 @@ class Caller:
             headers=headers,
             timeout=httpx.Timeout(_SILENCE_S, connect=_CONNECT_S),
         )
-        self._retrying = stamina.RetryingCaller(
-            attempts=None, timeout=patience_s, wait_initial=0.1, wait_max=5.0, wait_jitter=0.1
-        ).on(Unanswered)
+        self._retrying = patient(
+            lambda error: isinstance(error, Unanswered), patience_s, first_wait_s=0.1, most_wait_s=5.0
+        )
 
     def ask(
         self,

@@ -19,8 +19,6 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any
 
-from stamina.instrumentation import LoggingOnRetryHook, set_on_retry_hooks
-
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 #: Libraries that tell each step at INFO.
 _CHATTY = ("celery", "kombu", "amqp", "alembic")
@@ -74,8 +72,6 @@ def configure_logging(level: str, log_format: str, facts: Mapping[str, str] = Ma
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(facts) if log_format == "json" else ConsoleFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # By itself stamina tells retries to structlog, which prints on standard output, where results are on their way.
-    set_on_retry_hooks([LoggingOnRetryHook])
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
 

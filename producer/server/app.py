@@ -53,7 +53,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.rates = Rates(services.options.requests_per_s, services.options.burst)
     app.state.remote = RemotePictures(services.options.fetch)
-    problems.install(app)
+    problems.install(app, ROUTERS)
     for router in ROUTERS:
         app.include_router(router)
     app.add_middleware(Limits, options=services.options)

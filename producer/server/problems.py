@@ -12,14 +12,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from producer.server.errors import FieldProblem, RangeInvalid, RequestInvalid
 from producer.wire import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
 
-    from fastapi import FastAPI
+    from fastapi import APIRouter, FastAPI
 
 logger = logging.getLogger(__name__)
 
@@ -160,10 +161,19 @@ def _check_parameters(request: Request, known: frozenset[str]) -> None:
         raise RequestInvalid(f"the request is not as declared: {unknown[0]!r}: {words}", problems)
 
 
-def install(app: FastAPI) -> None:
-    """Answer what the framework itself refuses with a problem, too."""
+def install(app: FastAPI, routers: Sequence[APIRouter]) -> None:
+    """Answer what the framework itself refuses with a problem, too.
+
+    Args:
+        routers: all that the application has.
+    """
+    routes = [route for router in routers for route in router.routes if isinstance(route, Route)]
+
+    async def of_framework(request: Request, error: Exception) -> Response:
+        return _of_framework(request, error, routes)
+
     app.add_exception_handler(RequestValidationError, _of_validation)
-    app.add_exception_handler(HTTPException, _of_framework)
+    app.add_exception_handler(HTTPException, of_framework)
 
 
 async def _of_validation(_: Request, error: Exception) -> Response:
@@ -174,13 +184,20 @@ async def _of_validation(_: Request, error: Exception) -> Response:
     return answer_error(RequestInvalid(f"the request is not as declared: {words}", problems))
 
 
-async def _of_framework(_: Request, error: Exception) -> Response:
+def _of_framework(request: Request, error: Exception, routes: Sequence[Route]) -> Response:
     """What the router itself refuses: no such path, no such method."""
     status = error.status_code if isinstance(error, HTTPException) else 500
-    headers = dict(getattr(error, "headers", None) or {})
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        words = f"this method is not for this path; expected {headers.get('Allow') or headers.get('allow', 'another')}"
-        return problem("method_not_allowed", words).response(headers)
+        allowed = ", ".join(_methods_of_path(request, routes))
+        return problem("method_not_allowed", f"this method is not for this path; expected {allowed}").response(
+            {"Allow": allowed}
+        )
     if status == HTTPStatus.NOT_FOUND:
         return problem("not_found", "no such path; /openapi.json lists those that there are").response()
     return problem("body_invalid", "the body is not what its content type says").response()
+
+
+def _methods_of_path(request: Request, routes: Sequence[Route]) -> list[str]:
+    """Methods of every route that has this path; the router names those of the first alone."""
+    found = [route.methods or () for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted(set().union(*found))

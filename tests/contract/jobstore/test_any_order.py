@@ -6,15 +6,14 @@ relay's statement, the outcome's key, a pause's hold on what is given back.
 """
 
 import sqlite3
+from types import SimpleNamespace
 
 import pytest
-import stamina
-import stamina.instrumentation
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy.exc import OperationalError
 
-from jobstore import connection
+from jobstore import connection, patience
 from jobstore.store import JobStore
 from tests.fixtures.store_machine import StoreMachine
 
@@ -43,10 +42,8 @@ def lose_reply(monkeypatch):
         return answer
 
     monkeypatch.setattr(connection, "_once", lossy)
-    stamina.instrumentation.set_on_retry_hooks([])
-    with stamina.set_testing(True, attempts=3):
-        yield lambda is_lost: state.update(is_lost=is_lost)
-    stamina.instrumentation.set_on_retry_hooks(None)
+    monkeypatch.setattr(patience, "time", SimpleNamespace(sleep=lambda _: None))
+    return lambda is_lost: state.update(is_lost=is_lost)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

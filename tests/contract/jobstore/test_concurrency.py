@@ -4,7 +4,6 @@ import random
 import threading
 
 import pytest
-import stamina.instrumentation
 
 from jobstore.errors import LeaseLost
 from jobstore.schema import JobState, WorkerId
@@ -109,34 +108,27 @@ def test_two_relays_at_once_take_each_dead_lease_once(store):
         assert_books_balance(store, job_id)
 
 
-def test_four_writers_and_a_reader_need_no_retry_on_sqlite(sqlite_url):
+def test_four_writers_and_a_reader_need_no_retry_on_sqlite(sqlite_url, caplog):
     from jobstore.store import JobStore
 
-    retries = []
-    stamina.instrumentation.set_on_retry_hooks([retries.append])
-    try:
-        with JobStore.open(sqlite_url) as store:
-            store.create_schema()
-            job_id = add(store, 400, shard_size=10)
-            hints = store.release(40)
+    with JobStore.open(sqlite_url) as store:
+        store.create_schema()
+        job_id = add(store, 400, shard_size=10)
+        hints = store.release(40)
 
-            def work(mine):
-                for hint in mine:
-                    lease = take(store, hint)
-                    for item in lease.items[:-1]:
-                        write(store, lease, [ok(item.idx)])
-                        store.status(job_id)
-                    write(store, lease, [ok(lease.items[-1].idx)], finished=True)
+        def work(mine):
+            for hint in mine:
+                lease = take(store, hint)
+                for item in lease.items[:-1]:
+                    write(store, lease, [ok(item.idx)])
+                    store.status(job_id)
+                write(store, lease, [ok(lease.items[-1].idx)], finished=True)
 
-            at_once(
-                *[lambda n=n: work(hints[n::4]) for n in range(4)], lambda: [store.fleet.queues() for _ in range(50)]
-            )
+        at_once(*[lambda n=n: work(hints[n::4]) for n in range(4)], lambda: [store.fleet.queues() for _ in range(50)])
 
-            assert retries == []
-            assert store.status(job_id).state is JobState.COMPLETED
-            assert_books_balance(store, job_id)
-    finally:
-        stamina.instrumentation.set_on_retry_hooks(None)
+        assert [record for record in caplog.records if record.name == "jobstore.patience"] == []
+        assert store.status(job_id).state is JobState.COMPLETED
+        assert_books_balance(store, job_id)
 
 
 @pytest.mark.parametrize("seed", range(3))

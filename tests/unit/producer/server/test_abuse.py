@@ -72,6 +72,7 @@ def test_a_method_that_no_route_has_is_refused_and_no_other_site_is_let_in(http,
     headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     answer = http.request(method, "/v1/jobs", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+    assert answer.headers["Allow"] == "GET, POST"
     assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
