@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from jobstore.connection import Database
 from jobstore.repairs import Repairs
 from jobstore.store import JobStore
 from tests.faults.inject.lost_replies import lose_replies
@@ -48,14 +49,16 @@ NOT_APPLICABLE = {
     "test_any_order.py": "loses replies itself, where Hypothesis says so; others would make its runs differ",
 }
 
-_calm = threading.local()
+#: How deep each thread is in calls of the store, and in those whose answer is not given again.
+_store, _calm = threading.local(), threading.local()
 
 
 def pytest_configure() -> None:
-    """Wrap the commits of this process."""
-    lose_replies(SHARE, random.Random(SEED), lambda: not getattr(_calm, "depth", 0))
+    """Wrap the commits of the store in this process; a test's own, straight into the database, are none of them."""
+    lose_replies(SHARE, random.Random(SEED), lambda: _depth(_store) > 0 and not _depth(_calm))
+    Database.retried = _counted(_store, Database.retried)
     for owner, name in SPARED:
-        setattr(owner, name, _spared(getattr(owner, name)))
+        setattr(owner, name, _counted(_calm, getattr(owner, name)))
 
 
 def pytest_report_header() -> str:
@@ -71,13 +74,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=reasons[0]))
 
 
-def _spared(method: Callable[..., Any]) -> Callable[..., Any]:
+def _depth(place: threading.local) -> int:
+    return getattr(place, "depth", 0)
+
+
+def _counted(place: threading.local, method: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(method)
     def call(*arguments: Any, **options: Any) -> Any:
-        _calm.depth = getattr(_calm, "depth", 0) + 1
+        place.depth = _depth(place) + 1
         try:
             return method(*arguments, **options)
         finally:
-            _calm.depth -= 1
+            place.depth -= 1
 
     return call
