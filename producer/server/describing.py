@@ -16,7 +16,7 @@ KINDS = (
     wire.JobBody, wire.DraftBody, wire.PartBody, answers.Appended, wire.ResumeBody, wire.RetryBody, wire.PriorityBody,
     wire.ExportBody, answers.ExportAnswer, answers.Change, answers.Uploaded, answers.Drained, answers.ScheduleAnswer,
     wire.PresignBody, answers.Presigned,
-    answers.ScheduledRun, answers.DeliveryAnswer, answers.Resent, answers.Stats, answers.Health,
+    answers.ScheduledRun, answers.GatesAnswer, answers.DeliveryAnswer, answers.Resent, answers.Stats, answers.Health,
 )  # fmt: skip
 _NUMBER_OR_NULL = {"anyOf": [{"type": "number"}, {"type": "null"}]}
 _COUNT, _TRUTH = {"type": "integer", "minimum": 0}, {"type": "boolean"}
