@@ -9,6 +9,7 @@ from jobstore.views import AutoscaleFigures, FailureGroup, ItemRow, JobStatus, Q
 from producer import answers, wire
 from producer.gateway import Explanation
 from producer.server.bodies import components
+from producer.server.constraints import constrain
 
 #: Every type that a body or an answer is.
 KINDS = (
@@ -37,7 +38,7 @@ def described(description: dict[str, Any]) -> dict[str, Any]:
     more = {"type": "object", "required": sorted(_DERIVED), "properties": _DERIVED}
     job = {"allOf": [{"$ref": "#/components/schemas/JobStatus"}, more]}
     known = description.setdefault("components", {}).get("schemas", {})
-    described_kinds = {**known, **components(KINDS), "Job": job}
+    described_kinds = {**known, **constrain(components(KINDS)), "Job": job}
     schemes = {"bearer": {"type": "http", "scheme": "bearer"}}
     description["components"] = {"schemas": described_kinds, "securitySchemes": schemes}
     description["security"] = [{"bearer": []}]

@@ -92,7 +92,7 @@ def test_a_job_unlike_the_good_run_before_it_says_so_and_its_receiver_is_told(ht
     ("fields", "code"),
     [
         ({"webhooks": [{"url": "ftp://hooks.example"}]}, "request_invalid"),
-        ({"webhooks": [{"url": "https://user:secret@hooks.example/"}]}, "invalid_job"),
+        ({"webhooks": [{"url": "https://user:secret@hooks.example/"}]}, "request_invalid"),
         ({"webhooks": [{"url": URL + "\n"}]}, "invalid_job"),
         ({"webhooks": [{"url": f"{URL} b"}]}, "request_invalid"),
         ({"webhooks": [{"url": URL, "on": []}]}, "request_invalid"),
