@@ -24,7 +24,7 @@ def prune(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Remove old uploads and downloads of this machine's server, and forget old workers; what jobs need stays.
+    """Remove old files of this machine's server and forget old workers; what jobs need stays.
 
     Uploads are those in its folder and in its bucket. Where no option says how old, the settings do:
     NIGHTSHIFT_SERVER__UPLOADS_KEPT_DAYS and EXPORTS_KEPT_DAYS, without which files stay, and
