@@ -11,6 +11,7 @@ from jobstore.encoding import from_json, to_json
 from jobstore.endings import end_early
 from jobstore.errors import InvalidJob, JobNotFound
 from jobstore.events import add_event
+from jobstore.file_lock import name_files
 from jobstore.ids import new_id
 from jobstore.queues import queue_name
 from jobstore.schema import JobId, JobSpec, JobState
@@ -96,6 +97,7 @@ def _create(db: Connection, job_id: JobId, spec: JobSpec) -> JobId:
 
 def _append(db: Connection, job_id: JobId, spool: ItemSpool, token: str) -> int:
     """Add items behind those that are there; give their number, of a token that came before what it had brought."""
+    name_files(db)
     job = _locked(db, job_id)
     is_its = (draft_parts.c.job_id == job_id, draft_parts.c.token == token)
     known = db.execute(select(draft_parts.c["items"]).where(*is_its)).scalar_one_or_none()

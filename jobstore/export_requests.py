@@ -12,6 +12,7 @@ from jobstore.aftercare import SHELF, Output
 from jobstore.clock import db_now
 from jobstore.encoding import from_json, storable, to_json
 from jobstore.errors import ExportNotFound
+from jobstore.file_lock import name_files
 from jobstore.ids import new_id
 from jobstore.schema import JobId, JobState
 from jobstore.service_tables import exports
@@ -70,7 +71,7 @@ class ExportRequests:
     def ask(self, job_id: JobId, output: Output) -> str:
         """Ask for an export of a job, whatever its state, and give the export's id."""
         export_id = new_id()
-        return self._db.write(lambda db: _ask(db, export_id, job_id, output))
+        return self._db.write(lambda db: _ask_for_files(db, export_id, job_id, output))
 
     def get(self, export_id: str, tenant: str | None = None) -> ExportRequest:
         """Give one export; None searches all tenants.
@@ -140,6 +141,12 @@ class ExportRequests:
 def ask_at_end(db: Connection, job_id: JobId, output: Output) -> None:
     """Ask for what a job wants written, in the transaction of its end, which is one of `EXPORTED_ENDS`."""
     _ask(db, new_id(), job_id, output)
+
+
+def _ask_for_files(db: Connection, export_id: str, job_id: JobId, output: Output) -> str:
+    """Ask for an export of a job that may have ended, and needed no files before."""
+    name_files(db)
+    return _ask(db, export_id, job_id, output)
 
 
 def _ask(db: Connection, export_id: str, job_id: JobId, output: Output) -> str:

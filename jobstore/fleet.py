@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from jobstore import backlog, heartbeats, learned, machines, quarantine
+from jobstore import backlog, heartbeats, learned, machines, old_workers, quarantine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,6 +48,12 @@ class Fleet:
     def workers(self, max_age_s: float = heartbeats.ALIVE_S) -> list[WorkerRow]:
         """List workers; one that is silent for more than `max_age_s` has the state `lost`."""
         return self._db.read(lambda db: heartbeats.list_workers(db, max_age_s))
+
+    def forget_workers(self, older_than_s: float, *, is_trial: bool = False) -> int:
+        """Remove workers that were heard of last so long ago, with machines that none names, or count them."""
+        if is_trial:
+            return self._db.read(lambda db: old_workers.count_old(db, older_than_s))
+        return self._db.write(lambda db: old_workers.forget(db, older_than_s))
 
     def queues(self, hardware: str | None = None, tenant: str | None = None) -> list[QueueRow]:
         """Give what waits and runs in each queue, and why; of one hardware class or of all, of one tenant or of all."""

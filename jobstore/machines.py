@@ -12,7 +12,7 @@ from jobstore.encoding import from_json, to_sorted_json
 from jobstore.heartbeats import ALIVE_S, heartbeat
 from jobstore.schema import WorkerId, WorkerRow
 from jobstore.tables import machines, workers
-from jobstore.upsert import insert_or_ignore
+from jobstore.upsert import insert_or_update
 from jobstore.views import MachineReport
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def introduce(db: Connection, row: WorkerRow, machine: Mapping[str, Any] | None)
         text = to_sorted_json(machine)
         digest = hashlib.sha256(text.encode()).hexdigest()
         values = {"digest": digest, "description": text, "created": db_now()}
-        db.execute(insert_or_ignore(db, machines).values(values))
+        # Written again, and not only where it is new: whoever forgets old ones then waits for us, or we for him.
+        db.execute(insert_or_update(db, machines, "digest", values, kept=frozenset({"description"})))
         db.execute(update(workers).where(workers.c.id == row.worker_id).values(machine=digest))
     return is_asked
 

@@ -79,9 +79,13 @@ class Outbox:
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    def claim(self, limit: int, lease_s: float) -> list[Delivery]:
-        """Take messages that are due; whoever does not note their end in `lease_s` seconds lets others send them."""
-        return self._db.write(lambda db: _claim(db, limit, lease_s))
+    def claim(self, limit: int, lease_s: float, job_id: JobId | None = None) -> list[Delivery]:
+        """Take messages that are due; whoever does not note their end in `lease_s` seconds lets others send them.
+
+        Args:
+            job_id: only those about this job; None: all.
+        """
+        return self._db.write(lambda db: _claim(db, limit, lease_s, job_id))
 
     def delivered(self, delivery: Delivery, status_code: int) -> bool:
         """Note that the receiver has a claimed message; False: somebody else sends it by now."""
@@ -214,8 +218,10 @@ def _described(job: JobStatus) -> dict[str, Any]:
     }
 
 
-def _claim(db: Connection, limit: int, lease_s: float) -> list[Delivery]:
+def _claim(db: Connection, limit: int, lease_s: float, job_id: JobId | None) -> list[Delivery]:
     is_due = and_(table.c.state == DeliveryState.PENDING, table.c.next_at <= db_now())
+    if job_id is not None:
+        is_due = and_(is_due, table.c.job_id == job_id)
     first = select(table.c.id).where(is_due).order_by(table.c.next_at, table.c.id).limit(limit)
     # Not inside of the UPDATE: where PostgreSQL runs a subquery that locks for each row, its limit is one a row.
     chosen = first.with_for_update(skip_locked=True).cte("chosen")

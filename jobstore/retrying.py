@@ -18,6 +18,7 @@ from jobstore.counters import NAMES, Counters, counters_of
 from jobstore.encoding import count_objects, from_json, to_json
 from jobstore.errors import InvalidJob
 from jobstore.events import add_event, details_of
+from jobstore.file_lock import name_files
 from jobstore.leases import UNOWNED
 from jobstore.queues import is_hardware, queue_name
 from jobstore.ranges import joined
@@ -68,6 +69,7 @@ def retry(db: Connection, job_id: JobId, asked: Retry, event_id: str) -> int:
     Args:
         event_id: made before the first try: where the event exists, that try was committed and only its reply was lost.
     """
+    name_files(db)
     earlier = details_of(db, event_id)
     if earlier is not None:
         return int(earlier["items"])

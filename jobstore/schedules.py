@@ -14,6 +14,7 @@ from jobstore.clock import db_now
 from jobstore.crontimes import CatchUp, check_cron, in_words, next_after
 from jobstore.encoding import from_json, is_storable, to_json, to_json_or_none
 from jobstore.errors import InvalidSchedule, ScheduleNotFound
+from jobstore.file_lock import name_files
 from jobstore.ids import new_id
 from jobstore.schedule_runs import Overlap, RunClaim, ScheduleRun
 from jobstore.schema import DEFAULT_TENANT
@@ -178,6 +179,7 @@ def _check(spec: ScheduleSpec) -> None:
 
 
 def _apply(db: Connection, spec: ScheduleSpec) -> tuple[Schedule, Applied]:
+    name_files(db)
     wanted: dict[str, Any] = {
         "job": to_json(spec.job),
         "cron": spec.cron,

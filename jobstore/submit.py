@@ -16,6 +16,7 @@ from jobstore.clock import db_now
 from jobstore.encoding import is_storable, to_json, to_json_or_none, to_sorted_json
 from jobstore.errors import ClientTokenReused, InvalidJob
 from jobstore.events import add_event
+from jobstore.file_lock import name_files
 from jobstore.ids import new_id
 from jobstore.schema import ItemRef, JobId, JobSpec, JobState, ShardState
 from jobstore.tables import items, jobs, shards
@@ -183,6 +184,7 @@ def insert_job(db: Connection, job_id: JobId, spec: JobSpec, spool: ItemSpool, q
 
     `job_id` is made before the first try: where it exists, an earlier try was committed and only its answer was lost.
     """
+    name_files(db)
     cut = plan(spool.total, spool.clips, spec.shard_size, spec.canary_items)
     row = job_row(spec) | started_row(spec, spool.total, spool.first_uri, cut) | {"id": job_id, "created": db_now()}
     if db.execute(insert_or_ignore(db, jobs).values(row).returning(jobs.c.id)).scalar_one_or_none() is None:

@@ -229,7 +229,7 @@ machines = Table(
     metadata,
     Column("digest", Text, primary_key=True),  # sha256 of the description, in hexadecimal digits
     Column("description", Text, nullable=False),  # JSON, names sorted
-    Column("created", Double, nullable=False),
+    Column("created", Double, nullable=False),  # when a worker told of it last
 )
 
 job_events = Table(

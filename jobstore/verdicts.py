@@ -75,6 +75,14 @@ class Verdicts:
         """Give a job's verdict; None: it has no gates, or has not ended."""
         return self._db.read(lambda db: _of_job(db, job_id))
 
+    def limits_of(self, job_id: JobId) -> Mapping[str, Any] | None:
+        """Give the limits that a job is judged by when it ends, where they are not the usual ones; None: it is not.
+
+        Raises:
+            JobNotFound.
+        """
+        return self._db.read(lambda db: _limits_of(db, job_id))
+
     def good_runs(self, job_id: JobId, limit: int) -> Sequence[GoodRun]:
         """List the last good runs before a job, the newest first.
 
@@ -131,6 +139,14 @@ def _read() -> Any:
 def _of_job(db: Connection, job_id: JobId) -> Verdict | None:
     row = db.execute(_read().where(table.c.job_id == job_id)).mappings().one_or_none()
     return None if row is None else _verdict(row)
+
+
+def _limits_of(db: Connection, job_id: JobId) -> Mapping[str, Any] | None:
+    row = db.execute(select(jobs.c.gates).where(jobs.c.id == job_id)).one_or_none()
+    if row is None:
+        raise JobNotFound(f"no job {job_id}: see `nightshift jobs`")
+    found: Mapping[str, Any] | None = from_json(row.gates)
+    return found
 
 
 def _good_runs(db: Connection, job_id: JobId, limit: int) -> Sequence[GoodRun]:
@@ -195,7 +211,8 @@ def _judged(
 
 
 def _accept(db: Connection, job_id: JobId) -> bool:
-    status(db, job_id)
+    if status(db, job_id).gates is not GateState.FAILED:  # of a job that runs again, the verdict is of its last end
+        return False
     is_failed = and_(table.c.job_id == job_id, table.c.state == GateState.FAILED)
     if db.execute(update(table).where(is_failed).values(state=GateState.ACCEPTED)).rowcount != 1:
         return False

@@ -70,7 +70,7 @@ class WorkerSettings(BaseModel):
     records_kept_s: float = Field(
         default=30 * 86_400.0,
         gt=0,
-        description="Seconds for which webhooks that were sent and exports that were made are remembered.",
+        description="Seconds for which webhooks that were sent, exports that were made and workers that ended stay.",
     )
     max_image_bytes: int = Field(default=256 * 2**20, ge=1, description="Bytes above which a file is not read.")
     max_image_pixels: int = Field(default=50_000_000, ge=1, description="Pixels above which a picture is not decoded.")

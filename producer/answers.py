@@ -13,6 +13,8 @@ from jobstore.outbox import DeliveryState
 from jobstore.schedule_runs import Overlap, ScheduleRun
 from jobstore.schedules import ScheduleState
 from jobstore.schema import JobId, JobState
+from jobstore.views import GateState
+from producer.judging.gates import Finding, GateLimits, RunFigures
 
 T = TypeVar("T")
 
@@ -69,6 +71,37 @@ class Resent:
 
     delivery_id: str
     is_changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GatesAnswer:
+    """What a job's gates say of it; see `producer.judging.gates`.
+
+    Attributes:
+        limits: what it is judged by; null: it has no gates.
+        state: null: it has none, or has not completed.
+        figures: what it came to; null: nobody has judged it yet.
+        findings: each gate's.
+        compared_with: the good runs that it was held against.
+        note: why nothing was judged; empty where something was.
+        message: why it could not be judged; null: it could, or nobody tried.
+        judged: seconds since the epoch.
+    """
+
+    job_id: JobId
+    limits: GateLimits | None = None
+    state: GateState | None = None
+    figures: RunFigures | None = None
+    findings: tuple[Finding, ...] = ()
+    compared_with: tuple[str, ...] = ()
+    note: str = ""
+    message: str | None = None
+    judged: float | None = None
+
+    @property
+    def against(self) -> tuple[Finding, ...]:
+        """The findings that speak against the job."""
+        return tuple(each for each in self.findings if not each.passed)
 
 
 @dataclass(frozen=True, slots=True)

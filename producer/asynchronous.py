@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from jobstore.outbox import DeliveryState
     from jobstore.schema import DecisionRow, ItemRef, JobId, JobState, OutcomeState, WorkerRow
     from jobstore.views import FailureGroup, JobEvent, JobStatus, QueueRow
-    from producer.answers import DeliveryAnswer
+    from producer.answers import DeliveryAnswer, GatesAnswer
     from producer.exports import ExportOptions, ExportSummary
     from producer.gateway import Explanation
     from producer.progress import Progress
@@ -124,6 +124,14 @@ class AsyncJob:
     async def resend(self, delivery_id: str) -> bool:
         """Send a message now that no receiver took. False: one took it."""
         return await asyncio.to_thread(self.job.resend, delivery_id)
+
+    async def gates(self) -> GatesAnswer:
+        """Give what the job's gates say of it, and the figures that were judged."""
+        return await asyncio.to_thread(self.job.gates)
+
+    async def accept_gates(self) -> bool:
+        """Take a run that failed its gates for a good one. False: it did not fail."""
+        return await asyncio.to_thread(self.job.accept_gates)
 
     async def export(
         self, dest: str | Path, formats: str | Sequence[str], options: ExportOptions | None = None

@@ -17,13 +17,14 @@ from jobstore.schema import SETTLED_STATES, DecisionRow, ItemRef, JobId, JobSpec
 from jobstore.store import JobStore
 from jobstore.submit import request_hash
 from jobstore.views import FailureGroup, JobEvent, JobStatus, QueueRow, ResultRow
-from producer.answers import DeliveryAnswer
+from producer.answers import DeliveryAnswer, GatesAnswer
 from producer.deliveries import told
 from producer.ending import words_of_timeout
 from producer.errors import JobTimeout
 from producer.explaining import explain, meant_machine
 from producer.gateway import RESULTS_A_PAGE, Explanation
 from producer.request import AUTO, classes_of
+from producer.verdicts import gates_of
 
 logger = logging.getLogger(__name__)
 
@@ -147,6 +148,14 @@ class Direct:
     def resend(self, delivery_id: str) -> bool:
         """Send a message now that no receiver took. False: one took it."""
         return self._store.outbox.resend(delivery_id)
+
+    def gates(self, job_id: JobId) -> GatesAnswer:
+        """What the job's gates say of it, and the figures that they judged."""
+        return gates_of(self._store, job_id)
+
+    def accept_gates(self, job_id: JobId) -> bool:
+        """Take a run that failed its gates for a good one: later runs are held against it. False: it did not fail."""
+        return self._store.verdicts.accept(job_id)
 
     def pause(self, job_id: JobId) -> bool:
         """Stop the job until it is resumed. False: it does not run."""

@@ -19,6 +19,7 @@
     x TokenRefused        the token is missing, unknown, or may not do this
   x ServerUnavailable     the server does not answer: the same call again
   x UploadRefused         a file of this machine would have to be sent to the server, and must not be
+  x PresignUnavailable    uploads of the server go to a folder, to which nobody else can send
   x FilterInvalid         a `where` expression cannot be read
   x RecordUnsuitable      a record has no boxes, or nothing that supervision has a type for
   x ExplainUnavailable    nothing here can explain a model
@@ -177,6 +178,12 @@ class UploadRefused(ProducerError):
     """A file of this machine would have to be sent to the server, and must not be."""
 
     code = "upload_refused"
+
+
+class PresignUnavailable(ProducerError):
+    """Uploads go to a folder of the server, to which nobody else can send."""
+
+    code = "presign_unavailable"
 
 
 class FilterInvalid(ProducerError):

@@ -73,9 +73,10 @@ class ExportMaker:
         try:
             with kept(lambda: self.store.exports.renew(request, self.lease_s), self.lease_s):
                 written = self._write(request, shelf)
-        except (ProducerError, JobStoreError, ValueError, TypeError) as error:
-            retry_s = retry_s if getattr(error, "retryable", False) else None
-            problem = str(error)
+        except (ProducerError, JobStoreError) as error:
+            retry_s, problem = retry_s if error.retryable else None, str(error)
+        except (ValueError, TypeError) as error:  # options that no exporter takes
+            retry_s, problem = None, str(error)
         except Exception as error:
             logger.exception("export %s failed", request.export_id, extra={"event": "export_broke"})
             problem = f"{type(error).__name__}: {error}"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jobstore.outbox import DeliveryState
     from jobstore.schema import DecisionRow, ItemRef, JobId, JobSpec, JobState, WorkerRow
     from jobstore.views import FailureGroup, JobEvent, JobStatus, QueueRow, ResultRow
-    from producer.answers import DeliveryAnswer
+    from producer.answers import DeliveryAnswer, GatesAnswer
 
 #: Rows of results that are fetched at a time.
 RESULTS_A_PAGE = 500
@@ -161,6 +161,14 @@ class Gateway(Protocol):
         Raises:
             DeliveryNotFound.
         """
+        ...
+
+    def gates(self, job_id: JobId) -> GatesAnswer:
+        """Give what a job's gates say of it, and the figures that they judged."""
+        ...
+
+    def accept_gates(self, job_id: JobId) -> bool:
+        """Take a run that failed its gates for a good one: later runs are held against it. False: it did not fail."""
         ...
 
     def pause(self, job_id: JobId) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jobstore.outbox import DeliveryState
     from jobstore.schema import DecisionRow, JobId
     from jobstore.views import FailureGroup, JobEvent, JobStatus
-    from producer.answers import DeliveryAnswer
+    from producer.answers import DeliveryAnswer, GatesAnswer
     from producer.exports import ExportOptions, ExportSummary
     from producer.gateway import Gateway
     from producer.progress import Progress
@@ -147,6 +147,14 @@ class Job:
             DeliveryNotFound.
         """
         return self.gateway.resend(delivery_id)
+
+    def gates(self) -> GatesAnswer:
+        """Give what the job's gates say of it: the verdict, each gate's finding, the figures that were judged."""
+        return self.gateway.gates(self.id)
+
+    def accept_gates(self) -> bool:
+        """Take a run that failed its gates for a good one: later runs are held against it. False: it did not fail."""
+        return self.gateway.accept_gates(self.id)
 
     def export(
         self, dest: str | Path, formats: str | Sequence[str], options: ExportOptions | None = None

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -47,6 +48,11 @@ class Upload:
 class UploadPlace(Protocol):
     """Where a server keeps uploads."""
 
+    @property
+    def at_once(self) -> int:
+        """How many uploads are removed in some tenths of a second."""
+        ...
+
     def listing(self) -> Iterator[Upload]:
         """Give every upload, of all tenants.
 
@@ -69,6 +75,7 @@ class UploadFolder:
     """A folder with one of each tenant in it."""
 
     folder: Path
+    at_once: int = 500
 
     def listing(self) -> Iterator[Upload]:
         """Give every upload, and what is left of those that broke off."""
@@ -89,11 +96,13 @@ class UploadFolder:
                         Path(each.uri).unlink()
 
 
-@dataclass(frozen=True, slots=True)
 class UploadBucket:
     """`s3://bucket/prefix`, with a prefix of each tenant below it."""
 
-    url: str
+    at_once = 10
+
+    def __init__(self, url: str) -> None:
+        self.url = url
 
     def listing(self) -> Iterator[Upload]:
         """Give every upload."""
@@ -110,9 +119,16 @@ class UploadBucket:
         finally:
             store.close()
 
+    @cached_property
+    def _client(self) -> Any:
+        return connect(connect_timeout=2, read_timeout=5, retries={"mode": "legacy", "total_max_attempts": 2})
+
     def remove(self, uploads: Sequence[Upload]) -> None:
-        """Remove their objects, one by one: not every storage removes many at once."""
-        client: Any = connect()
+        """Remove their objects, one by one: not every storage removes many at once.
+
+        A storage that does not answer is given up soon: others wait for us.
+        """
+        client = self._client
         with as_bucket_error(self.url, PruneFailed):
             for each in uploads:
                 bucket, key = split(each.uri)

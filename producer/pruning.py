@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from producer.shelf import Shelf
 
 if TYPE_CHECKING:
     from jobstore.store import JobStore
+    from jobstore.upkeep import Look
     from producer.kept_uploads import Upload, UploadPlace
 
 logger = logging.getLogger(__name__)
@@ -116,17 +118,30 @@ class Pruner:
         done = Pruned()
         old = (each for each in place.listing() if each.modified < before)
         while some := list(islice(old, _UPLOADS_AT_ONCE)):
-            free = self._not_needed(some)
-            if not is_trial:
-                place.remove(free)
-            size = sum(each.size_bytes for each in free)
-            done += Pruned(uploads=len(free), size_bytes=size, needed=len(some) - len(free))
+            look = self.store.upkeep.look([each.name for each in some])
+            free = self._not_needed(some, look)
+            gone = free if is_trial else self._removed(place, free, look)
+            size = sum(each.size_bytes for each in gone)
+            done += Pruned(uploads=len(gone), size_bytes=size, needed=len(some) - len(gone))
         return done
 
-    def _not_needed(self, uploads: Sequence[Upload]) -> list[Upload]:
+    def _removed(self, place: UploadPlace, uploads: Sequence[Upload], before: Look) -> Sequence[Upload]:
+        """Remove what nobody has begun to need since a look, and give it; while others always submit, less of it."""
+
+        def remove(lot: Sequence[Upload]) -> Sequence[Upload]:
+            free = self._not_needed(lot, self.store.upkeep.look([each.name for each in lot], before))
+            place.remove(free)
+            return free
+
+        gone: list[Upload] = []
+        left = iter(uploads)
+        while lot := list(islice(left, place.at_once)):
+            gone += self.store.upkeep.alone(partial(remove, lot)) or ()
+        return gone
+
+    def _not_needed(self, uploads: Sequence[Upload], look: Look) -> list[Upload]:
         named = [begin for each in self.store.schedules.list() for begin in literal_sources(each.job)]
-        needed = self.store.upkeep.needed([each.name for each in uploads])
-        return [each for each in uploads if each.name not in needed and not each.uri.startswith(tuple(named))]
+        return [each for each in uploads if each.name not in look.needed and not each.uri.startswith(tuple(named))]
 
     def _prune_exports(self, kept_s: float, *, is_trial: bool) -> Pruned:
         shelf, done = Shelf.find(self.folder), Pruned()

@@ -12,7 +12,7 @@ import httpx
 
 from jobstore.schema import DecisionRow, OutcomeState, WorkerRow
 from jobstore.views import FailureGroup, ItemRow, JobEvent, JobStatus, QueueRow, ResultRow
-from producer.answers import Appended, DeliveryAnswer, Page, Resent
+from producer.answers import Appended, DeliveryAnswer, GatesAnswer, Page, Resent
 from producer.calling import Caller
 from producer.ending import words_of_timeout
 from producer.errors import JobTimeout, ServerUnavailable
@@ -189,6 +189,14 @@ class Remote:
         content = self._caller.ask("POST", f"webhooks/{quote(delivery_id, safe='')}:retry")
         return decode(content, Resent).is_changed
 
+    def gates(self, job_id: JobId) -> GatesAnswer:
+        """What the job's gates say of it, and the figures that they judged."""
+        return decode(self._caller.ask("GET", f"jobs/{job_id}/gates"), GatesAnswer)
+
+    def accept_gates(self, job_id: JobId) -> bool:
+        """Take a run that failed its gates for a good one: later runs are held against it. False: it did not fail."""
+        return self._act(f"{job_id}/gates", "accept")
+
     def pause(self, job_id: JobId) -> bool:
         """Stop the job until it is resumed. False: it does not run."""
         return self._act(job_id, "pause")
@@ -242,8 +250,8 @@ class Remote:
         """Give the connections back."""
         self._caller.close()
 
-    def _act(self, job_id: JobId, verb: str, body: Any = None) -> bool:
-        content = self._caller.ask("POST", f"jobs/{job_id}:{verb}", body=None if body is None else encode(body))
+    def _act(self, job: str, verb: str, body: Any = None) -> bool:
+        content = self._caller.ask("POST", f"jobs/{job}:{verb}", body=None if body is None else encode(body))
         return bool(decode(content, dict[str, Any])["is_changed"])
 
     def _list(

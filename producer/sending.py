@@ -18,6 +18,7 @@ from urllib.parse import unquote_to_bytes
 from jobstore.views import ItemRow, ResultRow
 from producer.answers import Page, Uploaded
 from producer.errors import ServerRefused, UploadRefused
+from producer.presigned import PresignedUploads
 from producer.wire import decode
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ Files = Literal["send", "refuse", "shared"]
 Row = TypeVar("Row", ItemRow, ResultRow)
 #: The item's metadata that keeps its path here; no column of a manifest has such a name.
 NAME_HERE = "nightshift:sent_from"
+#: Bytes from which on a file goes past the server, where that offers a way.
+LARGE_BYTES = 8 * 2**20
 #: Bytes and files of one request, but for a single larger file.
 _REQUEST_BYTES, _REQUEST_FILES = 64 * 2**20, 200
 #: Seconds for which the server has what was sent; operators have it keep uploads for a day at least.
@@ -42,6 +45,7 @@ class Sender:
 
     def __init__(self, caller: Caller, files: Files) -> None:
         self._caller, self._files = caller, files
+        self._past = PresignedUploads(caller)
         self._sent: dict[str, tuple[str, float]] = {}  # sha256 and ending -> what the server calls it, and since when
 
     def carry(self, items: Iterable[ItemRef]) -> Iterator[ItemRef]:
@@ -77,13 +81,22 @@ class Sender:
             f"{len(here):,}", sum(sizes.values()) / 1e6, self._caller.name,
         )  # fmt: skip
         keys = {uri: _key(path) for uri, path in here.items()}
+        by_key = {keys[uri]: size for uri, size in sizes.items()}
         missing = {key: here[uri] for uri, key in keys.items() if not self._is_known(key)}
-        for batch in _batches(missing, {keys[uri]: size for uri, size in sizes.items()}):
+        small = [key for key, path in missing.items() if by_key[key] < LARGE_BYTES or not self._sent_past(key, path)]
+        for batch in _batches(small, by_key):
             self._post({key: missing[key] for key in batch})
         return {uri: self._sent[key][0] for uri, key in keys.items()}
 
     def _is_known(self, key: str) -> bool:
         return key in self._sent and time.monotonic() - self._sent[key][1] < _KNOWN_S
+
+    def _sent_past(self, key: str, path: str) -> bool:
+        """Send a large file past the server; False: it has to go through it."""
+        uri = self._past.send(path, key.partition(".")[0])
+        if uri is not None:
+            self._sent[key] = uri, time.monotonic()
+        return uri is not None
 
     def _post(self, files: dict[str, str]) -> None:
         def opened(closing: contextlib.ExitStack) -> list[tuple[str, Any]]:

@@ -26,6 +26,7 @@ from producer.errors import WebhookSecretMissing
 if TYPE_CHECKING:
     from fetching.http import Answer
     from jobstore.outbox import Delivery
+    from jobstore.schema import JobId
     from jobstore.store import JobStore
 
 logger = logging.getLogger(__name__)
@@ -69,14 +70,14 @@ class Sender:
     jitter: Callable[[], float] = random.random
     clock: Callable[[], float] = time.time
 
-    def send_due(self) -> int:
-        """Send every message that is due; give the number of those that were taken.
+    def send_due(self, job_id: JobId | None = None) -> int:
+        """Send every message that is due, or those about one job; give the number of those that were taken.
 
         Raises:
             StoreUnavailable: what was sent and could not be noted is sent again, with the same id.
         """
         taken = 0
-        while claimed := self.store.outbox.claim(_BATCH, _LEASE_S):
+        while claimed := self.store.outbox.claim(_BATCH, _LEASE_S, job_id):
             taken += sum(self._send(delivery) for delivery in claimed)
         return taken
 

@@ -77,7 +77,7 @@ class ItemBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class VideoBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which frames of videos are labelled; see `videos.options.VideoOptions`."""
 
-    fps: Annotated[float, Meta(gt=0)] | None = None
+    fps: Annotated[float, Meta(ge=1e-6)] | None = None
     every: Positive | None = None
     keyframes: bool = False
     start_s: Annotated[float, Meta(ge=0)] = 0.0
@@ -101,7 +101,8 @@ class VideoBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class WebhookBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who is told of a job; see `jobstore.aftercare.Webhook`."""
 
-    url: Annotated[str, Meta(max_length=2048, pattern=r"^https?://[!-~]+$")]
+    #: Without user name and password, which would stand in rows.
+    url: Annotated[str, Meta(max_length=2048, pattern=r"^https?://[!\"$-.0->A-~]+([/?#][!-~]*)?$")]
     secret_env: Annotated[str, Meta(max_length=128, pattern=r"^[A-Z0-9_]*HOOK[A-Z0-9_]*$")] | None = None
     on: Annotated[tuple[WebhookEvent, ...], Meta(min_length=1, max_length=8)] = USUAL_EVENTS
 
@@ -167,7 +168,9 @@ class DraftBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: ShortText = ""
     params: dict[str, Any] = {}
     wishes: dict[str, Any] = {}
-    hardware: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(max_length=32)] = ("auto",)
+    hardware: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=64)], ...], Meta(min_length=1, max_length=32)
+    ] = ("auto",)
     priority: Number = 0
     max_failure_rate: Share = 0.02
     max_failures: Count | None = None

@@ -43,7 +43,7 @@ class WorkerConfig:
         drain_s: seconds that SIGTERM leaves to finish or give back shards.
         draft_expires_s: age of a draft's last part after which it is given up.
         result_cache_bytes: above it, the least recently used results of earlier runs go.
-        records_kept_s: how long webhooks that were sent, and exports that were made, are remembered.
+        records_kept_s: how long webhooks that were sent, exports that were made and workers that ended are remembered.
         max_image_bytes: larger files are refused before they are read.
         max_image_pixels: larger pictures are refused before they are decoded.
         fetch: what items are read from: folders, hosts, buckets.

@@ -26,7 +26,7 @@ class Relay:
         unserved_after_s: a class of which no worker was seen for so long is left for the next one of a job's list.
         draft_expires_s: a draft to which nothing was added for so long is given up.
         result_cache_bytes: above it, the least recently used results of earlier runs go.
-        records_kept_s: how long webhooks that were sent, and exports that were made, are remembered.
+        records_kept_s: how long webhooks that were sent, exports that were made and workers that ended are remembered.
         resend_after_s: a hint that is this old, in a queue that Redis holds empty, was lost.
     """
 
@@ -77,6 +77,7 @@ class Relay:
         self.store.known.prune(self.result_cache_bytes)
         self.store.outbox.prune(self.records_kept_s)
         self.store.exports.prune(self.records_kept_s)
+        self.store.fleet.forget_workers(self.records_kept_s)
 
     def run(self, stop: threading.Event, interval_s: float) -> None:
         """Tick until `stop`; a broker or database that is away is reported once, not each second."""

@@ -68,7 +68,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Fleet": {
         "up": ("fleet", "Run workers and the pages here until Ctrl-C, with Redis if no broker is configured."),
         "serve": ("serve", "Serve HTTP and pages until Ctrl-C; jobs are done by workers elsewhere."),
-        "prune": ("prune", "Remove old uploads and downloads of this machine's server; what jobs need stays."),
+        "prune": ("prune", "Remove old files of this machine's server and forget old workers; what jobs need stays."),
         "token": ("serve", "Make, list and take back the tokens that HTTP requests carry."),
         "worker": ("fleet", "Start workers for a fleet, list them, ask how they are, send one home."),
         "workers": ("fleet", "List worker processes of the last day, as they report themselves."),

@@ -68,6 +68,22 @@ def _tags(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dic
     return {key: value for key, _, value in pairs}
 
 
+def _gate_limits(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, Any] | None:
+    """Give the limits of gates that differ from the usual ones; None: none was said."""
+    import msgspec
+
+    from producer.wire import GatesBody
+
+    if not values:
+        return None
+    pairs = [value.partition("=") for value in values]
+    try:
+        return msgspec.convert({name: msgspec.json.decode(limit) for name, _, limit in pairs}, GatesBody).limits()
+    except (msgspec.MsgspecError, ValueError) as error:
+        known = ", ".join(GatesBody.__struct_fields__)
+        raise click.BadParameter(f"{error}; expected NAME=LIMIT or NAME=null, with one of {known}") from error
+
+
 _OPTIONS = (
     click.argument("sources", nargs=-1, metavar="SOURCE..."),
     click.option("-m", "--model", help="Model id, package folder (with a leading ./) or .onnx file."),
@@ -144,6 +160,15 @@ _OPTIONS = (
     ),
     click.option("--deadline", callback=moment_to_come, metavar="06:30", help="Due then: goes before later ones."),
     click.option("--expires", callback=moment_to_come, metavar="12h", help="Give up then what is not labelled yet."),
+    click.option("--gates", is_flag=True, help="Hold it against the good runs of its name before it, when it ends."),
+    click.option(
+        "--gate",
+        "gate_limits",
+        multiple=True,
+        callback=_gate_limits,
+        metavar="NAME=LIMIT",
+        help="The same, by another limit (again): empty_rate_rise=0.2, or null, which lets all pass.",
+    ),
     click.option("--name", default="", help="Name shown to people."),
     click.option("--tag", "tags", multiple=True, callback=_tags, metavar="KEY=VALUE", help="Kept with the job."),
     click.option("--priority", type=int, default=0, help="Higher goes first."),
@@ -197,6 +222,7 @@ def request_of(options: Mapping[str, Any]) -> JobRequest:
         exclude=options["exclude"],
         since=options["since"],
         moment=datetime.now().astimezone(),
+        gates={} if options["gates"] and options["gate_limits"] is None else options["gate_limits"],
         rest={name: options[name] for name in rest}
         | {"canary_items": options["canary"], "use_cache": not options["no_cache"]},
     )

@@ -95,7 +95,7 @@ def run(
         if request.gates is not None:
             status = _judge(stack, job_id)
         if request.webhooks:
-            _notify(stack)
+            _notify(stack, job_id)
         tell_trouble(status)
         if as_json:
             decisions = stack.store.decisions(job_id)
@@ -216,12 +216,12 @@ def _judge(stack: Stack, job_id: JobId) -> JobStatus:
     return stack.store.status(job_id)
 
 
-def _notify(stack: Stack) -> None:
-    """Send what is due now; nobody keeps house after us, and what is not taken waits for who does."""
+def _notify(stack: Stack, job_id: JobId) -> None:
+    """Send what is due of this job now; nobody keeps house after us, and what is not taken waits for who does."""
     from nightshift.housekeeping import sender
 
     with sender(stack.settings, stack.store) as sending:
-        sending.send_due()
+        sending.send_due(job_id)
 
 
 def _export(stack: Stack, status: JobStatus, output: Output | None) -> list[ExportSummary]:

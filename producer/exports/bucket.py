@@ -57,7 +57,9 @@ def connect(**more: Any) -> Any:
     from botocore.config import Config
 
     # Not the default session, which other threads may be making, too.
-    return boto3.Session().client("s3", config=Config(retries=_RETRIES, max_pool_connections=_THREADS, **more))
+    return boto3.Session().client(
+        "s3", config=Config(**{"retries": _RETRIES, "max_pool_connections": _THREADS, **more})
+    )
 
 
 def upload_exports(dataset: Dataset, names: Sequence[str], url: str) -> list[ExportSummary]:

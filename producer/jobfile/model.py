@@ -49,7 +49,7 @@ def _checked_since(text: str) -> str:
 
 
 Text = Annotated[str, StringConstraints(min_length=1)]
-Texts = Annotated[list[Text], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
+Texts = Annotated[list[Text], BeforeValidator(_listed, json_schema_input_type=Text | list[Text])]
 Span = Annotated[str, StringConstraints(pattern=r"^\d{1,9}[mhd]$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -250,8 +250,8 @@ class JobFile(Section):
 
     name: Text | None = Field(default=None, description="Shown to people; a schedule is found by it.")
     schedule: ScheduleSection | None = None
-    source: Annotated[SourceSection, BeforeValidator(_source, json_schema_input_type=str | list[str] | SourceSection)]
-    model: Annotated[ModelSection, BeforeValidator(_model, json_schema_input_type=str | ModelSection)]
+    source: Annotated[SourceSection, BeforeValidator(_source, json_schema_input_type=Text | Texts | SourceSection)]
+    model: Annotated[ModelSection, BeforeValidator(_model, json_schema_input_type=Text | ModelSection)]
     hardware: Texts = Field(default_factory=lambda: ["auto"], description="Classes that may run it, best first.")
     limits: LimitsSection = LimitsSection()
     output: OutputSection | None = None

@@ -9,6 +9,7 @@ from jobstore.views import AutoscaleFigures, FailureGroup, ItemRow, JobStatus, Q
 from producer import answers, wire
 from producer.gateway import Explanation
 from producer.server.bodies import components
+from producer.server.constraints import constrain
 
 #: Every type that a body or an answer is.
 KINDS = (
@@ -16,7 +17,7 @@ KINDS = (
     wire.JobBody, wire.DraftBody, wire.PartBody, answers.Appended, wire.ResumeBody, wire.RetryBody, wire.PriorityBody,
     wire.ExportBody, answers.ExportAnswer, answers.Change, answers.Uploaded, answers.Drained, answers.ScheduleAnswer,
     wire.PresignBody, answers.Presigned,
-    answers.ScheduledRun, answers.DeliveryAnswer, answers.Resent, answers.Stats, answers.Health,
+    answers.ScheduledRun, answers.GatesAnswer, answers.DeliveryAnswer, answers.Resent, answers.Stats, answers.Health,
 )  # fmt: skip
 _NUMBER_OR_NULL = {"anyOf": [{"type": "number"}, {"type": "null"}]}
 _COUNT, _TRUTH = {"type": "integer", "minimum": 0}, {"type": "boolean"}
@@ -37,7 +38,7 @@ def described(description: dict[str, Any]) -> dict[str, Any]:
     more = {"type": "object", "required": sorted(_DERIVED), "properties": _DERIVED}
     job = {"allOf": [{"$ref": "#/components/schemas/JobStatus"}, more]}
     known = description.setdefault("components", {}).get("schemas", {})
-    described_kinds = {**known, **components(KINDS), "Job": job}
+    described_kinds = {**known, **constrain(components(KINDS)), "Job": job}
     schemes = {"bearer": {"type": "http", "scheme": "bearer"}}
     description["components"] = {"schemas": described_kinds, "securitySchemes": schemes}
     description["security"] = [{"bearer": []}]

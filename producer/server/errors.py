@@ -140,12 +140,6 @@ class UploadFailed(ServerError):
     retryable = True
 
 
-class PresignUnavailable(ServerError):
-    """Uploads go to a folder of the server, to which nobody else can send."""
-
-    code = "presign_unavailable"
-
-
 class NotReady(ServerError):
     """Database, schema or broker are not as they have to be."""
 

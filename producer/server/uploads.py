@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from producer.answers import Presigned, Uploaded
-from producer.errors import SourceUnsupported
+from producer.errors import PresignUnavailable, SourceUnsupported
 from producer.exports.bucket import as_bucket_error, connect, is_bucket, split
-from producer.server.errors import BodyTooLarge, PresignUnavailable, UploadFailed
+from producer.server.errors import BodyTooLarge, UploadFailed
 from producer.server.limits import UPLOADS_PATH
 from producer.sources.kinds import PICTURE_SUFFIXES, VIDEO_SUFFIXES, suffix_of
 

@@ -8,8 +8,12 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from jobstore.aftercare import Webhook
+from jobstore.store import JobStore
+from nightshift.settings import load_settings
 from tests.fixtures.cli import nightshift
 from tests.fixtures.hooks import receiving
+from tests.fixtures.jobs import add
 
 
 @pytest.fixture
@@ -24,6 +28,7 @@ def job(photos: Path, tmp_path: Path) -> Path:
 
 def test_a_job_file_is_run_exported_and_told_here(environment, job, tmp_path):
     with receiving() as receiver:
+        tell_of_another_job(Path(environment["NIGHTSHIFT_DATA_DIR"]), receiver.url)
         job.write_text(f"{job.read_text()}notify: [{{webhook: '{receiver.url}', on: [finished]}}]\n")
         allowed = {**environment, "NIGHTSHIFT_WEBHOOKS_ALLOW_PRIVATE": "true"}
 
@@ -35,6 +40,14 @@ def test_a_job_file_is_run_exported_and_told_here(environment, job, tmp_path):
     assert len((tmp_path / "labels/results.jsonl").read_text().splitlines()) == 3
     ((_, body),) = receiver.got
     assert json.loads(body)["job"]["id"] == report["job_id"]
+
+
+def tell_of_another_job(data_dir: Path, url: str) -> None:
+    """Leave a message about another job that waits for who keeps house."""
+    data_dir.mkdir()
+    with JobStore.open(load_settings(data_dir=data_dir).store_url) as store:
+        store.create_schema()
+        store.cancel(add(store, 1, webhooks=(Webhook(url),)))
 
 
 def test_a_schedule_is_applied_listed_run_and_removed(environment, job):

@@ -11,6 +11,8 @@ from PIL import Image
 
 from jobstore.item_pages import ItemFilter
 from jobstore.schema import ItemRef, JobSpec, JobState, OutcomeState
+from jobstore.views import GateState
+from producer.gate_work import Watchman
 from tests.fixtures.browsing import beat
 from tests.fixtures.jobs import failed, ok, take, write
 
@@ -216,6 +218,26 @@ def test_retry_these_runs_the_failures_of_one_cause_again(site, open_page):
     assert site.store.cancel(job_id)
 
 
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without"])
+def test_a_run_that_failed_its_gates_is_accepted(site, open_page, scripts):
+    for objects in (1, 0):
+        limits = {"min_images": 1, "speed_share": None}
+        job_id = add_small_job(site, name=f"watched {scripts}", shard_size=8, gates=limits)
+        label_next_shard(site, objects=objects)
+        page = open_page(f"/jobs/{job_id}", java_script_enabled=scripts)
+        assert "is judged in a moment" in page.locator("[aria-labelledby=h-gates]").inner_text()
+        Watchman(site.store, "judge").judge_job(job_id)
+    gates = page.locator("[aria-labelledby=h-gates]")
+    if not scripts:
+        page.reload()
+    gates.get_by_text("not like the good runs before it").wait_for()
+
+    gates.get_by_role("button", name="Accept this run").click()
+
+    page.get_by_text("The run counts as a good one now").wait_for()
+    assert site.store.status(job_id).gates is GateState.ACCEPTED
+
+
 def test_an_export_is_asked_for_and_offered(site, open_page):
     page = open_page("/jobs/{sure}")
 
@@ -251,20 +273,22 @@ def test_signing_in_needs_a_token_and_leads_to_what_was_asked_for(site, browser)
     context.close()
 
 
-def add_small_job(site):
+def add_small_job(site, **asked):
     for other in site.store.jobs(states=[JobState.RUNNING]):
         if other.job_id != site.working:
             site.store.cancel(other.job_id)
     known = [ItemRef(item.uri) for item in site.store.items(site.sure, ItemFilter(states=[OutcomeState.OK]), 8)]
-    spec = JobSpec("digits", name="small", shard_size=4, priority=100, canary_items=0)
+    spec = JobSpec(**{"model": "digits", "name": "small", "shard_size": 4, "priority": 100, "canary_items": 0, **asked})
     return site.store.add_job(spec, known, lambda hardware: f"infer.{hardware}.digits")
 
 
-def label_next_shard(site, broken=None):
+def label_next_shard(site, broken=None, objects=1):
     """A worker takes the most urgent shard and ends it."""
     site.store.relay.recall_outranked()
     lease = take(site.store, site.store.release(32, "infer.cpu.digits")[0])
     codes = broken or {}
-    outcomes = [failed(item.idx, codes[item.idx]) if item.idx in codes else ok(item.idx) for item in lease.items]
+    outcomes = [
+        failed(item.idx, codes[item.idx]) if item.idx in codes else ok(item.idx, objects) for item in lease.items
+    ]
     assert {outcome.state for outcome in outcomes} <= {OutcomeState.OK, OutcomeState.FAILED}
     write(site.store, lease, outcomes, finished=True)

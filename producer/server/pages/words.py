@@ -12,10 +12,10 @@ _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 
 #: How a code is coloured; what is not named is neither good nor bad.
 _TONES = {
-    "good": {"completed", "done", "ok", "cached", "chosen", "active", "submitted", "runs"},
+    "good": {"completed", "done", "ok", "cached", "chosen", "active", "submitted", "runs", "passed", "accepted"},
     "busy": {"canary", "running", "pending", "window_full", "taken_soon", "busy"},
     "warn": {
-        "completed_with_errors", "needs_attention", "draining", "no_worker", "broker", "model_away", "missed",
+        "completed_with_errors", "needs_attention", "draining", "no_worker", "broker", "model_away", "missed", "broken",
     },
     "bad": {"failed", "expired", "lost", "rejected", "does not run"},
 }  # fmt: skip

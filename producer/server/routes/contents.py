@@ -1,4 +1,4 @@
-"""What a job holds: items, decisions, failures, results, events."""
+"""What a job holds: items, decisions, failures, the verdict of its gates, results, events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from jobstore.item_pages import ItemFilter
 from jobstore.schema import DecisionRow, JobId, OutcomeState
 from jobstore.views import FailureGroup, ItemRow, ResultRow
-from producer.answers import Page
+from producer.answers import GatesAnswer, Page
 from producer.server.auth import Caller, Reader
 from producer.server.bodies import answer, gives, listed
 from producer.server.paging import Cursor, PageLimit, cursor_of, place_of, storable_text
@@ -71,6 +71,12 @@ def list_decisions(caller: Reader, job_id: str) -> Response:
 def list_failures(caller: Reader, job_id: str) -> Response:
     """Group failed items by cause, the most frequent first."""
     return answer(Page(caller.services.producer.failures(caller.job(job_id))))
+
+
+@router.get("/gates", responses=gives(GatesAnswer))
+def show_gates(caller: Reader, job_id: str) -> Response:
+    """Say what a job's gates say of it: its figures, and each gate's finding; of a job without gates, nothing."""
+    return answer(caller.services.producer.gates(caller.job(job_id)))
 
 
 @router.get("/results", responses=gives(ResultRow, media=JSON_LINES))

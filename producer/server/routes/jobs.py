@@ -118,6 +118,12 @@ def retry(
     return answer(Change(_job(caller, found), bool(number), number))
 
 
+@router.post("/jobs/{job_id}/gates:accept", responses=gives(Change))
+def accept_gates(caller: Submitter, job_id: str) -> Response:
+    """Take a run that failed its gates for a good one, which later runs are held against."""
+    return _change(caller, job_id, caller.services.producer.accept_gates)
+
+
 def _change(caller: Caller, text: str, act: Callable[[JobId], bool]) -> Response:
     job_id = caller.job(text)
     is_changed = act(job_id)

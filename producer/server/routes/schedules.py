@@ -26,7 +26,7 @@ _BODY = {
     "requestBody": {
         "required": True,
         "description": "A job file with `schedule`; `nightshift schema job` prints its schema. The name is the path's.",
-        "content": {JSON: {"schema": {"type": "object", "required": ["schedule", "source", "model"]}}},
+        "content": {JSON: {"schema": {"$ref": "#/components/schemas/JobFile"}}},
     }
 }
 Name = Annotated[str, Path(min_length=1, max_length=200)]

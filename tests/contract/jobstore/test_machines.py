@@ -1,11 +1,16 @@
 """Which machine stands for a hardware class: the newest live worker's, or else the last one's."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import func, select, update
 
+from jobstore import old_workers
 from jobstore.heartbeats import ALIVE_S
 from jobstore.schema import WorkerId, WorkerRow
 from jobstore.tables import machines, workers
+from tests.fixtures.gateways import a_decision
+from tests.fixtures.jobs import ALICE, BOB, LEASE_S, add, lease_next, ok
 
 DAY_S = 86_400.0
 
@@ -94,3 +99,60 @@ def test_classes_are_remembered_for_as_long_as_is_asked(store):
 
     assert store.fleet.classes_seen(DAY_S) == ["cpu", "cpu-amx"]
     assert store.fleet.classes_seen(3 * DAY_S) == ["cpu", "cpu-amx", "gpu-any", "gpu-sm80"]
+
+
+def ids_of(store):
+    return store._db.read(lambda db: set(db.execute(select(workers.c.id)).scalars()))
+
+
+def test_workers_of_long_ago_are_forgotten_with_machines_that_none_names(store):
+    start(store, "old", "cpu", machine="old", silent_s=40 * DAY_S)
+    start(store, "mute", "cpu", machine=None, silent_s=40 * DAY_S)
+    start(store, "late", "cpu", machine="late", silent_s=20 * DAY_S)
+    store._db.write(lambda db: db.execute(update(machines).values(created=machines.c.created - 40 * DAY_S)))
+
+    assert store.fleet.forget_workers(30 * DAY_S, is_trial=True) == 2
+    assert ids_of(store) == {"old", "mute", "late"}
+    assert (store.fleet.forget_workers(30 * DAY_S), store.fleet.forget_workers(30 * DAY_S)) == (2, 0)
+
+    assert (ids_of(store), rows_of(store, machines)) == ({"late"}, 1)
+    start(store, "old", "cpu", machine="old")
+    assert store.fleet.machine_of_class("cpu").description == {"machine": "old"}
+
+
+def test_the_last_worker_of_each_class_that_told_of_its_machine_is_remembered(store):
+    start(store, "first", "gpu-sm90", "gpu-any", machine="first", silent_s=50 * DAY_S)
+    start(store, "last", "gpu-sm90", "gpu-any", machine="last", silent_s=40 * DAY_S)
+    start(store, "pinned", "gpu-sm90", machine="pinned", silent_s=35 * DAY_S)
+    start(store, "mute", "gpu-sm90", machine=None, silent_s=31 * DAY_S)
+
+    assert store.fleet.forget_workers(30 * DAY_S) == 2
+
+    assert ids_of(store) == {"last", "pinned"}
+    assert store.fleet.machine_of_class("gpu-any").description == {"machine": "last"}
+
+
+def test_a_worker_that_owns_a_shard_is_remembered_and_what_the_others_did_stays_readable(store):
+    done, open_ = add(store, 2), add(store, 2)
+    for name in (ALICE, BOB):
+        start(store, name, "cpu", machine=None, silent_s=40 * DAY_S)
+    decision = store.add_decision(replace(a_decision(done), worker_id=ALICE))
+    lease = lease_next(store)
+    outcomes = [replace(ok(item.idx), timings_ms={"forward": 1.0}) for item in lease.items]
+    store.record(lease, outcomes, decision_id=decision, lease_s=LEASE_S, finished=True)
+    lease_next(store, BOB)
+    before = store.decisions(done), list(store.results(done)), store.events(done), store.status(open_).state
+
+    assert store.fleet.forget_workers(30 * DAY_S) == 1
+
+    assert ids_of(store) == {BOB}
+    assert (store.decisions(done), list(store.results(done)), store.events(done), store.status(open_).state) == before
+    assert before[0][0].worker_id == ALICE
+
+
+def test_one_transaction_forgets_a_bounded_number_of_workers(store, monkeypatch):
+    monkeypatch.setattr(old_workers, "FORGOTTEN_AT_ONCE", 2)
+    for number in range(3):
+        start(store, f"w{number}", "cpu", machine=None, silent_s=(40 + number) * DAY_S)
+
+    assert [store.fleet.forget_workers(30 * DAY_S) for _ in range(3)] == [2, 1, 0]

@@ -100,6 +100,14 @@ def test_a_message_is_sent_by_one_at_a_time(store: JobStore) -> None:
     assert (stored.state, stored.last_status, stored.tries) == (DeliveryState.DELIVERED, 204, 1)
 
 
+def test_messages_about_one_job_are_claimed_alone(store: JobStore) -> None:
+    _, mine = (add(store, 1, webhooks=(Webhook(URL),)) for _ in range(2))
+    run_to_end(store)
+    assert [each.job_id for each in store.outbox.claim(9, LEASE_S, mine)] == [mine]
+    assert store.outbox.claim(9, LEASE_S, mine) == []
+    assert len(store.outbox.claim(9, LEASE_S)) == 1
+
+
 def test_a_sender_who_died_is_replaced_and_its_note_changes_nothing(store: JobStore) -> None:
     finished_job(store)
     (dead,) = store.outbox.claim(10, LEASE_S)

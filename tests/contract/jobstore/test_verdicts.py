@@ -5,6 +5,7 @@ import json
 import pytest
 
 from jobstore.aftercare import Webhook, WebhookEvent
+from jobstore.errors import JobNotFound
 from jobstore.schema import JobId
 from jobstore.store import JobStore
 from jobstore.verdicts import MAX_TRIES, Verdict
@@ -48,6 +49,13 @@ def test_a_job_with_gates_is_judged_when_it_has_completed(store: JobStore) -> No
     assert [event.kind for event in store.events(job_id)][-1] == "gates_passed"
 
 
+def test_the_limits_of_a_job_are_known_before_its_verdict(store: JobStore) -> None:
+    assert store.verdicts.limits_of(add(store, 1, gates=GATES)) == GATES
+    assert store.verdicts.limits_of(add(store, 1)) is None
+    with pytest.raises(JobNotFound):
+        store.verdicts.limits_of(JobId("0" * 32))
+
+
 @pytest.mark.parametrize("end", ["no gates", "cancelled"])
 def test_other_jobs_are_not_judged(store: JobStore, end: str) -> None:
     job_id = add(store, 2, gates=None if end == "no gates" else GATES)
@@ -87,6 +95,7 @@ def test_a_job_that_is_retried_is_judged_again_at_its_next_end(store: JobStore) 
     judge(store, **FAILED)
     store.retry(job_id)
     assert store.status(job_id).gates is None
+    assert not store.verdicts.accept(job_id)  # what stands there is the verdict of the last end
     run_to_end(store)
     assert store.status(job_id).gates is GateState.PENDING
     kept = store.verdicts.of_job(job_id)

@@ -48,6 +48,7 @@ def test_every_word_of_a_job_is_awaited(world, pictures, tmp_path):
         (listed,) = await producer.jobs()
         assert (listed.id, (await listed.progress()).total) == (job.id, 4)
         assert await job.webhooks() == []
+        assert ((await job.gates()).state, await job.accept_gates()) == (None, False)
         with pytest.raises(DeliveryNotFound):
             await job.resend("none")
         assert (await producer.queues("gpu-any"), await producer.workers()) == ([], [])

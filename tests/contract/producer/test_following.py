@@ -6,7 +6,11 @@ import pytest
 
 from jobstore.errors import DeliveryNotFound, InvalidJob, JobNotFound
 from jobstore.schema import JobId, JobState, WorkerId, WorkerRow
+from jobstore.views import GateState
 from producer import Job, JobFailed, JobTimeout
+from producer.answers import GatesAnswer
+from producer.gate_work import Watchman
+from tests.fixtures.gateways import NAMES, boxes
 
 
 def test_watching_gives_progress_until_the_end(world, job):
@@ -74,6 +78,35 @@ def test_messages_that_are_not_there_are_errors(job):
         job.resend("none")
     with pytest.raises(JobNotFound):
         Job(JobId("0" * 32), job.gateway).webhooks()
+
+
+def test_the_verdict_of_gates_is_read_with_its_figures_and_accepted(world, folder):
+    limits = {"min_images": 1, "speed_share": None}
+    jobs, judge = [], Watchman(world.store, "judge")
+    for answers in ({}, dict.fromkeys(NAMES, boxes())):
+        world.answers = {"b_broken.jpg": "not_an_image"} | answers
+        asked = {"use_cache": False, "max_failure_rate": 1.0, "name": "yard", "gates": limits}
+        jobs.append(world.producer.submit("digits", folder, hardware="cpu", **asked))
+        assert (jobs[-1].gates().state, jobs[-1].gates().limits.min_images) == (None, 1)
+        world.work()
+        assert jobs[-1].gates().state is GateState.PENDING
+        judge.judge_due()
+    good, bad = (job.gates() for job in jobs)
+
+    assert (good.state, good.findings, good.figures.objects) == (GateState.PASSED, (), 5)
+    assert "no good run" in good.note
+    assert (bad.state, bad.compared_with, bad.figures.empty) == (GateState.FAILED, (jobs[0].id,), 6)
+    assert {each.gate for each in bad.against} == {"empty_rate", "objects_per_image"}
+    assert bad.judged is not None
+    assert (jobs[0].accept_gates(), jobs[1].accept_gates(), jobs[1].accept_gates()) == (False, True, False)
+    assert (jobs[1].gates().state, jobs[1].status().gates) == (GateState.ACCEPTED, GateState.ACCEPTED)
+
+
+def test_a_job_without_gates_has_no_verdict_and_nothing_to_accept(done):
+    assert done.gates() == GatesAnswer(done.id)
+    assert not done.accept_gates()
+    with pytest.raises(JobNotFound):
+        Job(JobId("0" * 32), done.gateway).gates()
 
 
 def test_waiting_for_a_cancelled_job_raises(job):

@@ -4,9 +4,10 @@ import json
 import os
 
 import pytest
-from click import UsageError
+from sqlalchemy import update
 
-from jobstore.schema import ItemRef, JobSpec
+from jobstore.schema import ItemRef, JobSpec, WorkerId, WorkerRow
+from jobstore.tables import workers
 from nightshift.housekeeping import pruner
 from nightshift.settings import load_settings
 from tests.fixtures.jobs import queue_of
@@ -38,13 +39,23 @@ def test_a_dry_run_says_what_would_go(call, uploads):
 
 def test_what_nobody_needs_goes(call, uploads):
     done = json.loads(call("prune", "--uploads", "30d", "--json"))
-    assert done == {"uploads": 1, "exports": 0, "size_bytes": 1024, "needed": 1}
+    assert done == {"uploads": 1, "exports": 0, "size_bytes": 1024, "needed": 1, "workers": 0}
     assert [path.exists() for path in uploads] == [True, False]
 
 
-def test_nothing_goes_where_nobody_says_how_old(call, uploads, monkeypatch):
-    with pytest.raises(UsageError, match="--uploads 30d"):
-        call("prune")
+def test_workers_of_long_ago_are_forgotten(call, called_store):
+    for name in ("old", "older"):
+        called_store.fleet.heartbeat(WorkerRow(WorkerId(name), "host", 7, "cpu", "cpu"))
+    change = update(workers).values(heartbeat=workers.c.heartbeat - 40 * 86_400.0)
+    called_store._db.write(lambda db: db.execute(change))
+    assert call("prune", "--workers", "50d", "--json") == call("prune", "--exports", "1d", "--json")
+    assert call("prune", "--dry-run") == "would remove 0 uploads, 0 exports, 0 B, 2 workers\n"
+    assert json.loads(call("prune", "--json"))["workers"] == 2
+    assert call("prune") == "removed 0 uploads, 0 exports, 0 B\n"
+
+
+def test_no_file_goes_where_nobody_says_how_old(call, uploads, monkeypatch):
+    assert "removed 0 uploads" in call("prune")
     assert all(path.exists() for path in uploads)
     monkeypatch.setenv("NIGHTSHIFT_SERVER__UPLOADS_KEPT_DAYS", "7")
     assert "removed 1 upload" in call("prune")

@@ -14,6 +14,7 @@ import pytest
 
 from jobstore.aftercare import Output, Webhook
 from jobstore.dispatch import MuteDoorbell
+from jobstore.errors import StoreUnavailable
 from jobstore.export_requests import ExportState
 from jobstore.outbox import DeliveryState
 from jobstore.schedule_runs import RunState
@@ -21,6 +22,7 @@ from jobstore.schedules import ScheduleSpec
 from jobstore.schema import ItemRef, JobId, JobSpec
 from jobstore.store import JobStore
 from producer.direct import Direct
+from producer.errors import ExportFailed, FormatUnsuitable
 from producer.export_work import ExportMaker, Writer
 from producer.exporting import export_job
 from producer.exports import ExportSummary
@@ -210,6 +212,32 @@ def test_an_export_that_cannot_be_says_why(store: JobStore, tmp_path: Path) -> N
     (request,) = store.exports.of_job(job_id)
     assert request.state is ExportState.FAILED
     assert "min_confidence is 7" in (request.message or "")
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (ExportFailed("the disk is full"), ExportState.PENDING),
+        (StoreUnavailable("the database is away"), ExportState.PENDING),
+        (OSError("a cable was pulled"), ExportState.PENDING),
+        (FormatUnsuitable("no boxes"), ExportState.FAILED),
+        (TypeError("no such option"), ExportState.FAILED),
+    ],
+    ids=["disk", "database", "unforeseen", "format", "option"],
+)
+def test_an_export_is_tried_again_where_that_may_help(
+    store: JobStore, tmp_path: Path, error: Exception, state: ExportState
+) -> None:
+    job_id = add(store, 1, output=Output(str(tmp_path / "labels"), ("jsonl",)))
+    run_to_end(store)
+
+    def failing(*_: Any) -> list[ExportSummary]:
+        raise error
+
+    keeper(store, write=failing).tick()
+    (request,) = store.exports.of_job(job_id)
+    assert (request.state, request.tries) == (state, 1)
+    assert str(error) in (request.message or "")
 
 
 def test_a_long_export_keeps_its_claim(store: JobStore, tmp_path: Path) -> None:

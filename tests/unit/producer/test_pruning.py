@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from jobstore.aftercare import Output
-from jobstore.schema import ItemRef, JobSpec
+from jobstore.schema import ItemRef, JobSpec, OutcomeState
 from producer.errors import PruneFailed
 from producer.jobfile import parse_job
 from producer.kept_uploads import UploadBucket, UploadFolder
@@ -84,6 +84,33 @@ def test_a_job_keeps_what_it_needs_until_it_has_ended(kept, sqlite_store, tmp_pa
     run_to_end(sqlite_store)
     assert kept.pruner(sqlite_store).prune().uploads == 1
     assert not kept.is_there(needed)
+
+
+@pytest.mark.parametrize("how", ["submitted", "appended", "scheduled", "retried"])
+def test_what_is_begun_between_the_look_and_the_removal_keeps_its_uploads(
+    kept, sqlite_store, tmp_path, monkeypatch, how
+):
+    needed, other = kept.upload(tmp_path, "needed"), kept.upload(tmp_path, "other")
+    draft, ended = sqlite_store.drafts.create(JobSpec("digits")), job_of(sqlite_store, needed)
+    sqlite_store.cancel(ended)
+    job = {"name": "yard", "schedule": {"cron": "0 2 * * *"}, "source": needed, "model": "digits"}
+    begin = {
+        "submitted": lambda: job_of(sqlite_store, needed),
+        "appended": lambda: sqlite_store.drafts.append(draft, [ItemRef(needed)], part_token="1"),  # noqa: S106
+        "scheduled": lambda: sqlite_store.schedules.apply(parse_job(job).schedule_spec("yard")),
+        "retried": lambda: sqlite_store.retry(ended, states={OutcomeState.SKIPPED}),
+    }[how]
+    alone = sqlite_store.upkeep.alone
+    monkeypatch.setattr(sqlite_store.upkeep, "alone", lambda work: begin() and alone(work))
+    assert kept.pruner(sqlite_store).prune() == Pruned(uploads=1, size_bytes=5, needed=1)
+    assert (kept.is_there(needed), kept.is_there(other)) == (True, False)
+
+
+def test_uploads_stay_while_others_submit_without_a_pause(kept, sqlite_store, tmp_path, monkeypatch):
+    uri = kept.upload(tmp_path, "old")
+    monkeypatch.setattr(sqlite_store.upkeep, "alone", lambda _: None)
+    assert kept.pruner(sqlite_store).prune() == Pruned(needed=1)
+    assert kept.is_there(uri)
 
 
 @pytest.mark.parametrize("state", ["draft", "paused"])

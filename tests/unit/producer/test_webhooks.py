@@ -71,6 +71,18 @@ def verify(headers: dict[str, str], body: bytes, key: bytes) -> None:
     assert hmac.compare_digest(base64.b64decode(given), hmac.new(key, signed, hashlib.sha256).digest())
 
 
+def test_messages_about_one_job_are_sent_and_those_of_others_wait(store: JobStore, receiver: Receiver) -> None:
+    for _ in range(2):
+        tell(store, receiver.url)
+    mine, other = store.outbox.list()
+    assert mine.job_id is not None
+    assert sender(store).send_due(mine.job_id) == 1
+    assert [headers["webhook-id"] for headers, _ in receiver.got] == [mine.delivery_id]
+    (left,) = store.outbox.list(states=(DeliveryState.PENDING,))
+    assert (left.delivery_id, left.tries) == (other.delivery_id, 0)
+    assert sender(store).send_due() == 1
+
+
 @pytest.mark.parametrize(
     ("secret_env", "key"),
     [pytest.param("HOOK_SECRET", KEY, id="whsec"), pytest.param("PLAIN_HOOK", b"a phrase", id="phrase")],

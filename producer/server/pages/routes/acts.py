@@ -63,6 +63,13 @@ def resend(caller: Submitter, job_id: str, delivery: Annotated[str, Form(min_len
     return _back(found, "resend", is_changed=caller.services.store.outbox.resend(delivery, caller.tenant))
 
 
+@router.post("/jobs/{job_id}/gates")
+def accept_gates(caller: Submitter, job_id: str) -> Response:
+    """Take a run that failed its gates for a good one."""
+    found = caller.job(job_id)
+    return _back(found, "accept", is_changed=caller.services.producer.accept_gates(found))
+
+
 @router.post("/jobs/{job_id}/{act}")
 def steer(caller: Submitter, job_id: str, act: Steering) -> Response:
     """Pause a job, let it go on, or end it."""

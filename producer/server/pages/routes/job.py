@@ -13,7 +13,6 @@ from jobstore.tokens import Role
 from producer.deliveries import told
 from producer.ending import ending_lines
 from producer.exports.registry import every_format
-from producer.judging.gates import words_of
 from producer.server.auth import Caller, Reader
 from producer.server.pages.rendering import PageRoute, page
 from producer.server.pages.thumbnails import can_show
@@ -23,6 +22,7 @@ from producer.server.pages.views.overlay import Filter
 from producer.server.pages.views.progress import progress_of
 from producer.server.pages.views.recipe import command_of
 from producer.server.pages.views.stages import slowness_of, store_ms_of
+from producer.verdicts import gates_of
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -36,6 +36,7 @@ DONE = {
     "retry": "The items run again.",
     "export": "The export is asked for; it appears under Downloads.",
     "resend": "The message is sent now.",
+    "accept": "The run counts as a good one now: later runs are held against it.",
     "nothing": "Nothing was changed: the job is in no state for it.",
 }
 
@@ -53,7 +54,7 @@ def show_job(  # noqa: PLR0913 (the fields of its forms)
 ) -> Response:
     """Show a job."""
     found, store = caller.job(job_id), caller.services.store
-    shown = _live(caller, found)
+    shown, gates = _live(caller, found), gates_of(store, found)
     job = shown["progress"].job
     ends = {0, max(job.total - 1, 0)}
     uris = [item.uri for idx in sorted(ends) for item in store.items(found, ItemFilter(after=idx - 1), 1)]
@@ -66,11 +67,11 @@ def show_job(  # noqa: PLR0913 (the fields of its forms)
     return page(
         caller,
         "job.html",
-        **{**shown, **_exports(caller, found), **_messages(caller, found)},
+        **{**shown, **_exports(caller, found), **_messages(caller, found), "gates": gates},
         decisions=decided(store.decisions(found)),
         gallery=gallery,
         is_first=after < 0,
-        command=command_of(job, uris),
+        command=command_of(job, uris, gates.limits),
         formats=[each.name for each in every_format()],
         events=store.glances.events(found, _EVENTS),
         said=DONE.get(did, ""),
@@ -87,6 +88,15 @@ def show_live(caller: Reader, job_id: str) -> Response:
 def show_downloads(caller: Reader, job_id: str) -> Response:
     """Give the list of exports, which changes while one is made."""
     return page(caller, "parts/downloads.html", **_exports(caller, caller.job(job_id)))
+
+
+@router.get("/jobs/{job_id}/gates")
+def show_gates(caller: Reader, job_id: str) -> Response:
+    """Give what a job's gates say of it, which changes once it is judged."""
+    found = caller.job(job_id)
+    gates, job = gates_of(caller.services.store, found), caller.services.store.status(found)
+    may_act = caller.role.covers(Role.SUBMITTER)
+    return page(caller, "parts/gates.html", gates=gates, job=job, may_act=may_act, csrf=caller.csrf)
 
 
 @router.get("/jobs/{job_id}/webhooks")
@@ -110,7 +120,6 @@ def _live(caller: Caller, job_id: JobId) -> dict[str, Any]:
     job = store.status(job_id)
     pace = store.glances.pace(job_id) if not job.is_ended else None
     rows = store.decisions(job_id)
-    verdict = store.verdicts.of_job(job_id) if job.gates is not None else None
     workers = {row.worker_id for row in rows}
     mine = [worker for worker in store.fleet.workers() if worker.worker_id in workers]
     return {
@@ -118,8 +127,6 @@ def _live(caller: Caller, job_id: JobId) -> dict[str, Any]:
         "ending": ending_lines(job),
         "pace": pace,
         "slowness": slowness_of(store.glances.stage_times(job_id, job.total), store_ms_of(mine, job.model)),
-        "verdict": verdict,
-        "gate_words": "" if verdict is None else words_of(verdict),
         "failures": store.failures(job_id) if job.failed else [],
         "waiting": None if job.is_settled else store.why_waiting(job_id),
         "may_act": caller.role.covers(Role.SUBMITTER),

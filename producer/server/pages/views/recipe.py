@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 import shlex
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from jobstore.submit import usual_name
 
 if TYPE_CHECKING:
     from jobstore.views import JobStatus
+    from producer.judging.gates import GateLimits
 
 #: Parameter -> option of `nightshift submit`.
 _PARAMS = {
@@ -38,10 +40,11 @@ _WISHES = {
 _USUAL_RATE = 0.02
 
 
-def command_of(job: JobStatus, uris: Sequence[str]) -> str:
+def command_of(job: JobStatus, uris: Sequence[str], gates: GateLimits | None = None) -> str:
     """Give the line for a shell.
 
     Args:
+        gates: what the job is judged by.
         uris: of the first and the last item: the source is the folder that both lie in, or the one file.
     """
     words = ["nightshift", "submit", *source_of(uris), "-m", job.model]
@@ -56,8 +59,15 @@ def command_of(job: JobStatus, uris: Sequence[str]) -> str:
     words += ["--priority", str(job.priority)] if job.priority else []
     words += ["--max-failures", str(job.max_failures)] if job.max_failures is not None else []
     words += ["--max-failure-rate", f"{job.max_failure_rate:g}"] if job.max_failure_rate != _USUAL_RATE else []
+    words += [] if gates is None else gate_options(gates)
     words += [word for key, value in job.tags.items() for word in ("--tag", f"{key}={value}")]
     return shlex.join(words)
+
+
+def gate_options(limits: GateLimits) -> list[str]:
+    """Give the options that ask for gates: those limits that are not the usual ones, or all of the usual ones."""
+    named = [f"{name}={json.dumps(value)}" for name, value in limits.unusual().items()]
+    return [word for limit in named for word in ("--gate", limit)] or ["--gates"]
 
 
 def source_of(uris: Sequence[str]) -> list[str]:

@@ -76,6 +76,13 @@ def test_a_job_unlike_the_good_run_before_it_says_so_and_its_receiver_is_told(ht
     assert [each["gates"] for each in judged] == ["passed", "failed"]
     assert judged[0]["gates_message"] is None
     assert "100.0% of the pictures have nothing in them" in judged[1]["gates_message"]
+    gates = http.get(f"/v1/jobs/{job_id}/gates").json()
+    assert (gates["state"], gates["figures"]["empty"], gates["limits"]["objects_change"]) == ("failed", 1, 0.5)
+    assert [each["gate"] for each in gates["findings"] if not each["passed"]] == ["empty_rate", "objects_per_image"]
+    reader = bearer(services.store, Role.READER)
+    assert http.post(f"/v1/jobs/{job_id}/gates:accept", headers=reader).status_code == 403
+    accepted = http.post(f"/v1/jobs/{job_id}/gates:accept").json()
+    assert (accepted["is_changed"], accepted["job"]["gates"]) == (True, "accepted")
     told = {each.event: json.loads(each.body) for each in services.store.outbox.list(job_id=job_id)}
     assert set(told) == {"job.finished", "job.gates_failed"}
     assert "empty_rate" in told["job.gates_failed"]["gates"]["failed"]
@@ -85,7 +92,7 @@ def test_a_job_unlike_the_good_run_before_it_says_so_and_its_receiver_is_told(ht
     ("fields", "code"),
     [
         ({"webhooks": [{"url": "ftp://hooks.example"}]}, "request_invalid"),
-        ({"webhooks": [{"url": "https://user:secret@hooks.example/"}]}, "invalid_job"),
+        ({"webhooks": [{"url": "https://user:secret@hooks.example/"}]}, "request_invalid"),
         ({"webhooks": [{"url": URL + "\n"}]}, "invalid_job"),
         ({"webhooks": [{"url": f"{URL} b"}]}, "request_invalid"),
         ({"webhooks": [{"url": URL, "on": []}]}, "request_invalid"),

@@ -20,30 +20,19 @@ from jobstore.schema import ItemRef, JobSpec, JobState, WorkerId, WorkerRow
 from jobstore.store import JobStore
 from jobstore.tokens import Role
 from producer.server.app import create_app
-from producer.server.auth import COOKIE, csrf_of
+from producer.server.auth import COOKIE
 from tests.fixtures.gateways import a_decision
 from tests.fixtures.jobs import add, failed, lease_next, ok, queue_of, take, write
-from tests.fixtures.server import bearer, services_on
+from tests.fixtures.server import HTML, bearer, services_on
 
 EVIL = "<script>alert(1)</script>\"'&"
-HTML = {"Accept": "text/html"}
 
 
 @pytest.fixture
 def photos(tmp_path):
     folder = tmp_path / "photos"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     return folder
-
-
-@pytest.fixture
-def visitor(sqlite_store, tmp_path, photos):
-    """A browser in which a submitter signed in."""
-    token = bearer(sqlite_store, Role.SUBMITTER)["Authorization"].removeprefix("Bearer ")
-    with TestClient(create_app(services_on(sqlite_store, tmp_path)), headers=HTML, follow_redirects=False) as client:
-        client.cookies.set(COOKIE, token)
-        client.csrf = csrf_of(token)
-        yield client
 
 
 def job_of(store: JobStore, *uris: str, **spec: object):

@@ -14,6 +14,7 @@ from jobstore.glances import Pace, StageTimes, sampled
 from jobstore.schema import JobState, OutcomeState
 from jobstore.submit import usual_name
 from producer.gateway import Basis, MeantMachine
+from producer.judging.gates import GateLimits
 from producer.server.pages import words
 from producer.server.pages.views.decisions import choices_of
 from producer.server.pages.views.gallery import MOST_ROWS, PICTURES, gallery_of
@@ -256,7 +257,7 @@ def test_the_command_is_one_that_the_command_line_takes():
         wishes={"backend": ["onnx"], "batch_size": 8, "nms_fusion": False}, priority=3, tags={"site": "north"},
         max_failures=9, max_failure_rate=0.5, video=VideoOptions(fps=0.5, start_s=2.0, track=True).record(),
     )  # fmt: skip
-    line = command_of(job, ["/p/a/1.jpg", "/p/b/2.jpg"])
+    line = command_of(job, ["/p/a/1.jpg", "/p/b/2.jpg"], GateLimits(empty_rate_rise=0.2, speed_share=None))
     usual = replace(job, name=usual_name(job.model, "/p/a/1.jpg", job.total))
     taken = {}
     command = job_options(click.Command("submit", callback=lambda **options: taken.update(options)).callback)
@@ -271,5 +272,8 @@ def test_the_command_is_one_that_the_command_line_takes():
     assert (taken["name"], taken["conf"], taken["classes"]) == ("yard; rm -rf", 0.4, ("cat", "dog"))
     assert (taken["batch"], taken["backend"], taken["nms_fusion"]) == (8, ("onnx",), False)
     assert (taken["tags"], taken["priority"], taken["max_failures"]) == ({"site": "north"}, 3, 9)
+    assert taken["gate_limits"] == {"empty_rate_rise": 0.2, "speed_share": None}
+    assert command_of(job, [], GateLimits()).count("--gate") == command_of(job, [], GateLimits()).count("--gates") == 1
+    assert "--gate" not in command_of(job, [])
     frames = {name: taken[name] for name in VideoOptions.__dataclass_fields__}
     assert VideoOptions(**frames).record() == job.video
