@@ -8,7 +8,7 @@ import signal
 
 from tests.contract.exports.conftest import write
 
-#: Forks each process from one that has imported what an export needs, which takes a hundred times as long as the export.
+#: Forks each process from one that has imported what an export needs: that takes a hundred times as long as the export.
 _FORKING = multiprocessing.get_context("forkserver")
 _FORKING.set_forkserver_preload([__name__])
 
