@@ -319,6 +319,8 @@ def run_tests(arguments: list[str]) -> int:
     """Run pytest with every thread pool capped; the whole suite in four processes, since much of it waits."""
     for name in THREAD_CAPS:
         os.environ.setdefault(name, "2")
+    # Tests start some hundred processes; each would compile anew what it imports, PyTorch among it.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # All processes must choose the same faults.
     os.environ.setdefault("FAULT_SEED", str(secrets.randbelow(2**31)))
     return run(str(PYTHON), "-m", "pytest", *(arguments or ("-n", "4", "--dist", "loadgroup")))

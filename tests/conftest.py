@@ -3,6 +3,7 @@
 from hypothesis import settings
 
 pytest_plugins = [
+    "tests.fixtures.spreading",
     "tests.fixtures.databases",
     "tests.fixtures.broker",
     "tests.fixtures.fleet",

@@ -17,7 +17,7 @@ from pycocotools.coco import COCO
 from nightshift.pages import write_pages
 from tests.fixtures.installing import ROOT, Installation, install
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.acceptance, pytest.mark.browser]
 PANLABEL = str(Path(sysconfig.get_path("scripts"), "panlabel"))
 PHOTOS, NEW = 24, 3
 PATIENCE_MS = 60_000

@@ -11,7 +11,7 @@ import pytest
 from inference_engine.testing_server import ModelServer
 from tests.faults.system import ROOT, environment_of
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 DIGITS = ROOT / "models" / "digits" / "onnx-fp32"
 NAMES = ("class_names.txt", "inference_config.json", "weights.onnx")

@@ -19,8 +19,8 @@ from tests.faults.runner import row, run_fault
 #: Limit of a row in seconds. The slowest quick one, F10, took 63 s with four busy processes to two cores; what fails
 #: should fail by the harness's own limits, which are shorter and say why.
 ROW_S = 400
-#: One after the other: each starts two machines and its servers.
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults"), pytest.mark.timeout(ROW_S)]
+#: One after the other (`tests/fixtures/spreading.py`): each starts two machines and its servers.
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(ROW_S)]
 
 #: `FAULT_SEED=... python3 dev.py test tests/faults` repeats a run.
 SEED = int(os.environ.get("FAULT_SEED") or random.SystemRandom().randrange(2**31))

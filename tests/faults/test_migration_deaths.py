@@ -12,7 +12,7 @@ from jobstore.tables import SCHEMA_VERSION
 from tests.faults.system import ROOT, environment_of
 from tests.fixtures.cli import nightshift
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("faults"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 
 #: More than the tables that the second version adds; an upgrade of one statement would show nothing.
 LEAST_DEATHS = 20

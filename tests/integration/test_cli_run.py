@@ -193,7 +193,7 @@ def test_a_fleet_needs_its_schema_first_and_says_so(fleet, photos):
 
 def test_a_fleets_worker_does_what_was_submitted_and_drains_on_sigterm(fleet, photos):
     assert nightshift(fleet, "db", "upgrade")[0] == 0
-    status, job, err = nightshift(fleet, "submit", str(photos), "-m", "digits")
+    status, job, err = nightshift(fleet, "submit", str(photos), "-m", "digits", "--hardware", "cpu")
     assert status == 0, err
 
     with start(fleet, "worker", "start", "--hardware", "cpu") as worker:

@@ -16,7 +16,7 @@ from producer.gate_work import Watchman
 from tests.fixtures.browsing import beat
 from tests.fixtures.jobs import failed, ok, take, write
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.browser]
 #: Of a picture for the documents, in pixels.
 MOST_HIGH = 1500
 PAGES = {

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -158,3 +159,15 @@ def test_constraints_pin_no_torch_and_name_no_index():
 
     assert all("==" in pin and "/" not in pin for pin in pins)
     assert not [pin for pin in pins if pin.startswith(("torch==", "triton==", "nvidia-", "-", "pip=="))]
+
+
+def test_the_processes_of_a_run_of_tests_keep_what_they_compile(dev, monkeypatch):
+    started = []
+    monkeypatch.setattr(dev, "os", SimpleNamespace(environ={"PYTHONDONTWRITEBYTECODE": "1", "FAULT_SEED": "7"}))
+    monkeypatch.setattr(dev, "run", lambda *command: started.append((command, dict(dev.os.environ))) or 0)
+
+    assert dev.run_tests(["tests/unit"]) == 0
+
+    ((command, environ),) = started
+    assert command[-1] == "tests/unit"
+    assert environ == {"FAULT_SEED": "7"} | dict.fromkeys(dev.THREAD_CAPS, "2")

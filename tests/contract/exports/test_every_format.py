@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +13,7 @@ from producer.errors import ExportFailed, FormatUnknown
 from producer.exports import find_format, known_formats
 from producer.exports.records import Kind
 from tests.contract.exports.conftest import write
+from tests.contract.exports.dying import killed_export
 from tests.contract.exports.predictions import with_kind
 
 pytestmark = pytest.mark.parametrize("name", known_formats())
@@ -93,50 +93,19 @@ def test_a_second_export_replaces_the_first_and_gives_the_same_bytes(tmp_path, j
     assert snapshot(out) == before
 
 
-KILLED = """
-import os, pickle, signal, sys
-from pathlib import Path
-from tests.contract.exports.conftest import write
-name, (job, rows, decisions), dest = sys.argv[1], pickle.loads(Path(sys.argv[2]).read_bytes()), Path(sys.argv[3])
-left, where = int(sys.argv[4]), sys.argv[5]
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
-def read():
-    global left
-    for row in rows:
-        left -= 1
-        if where == "row" and left < 0:
-            die()
-        yield row
-def dying(call):
-    def before(*arguments):
-        if where == call.__name__:
-            die()
-        return call(*arguments)
-    return before
-os.fsync, os.replace, os.rename = dying(os.fsync), dying(os.replace), dying(os.rename)
-write(name, job, read, decisions, dest)
-"""
-
-
 @pytest.mark.parametrize("point", ["row 3", "row 11", "fsync 0", "rename 0"])
 def test_an_export_that_was_killed_shows_nothing_and_repeated_gives_the_same_bytes(
     tmp_path, job, rows, decisions, name, point
 ):
-    import pickle
-
-    packed, out = tmp_path / "rows", tmp_path / "out"
-    packed.write_bytes(pickle.dumps((job, rows, decisions)))
+    out = tmp_path / "out"
     where, left = point.split()
     if where == "rename" and not write(name, job, rows, decisions, tmp_path / "twin").path.is_dir():
         where = "replace"  # a file takes its place by another call
-    arguments = [name, packed, out, left, where]
-    root = Path(__file__).parents[3]
 
-    done = subprocess.run([sys.executable, "-c", KILLED, *arguments], cwd=root, capture_output=True, check=False)
+    status = killed_export(name, (job, rows, decisions), out, where, int(left))
 
-    is_short = done.stderr == b"" and done.returncode == 0 and where == "row"  # read less often than that
-    assert done.returncode == -signal.SIGKILL or is_short, done.stderr
+    is_short = status == 0 and where == "row"  # read less often than that
+    assert status == -signal.SIGKILL or is_short
     if not is_short:
         assert [path for path in snapshot(out) if ".part" not in path] == []
     write(name, job, rows, decisions, out)

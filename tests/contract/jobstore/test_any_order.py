@@ -17,9 +17,7 @@ from jobstore import connection, patience
 from jobstore.store import JobStore
 from tests.fixtures.store_machine import StoreMachine
 
-NIGHTLY = 3_000
-#: PostgreSQL's take twice as long, and the whole suite has 25 minutes.
-SEQUENCES = {"sqlite": 500, "postgres": 200}
+SEQUENCES, NIGHTLY = 500, 3_000
 #: Of each database's sequences, so that they run on several cores; each part draws its own, the same in each run except
 #: at night.
 PARTS = 5
@@ -52,16 +50,15 @@ def fast_store(request):
     url = "sqlite://" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
     with JobStore.open(url) as store:
         store.create_schema()
-        yield request.param, store
+        yield store
 
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_the_books_balance_whatever_happens_in_whatever_order(fast_store, lose_reply, part):
-    kind, store = fast_store
     is_nightly = settings.get_current_profile_name() == "nightly"
     rules = settings(
-        max_examples=(NIGHTLY if is_nightly else SEQUENCES[kind]) // PARTS,
+        max_examples=(NIGHTLY if is_nightly else SEQUENCES) // PARTS,
         stateful_step_count=STEPS,
         deadline=None,
         print_blob=True,
@@ -69,6 +66,6 @@ def test_the_books_balance_whatever_happens_in_whatever_order(fast_store, lose_r
     )
 
     def machine():
-        return StoreMachine(store, lose_reply)
+        return StoreMachine(fast_store, lose_reply)
 
     run_state_machine_as_test(machine if is_nightly else seed(part)(machine), settings=rules)

@@ -72,7 +72,7 @@ class _Lossy(BaseHTTPRequestHandler):
 @pytest.fixture
 def proxy(server_url):
     with LossyProxy(server_url) as proxy:
-        thread = threading.Thread(target=proxy.serve_forever)
+        thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield proxy
         proxy.shutdown()

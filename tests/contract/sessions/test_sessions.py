@@ -38,9 +38,14 @@ def open_package(name, runtime=None, precision=None):
     return backend(runtime or package.kind).open_session(package, "cpu", replace(OPTIONS, precision=precision))
 
 
+#: Kind and batch -> folder: PyTorch takes seconds to export a model, which every test only reads.
+_exported = {}
+
+
 def open_torch_export(folder, kind, batch=None):
-    package = read_package(write_torch_export(DIGITS / "torch-fp32", folder / "exported", kind, batch=batch))
-    return backend("torch").open_session(package, "cpu", OPTIONS)
+    if (kind, batch) not in _exported:
+        _exported[kind, batch] = write_torch_export(DIGITS / "torch-fp32", folder / "exported", kind, batch=batch)
+    return backend("torch").open_session(read_package(_exported[kind, batch]), "cpu", OPTIONS)
 
 
 def open_static(folder, runtime="onnx"):
