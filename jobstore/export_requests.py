@@ -97,7 +97,7 @@ class ExportRequests:
     def renew(self, request: ExportRequest, lease_s: float) -> bool:
         """Lengthen the lease of a claimed export; False: somebody else has it by now."""
         change = update(exports).where(_is_held(request)).values(lease_until=db_now() + lease_s)
-        return self._db.write(lambda db: db.execute(change).rowcount) == 1
+        return self._db.change(lambda db: db.execute(change).rowcount == 1)
 
     def done(self, request: ExportRequest, summary: tuple[Mapping[str, Any], ...]) -> bool:
         """Note what a claimed export has written; False: somebody else has it by now."""
@@ -135,7 +135,7 @@ class ExportRequests:
 
     def _end(self, request: ExportRequest, values: dict[str, Any]) -> bool:
         change = update(exports).where(_is_held(request)).values({"lease_until": None, "owner": None, **values})
-        return self._db.write(lambda db: db.execute(change).rowcount) == 1
+        return self._db.change(lambda db: db.execute(change).rowcount == 1)
 
 
 def ask_at_end(db: Connection, job_id: JobId, output: Output) -> None:

@@ -121,7 +121,7 @@ class Outbox:
         Raises:
             DeliveryNotFound.
         """
-        return self._db.write(lambda db: _resend(db, delivery_id, tenant))
+        return self._db.change(lambda db: _resend(db, delivery_id, tenant))
 
     def counts(self) -> Mapping[DeliveryState, int]:
         """Count messages by state."""
@@ -138,7 +138,7 @@ class Outbox:
             table.c.state == DeliveryState.PENDING,
             table.c.tries == delivery.tries,
         )
-        return self._db.write(lambda db: db.execute(update(table).where(is_held).values(values)).rowcount) == 1
+        return self._db.change(lambda db: db.execute(update(table).where(is_held).values(values)).rowcount == 1)
 
 
 def _resend(db: Connection, delivery_id: str, tenant: str | None) -> bool:

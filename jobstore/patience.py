@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,12 @@ logger = logging.getLogger(__name__)
 
 
 def patient(
-    is_passing: Callable[[BaseException], bool], patience_s: float, *, first_wait_s: float, most_wait_s: float
+    is_passing: Callable[[BaseException], bool],
+    patience_s: float,
+    *,
+    first_wait_s: float,
+    most_wait_s: float,
+    most_tries: float = math.inf,
 ) -> tenacity.Retrying:
     """Give what calls a function until it works, fails for good, or the patience is over; its last error is raised.
 
@@ -24,10 +30,11 @@ def patient(
 
     Args:
         is_passing: whether the same call may work in a moment.
+        patience_s: seconds from the first try, calls and waits together, after which no other is begun.
     """
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(is_passing),
-        stop=tenacity.stop_before_delay(patience_s),
+        stop=tenacity.stop_before_delay(patience_s) | tenacity.stop_after_attempt(most_tries),  # type: ignore[arg-type]
         wait=tenacity.wait_exponential(first_wait_s, most_wait_s) + tenacity.wait_random(0, first_wait_s),
         before_sleep=_tell,
         sleep=_sleep,

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, delete, or_, select, update
 
 from jobstore.aftercare import Webhook, WebhookEvent
 from jobstore.clock import db_now
@@ -116,11 +116,10 @@ def look_at_due(db: Connection) -> int:
     return len(found)
 
 
-def add_now(db: Connection, schedule_id: str) -> float:
-    """Make a run due at this moment, and give that."""
-    now: float = db.execute(select(db_now())).scalar_one()
-    db.execute(insert(table).values(schedule_id=schedule_id, due=now, state=RunState.DUE, created=now))
-    return now
+def add_once(db: Connection, schedule_id: str, due: float) -> None:
+    """Make a run due at a moment that was chosen before, so that a second try makes no second run."""
+    values = {"schedule_id": schedule_id, "due": due, "state": RunState.DUE, "created": due}
+    db.execute(insert_or_ignore(db, table).values(values))
 
 
 def claim(db: Connection, owner: str, lease_s: float) -> RunClaim | None:

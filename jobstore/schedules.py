@@ -126,11 +126,11 @@ class Schedules:
 
     def pause(self, name: str, tenant: str = DEFAULT_TENANT) -> bool:
         """Stop the clock of a schedule; False: it was paused."""
-        return self._db.write(lambda db: _pause(db, name, tenant))
+        return self._db.change(lambda db: _pause(db, name, tenant))
 
     def resume(self, name: str, tenant: str = DEFAULT_TENANT) -> bool:
         """Go on with the first time that comes; what passed meanwhile is not made up for. False: it was active."""
-        return self._db.write(lambda db: _resume(db, name, tenant))
+        return self._db.change(lambda db: _resume(db, name, tenant))
 
     def remove(self, name: str, tenant: str = DEFAULT_TENANT) -> None:
         """Forget a schedule and the list of its runs; its jobs stay.
@@ -138,11 +138,14 @@ class Schedules:
         Raises:
             ScheduleNotFound.
         """
-        self._db.write(lambda db: db.execute(delete(table).where(table.c.id == _row(db, name, tenant)["id"])))
+        schedule_id = self._db.read(lambda db: _row(db, name, tenant))["id"]
+        self._db.write(lambda db: db.execute(delete(table).where(table.c.id == schedule_id)))
 
     def run_now(self, name: str, tenant: str = DEFAULT_TENANT) -> float:
         """Make a run due at this moment, also of a paused schedule, and give its time, which names it."""
-        return self._db.write(lambda db: runs.add_now(db, _row(db, name, tenant)["id"]))
+        row = self._db.read(lambda db: _row(db, name, tenant))
+        self._db.write(lambda db: runs.add_once(db, row["id"], row["now"]))
+        return float(row["now"])
 
     # -- for whoever submits -----------------------------------------------------------------------------------------
 
@@ -156,15 +159,15 @@ class Schedules:
 
     def renew(self, claim: RunClaim, lease_s: float) -> bool:
         """Lengthen a claim; False: somebody else has it by now."""
-        return self._db.write(lambda db: runs.renew(db, claim, lease_s))
+        return self._db.change(lambda db: runs.renew(db, claim, lease_s))
 
     def submitted(self, claim: RunClaim, job_id: JobId) -> bool:
         """Note the job of a claimed run; False: somebody else has it by now, and finds the same job."""
-        return self._db.write(lambda db: runs.submitted(db, claim, job_id))
+        return self._db.change(lambda db: runs.submitted(db, claim, job_id))
 
     def failed(self, claim: RunClaim, message: str, retry_s: float | None) -> bool:
         """Note that a run could not be submitted, and when to try again; None: never, and its receivers are told."""
-        return self._db.write(lambda db: runs.failed(db, claim, message, retry_s))
+        return self._db.change(lambda db: runs.failed(db, claim, message, retry_s))
 
 
 def _check(spec: ScheduleSpec) -> None:

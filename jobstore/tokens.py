@@ -114,7 +114,7 @@ class Tokens:
 
     def revoke(self, token_id: str) -> bool:
         """Take a token back at once. False: it was before, or there is none of this id."""
-        return self._db.write(lambda db: _revoke(db, token_id))
+        return self._db.change(lambda db: _revoke(db, token_id))
 
 
 def _mint() -> str:
@@ -150,6 +150,8 @@ def _add(db: Connection, wish: TokenWish, hashed: str) -> TokenRow:
         "expires": None if wish.lifetime_s is None else db_now() + wish.lifetime_s,
     }
     written = db.execute(insert_or_ignore(db, tokens).values(values).returning(*tokens.c)).mappings().first()
+    if written is None:  # or this very token was written, by a try whose COMMIT went through without a reply
+        written = db.execute(select(*tokens.c).where(tokens.c.hash == hashed)).mappings().first()
     if written is None:
         raise InvalidToken(f"tenant {wish.tenant} had a token called {wish.name!r} before: give another name")
     return _token(written)

@@ -98,7 +98,7 @@ class Verdicts:
     def renew(self, verdict: Verdict, lease_s: float) -> bool:
         """Lengthen the lease of a claimed one; False: somebody else has it by now."""
         change = update(table).where(_is_held(verdict)).values(lease_until=db_now() + lease_s)
-        return self._db.write(lambda db: db.execute(change).rowcount) == 1
+        return self._db.change(lambda db: db.execute(change).rowcount == 1)
 
     def judged(
         self, verdict: Verdict, figures: Mapping[str, Any], report: Mapping[str, Any], failed: Mapping[str, str]
@@ -108,7 +108,7 @@ class Verdicts:
         Args:
             failed: gate -> words; none: it passed.
         """
-        return self._db.write(lambda db: _judged(db, verdict, figures, report, failed))
+        return self._db.change(lambda db: _judged(db, verdict, figures, report, failed))
 
     def failed(self, verdict: Verdict, message: str, retry_s: float | None) -> bool:
         """Note that a claimed job could not be judged, and when the next try is due; False: somebody else has it.
@@ -121,7 +121,7 @@ class Verdicts:
         later = {"lease_until": db_now() + (retry_s or 0.0)}
         values = {"owner": None, "message": storable(message), **(ended if is_over else later)}
         change = update(table).where(_is_held(verdict)).values(values)
-        return self._db.write(lambda db: db.execute(change).rowcount) == 1
+        return self._db.change(lambda db: db.execute(change).rowcount == 1)
 
     def accept(self, job_id: JobId) -> bool:
         """Take a run that failed its gates for a good one, which later runs are held against; False: it did not fail.
@@ -129,7 +129,7 @@ class Verdicts:
         Raises:
             JobNotFound.
         """
-        return self._db.write(lambda db: _accept(db, job_id))
+        return self._db.change(lambda db: _accept(db, job_id))
 
 
 def _read() -> Any:

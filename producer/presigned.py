@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import mimetypes
 import os
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx
-import stamina
 
+from jobstore.patience import patient
 from producer.answers import Page, Presigned
 from producer.errors import PresignUnavailable, ServerRefused
 from producer.wire import FileBody, PresignBody, decode, encode
@@ -98,10 +99,10 @@ def _put(path: str, told: Presigned) -> str:
     Raises:
         BucketAway, BucketRefused.
     """
-    for attempt in stamina.retry_context(on=BucketAway, attempts=_TRIES, timeout=None, wait_initial=0.2, wait_max=5.0):
-        with attempt:
-            return _put_once(path, told)
-    raise AssertionError  # the last attempt gives or raises
+    retrying = patient(
+        lambda error: isinstance(error, BucketAway), math.inf, first_wait_s=0.2, most_wait_s=5.0, most_tries=_TRIES
+    )
+    return str(retrying(_put_once, path, told))
 
 
 def _put_once(path: str, told: Presigned) -> str:

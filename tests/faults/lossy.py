@@ -17,8 +17,14 @@ from typing import Any
 import pytest
 
 from jobstore.connection import Database
+from jobstore.export_requests import ExportRequests
+from jobstore.openings import Openings
+from jobstore.outbox import Outbox
 from jobstore.repairs import Repairs
+from jobstore.schedules import Schedules
 from jobstore.store import JobStore
+from jobstore.upkeep import Upkeep
+from jobstore.verdicts import Verdicts
 from tests.faults.inject.lost_replies import lose_replies
 
 SHARE = float(os.environ.get("FAULT_LOSSY") or 0.05)
@@ -26,10 +32,22 @@ SEED = int(os.environ.get("FAULT_SEED") or random.SystemRandom().randrange(2**31
 _HINTS = "tests/contract/jobstore/test_outages.py::test_hints_whose_commit_reply_was_lost_are_found_by_the_relay"
 _LEASE = "tests/contract/jobstore/test_outages.py::test_a_lease_whose_commit_reply_was_lost_runs_out_like_any_other"
 _REPAIRS = "tests/contract/jobstore/test_outages.py::test_a_repair_whose_commit_reply_was_lost_is_done_once"
+_NOTHING = "counts or names what it did, for a log line or a chore that comes again; the next try finds nothing to do"
+_CLAIM = "gives work to whoever asked, and cannot know that he did not hear of it: his claim runs out, {}"
+_CLAIMS = {
+    ExportRequests: "test_export_requests.py::test_an_exporter_who_died_is_replaced_and_its_note_changes_nothing",
+    Outbox: "test_outbox.py::test_a_sender_who_died_is_replaced_and_its_note_changes_nothing",
+    Schedules: "test_schedules.py::test_a_claimer_who_died_before_the_submit_is_replaced",
+    Verdicts: "test_verdicts.py::test_a_judge_who_died_is_replaced_and_his_note_changes_nothing",
+}
 #: Method of the store, or of its repairs -> why its answer is not given again.
 SPARED = {
     (JobStore, "release"): f"gives hints to whoever asked, and cannot know that he did not hear them: {_HINTS}",
     (JobStore, "lease_shard"): f"the same hint may come twice to a worker, who must not run its shard twice: {_LEASE}",
+    (JobStore, "lease_beside"): f"takes what waits beside it, and the next try finds other shards: {_LEASE}",
+    (Openings, "postpone"): "gives seconds for a log line; the next try finds the shard given back, as it should be",
+    **{(owner, "claim"): _CLAIM.format(f"tests/contract/jobstore/{test}") for owner, test in _CLAIMS.items()},
+    **dict.fromkeys([(ExportRequests, "prune"), (Outbox, "prune"), (Upkeep, "take_turn")], _NOTHING),
     **dict.fromkeys(
         [
             (Repairs, name)
@@ -45,6 +63,7 @@ SPARED = {
 #: Tests that are about the number of transactions, or lose replies themselves.
 NOT_APPLICABLE = {
     "test_four_writers_and_a_reader_need_no_retry_on_sqlite": "counts repeats",
+    "test_a_page_of_a_large_job_is_read_by_keys": "writes rows by itself, which cannot be written twice",
     "test_outages.py": "loses replies itself, one by one",
     "test_any_order.py": "loses replies itself, where Hypothesis says so; others would make its runs differ",
 }

@@ -3,36 +3,11 @@ import sqlite3
 from contextlib import contextmanager
 
 import pytest
-from sqlalchemy.exc import OperationalError
 
-from jobstore import connection
 from jobstore.errors import SchemaOutdated, StoreUnavailable
 from jobstore.schema import JobState, Renewal
 from jobstore.store import JobStore
 from tests.fixtures.jobs import ALICE, LEASE_S, add, assert_books_balance, failed, finish, lease_next, take, write
-
-
-@pytest.fixture
-def lose_answers(monkeypatch):
-    """Make the next `n` transactions commit and then fail, as when the connection breaks during COMMIT's reply."""
-    state = {"left": 0}
-    once = connection._once
-
-    def lossy(engine, work):
-        answer = once(engine, work)
-        if state["left"]:
-            state["left"] -= 1
-            raise OperationalError("COMMIT", {}, busy())
-        return answer
-
-    monkeypatch.setattr(connection, "_once", lossy)
-    return lambda n=1: state.update(left=n)
-
-
-def busy():
-    error = sqlite3.OperationalError("database is locked")
-    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
-    return error
 
 
 def test_a_submit_whose_commit_reply_was_lost_makes_one_job(store, lose_answers):

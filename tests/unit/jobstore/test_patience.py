@@ -1,5 +1,6 @@
 """What may work in a moment is tried again for a while, and nobody hears of it on standard output."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -50,6 +51,15 @@ def test_the_last_error_is_raised_when_patience_is_over(slept):
     with pytest.raises(Passing, match="first"):
         patient(0)(failing(Passing("first"), Passing("second")))
     assert slept == []
+
+
+def test_tries_can_be_counted_instead(slept):
+    few = patience.patient(
+        lambda error: isinstance(error, Passing), math.inf, first_wait_s=0.02, most_wait_s=0.1, most_tries=2
+    )
+    with pytest.raises(Passing, match="second"):
+        few(failing(Passing("first"), Passing("second"), Passing("third")))
+    assert len(slept) == 1
 
 
 def test_what_does_not_pass_is_raised_at_once(slept):
