@@ -368,7 +368,10 @@ def run_demo(arguments: list[str]) -> int:
 
 
 #: What runs once more with a job store that loses replies of commits.
-LOSSY_TESTS = ("unit/jobstore", "unit/workers", "unit/producer", "contract/jobstore", "integration")
+LOSSY_TESTS = (
+    "unit/jobstore", "unit/workers", "unit/producer", "unit/nightshift", "contract/jobstore", "contract/producer",
+    "contract/exports", "integration", "migrations",
+)  # fmt: skip
 
 
 def run_faults(arguments: list[str]) -> int:
