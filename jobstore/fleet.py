@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jobstore import backlog, heartbeats, learned, machines, old_workers, quarantine
+from jobstore.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +82,8 @@ class Fleet:
 
     def quarantine(self, row: QuarantinedMessage) -> None:
         """Keep a message that no worker can read, for people; of many only the newest are kept."""
-        self._db.write(lambda db: quarantine.quarantine(db, row))
+        row_id = new_id()
+        self._db.write(lambda db: quarantine.quarantine(db, row_id, row))
 
     def quarantined(self, limit: int = 50) -> list[QuarantinedMessage]:
         """List messages that were set aside, the newest first."""

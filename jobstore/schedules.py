@@ -104,7 +104,16 @@ class Schedules:
             InvalidSchedule: a cron expression, zone or rule that cannot be; nothing was written.
         """
         _check(spec)
-        return self._db.write(lambda db: _apply(db, spec))
+        told: list[Applied] = []
+
+        def once(db: Connection) -> Schedule:
+            schedule, applied = _apply(db, spec)
+            told.append(applied)
+            return schedule
+
+        schedule = self._db.write(once)
+        # After a COMMIT whose reply was lost, the next try finds everything as it should be.
+        return schedule, told[0] if told[-1] is Applied.UNCHANGED else told[-1]
 
     def get(self, name: str, tenant: str = DEFAULT_TENANT) -> Schedule:
         """Give one schedule by its name.

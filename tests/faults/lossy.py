@@ -18,6 +18,7 @@ import pytest
 
 from jobstore.connection import Database
 from jobstore.export_requests import ExportRequests
+from jobstore.fleet import Fleet
 from jobstore.openings import Openings
 from jobstore.outbox import Outbox
 from jobstore.repairs import Repairs
@@ -47,7 +48,10 @@ SPARED = {
     (JobStore, "lease_beside"): f"takes what waits beside it, and the next try finds other shards: {_LEASE}",
     (Openings, "postpone"): "gives seconds for a log line; the next try finds the shard given back, as it should be",
     **{(owner, "claim"): _CLAIM.format(f"tests/contract/jobstore/{test}") for owner, test in _CLAIMS.items()},
-    **dict.fromkeys([(ExportRequests, "prune"), (Outbox, "prune"), (Upkeep, "take_turn")], _NOTHING),
+    (Fleet, "report_speed"): "mixes a measurement into a mean; twice, it counts for a little more",
+    **dict.fromkeys(
+        [(ExportRequests, "prune"), (Outbox, "prune"), (Upkeep, "take_turn"), (Fleet, "forget_workers")], _NOTHING
+    ),
     **dict.fromkeys(
         [
             (Repairs, name)
@@ -64,6 +68,11 @@ SPARED = {
 NOT_APPLICABLE = {
     "test_four_writers_and_a_reader_need_no_retry_on_sqlite": "counts repeats",
     "test_a_page_of_a_large_job_is_read_by_keys": "writes rows by itself, which cannot be written twice",
+    "test_the_counter_would_notice_a_statement_that_visits_every_queue": "writes rows by itself, likewise",
+    "test_who_needs_files_waits_for_who_takes_them_away": "counts what may be done twice",
+    "test_of_two_last_shards_that_finish_at_once_one_completes_the_job": (
+        "who finished and did not hear of it says that the job has ended, as it has by then; it is announced twice"
+    ),
     "test_outages.py": "loses replies itself, one by one",
     "test_any_order.py": "loses replies itself, where Hypothesis says so; others would make its runs differ",
 }

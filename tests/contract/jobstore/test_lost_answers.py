@@ -1,8 +1,10 @@
 """Whatever a COMMIT's reply is lost for is done once, and told as if it had come; see also `test_outages`."""
 
+from dataclasses import replace
+
 from jobstore.aftercare import Output, Webhook, WebhookEvent
-from jobstore.schedules import ScheduleState
-from jobstore.schema import JobId
+from jobstore.schedules import Applied, ScheduleSpec, ScheduleState
+from jobstore.schema import JobId, QuarantinedMessage, WorkerId
 from jobstore.store import JobStore
 from jobstore.tokens import TokenWish
 from jobstore.views import GateState
@@ -17,6 +19,23 @@ def test_a_run_of_a_schedule_is_asked_for_once(store: JobStore, lose_answers) ->
     due = store.schedules.run_now("yard")
 
     assert [run.due for run in store.schedules.runs(schedule.schedule_id)] == [due]
+
+
+def test_a_schedule_that_is_applied_says_what_became_of_it(store: JobStore, lose_answers) -> None:
+    spec = ScheduleSpec(name="yard", job={"source": "/pictures", "model": "digits"}, cron=YEARLY)
+
+    lose_answers(2)
+    assert store.schedules.apply(spec)[1] is Applied.CREATED
+    assert store.schedules.apply(spec)[1] is Applied.UNCHANGED
+    lose_answers()
+    assert store.schedules.apply(replace(spec, cron="* * * * *"))[1] is Applied.CHANGED
+
+
+def test_a_message_that_is_set_aside_stands_there_once(store: JobStore, lose_answers) -> None:
+    lose_answers()
+    store.fleet.quarantine(QuarantinedMessage("q", "malformed", "no JSON", "{", 1, WorkerId("one")))
+
+    assert [row.message for row in store.fleet.quarantined()] == ["no JSON"]
 
 
 def test_a_schedule_that_is_paused_resumed_and_removed(store: JobStore, lose_answers) -> None:
