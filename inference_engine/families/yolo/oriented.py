@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inference_engine.candidates import Kept, keep_candidates, keep_suppressed
-from inference_engine.errors import EngineError
+from inference_engine.errors import EngineError, OutputInvalid
 from inference_engine.families.yolo.decoding import check_head
 from inference_engine.images import Fit
 from inference_engine.packages import ModelPackage
@@ -55,4 +55,6 @@ def _oriented(kept: Kept | EngineError, fit: Fit, package: ModelPackage) -> Orie
         return kept
     # The angle of a box that was suppressed already stands behind its class.
     xywhr = turned_to_original(np.concatenate([kept.boxes, kept.extra], axis=1), fit)
+    if not np.isfinite(xywhr).all():  # a side that is nearly infinite grows with a picture that was shrunk
+        return OutputInvalid("the model gave boxes that are not finite in pixels of the image for this image")
     return OrientedDetections(xywhr, kept.confidence, kept.class_id, fit.original_hw, package.class_names)

@@ -217,3 +217,18 @@ def test_one_odd_number_is_an_error_or_a_result_like_any_other(packages, name, d
     # A number that no result depends on may be odd: a box of a score below the threshold.
     if not isinstance(found, OutputInvalid):
         check(found, package, fit.original_hw)
+
+
+def test_a_turned_box_that_grows_beyond_all_numbers_in_its_picture_is_an_error_of_its_image(packages):
+    package = packages["yolo26 obb"]
+    image = CASES["yolo26 obb"].draw(np.random.default_rng(7), 1.0)
+    row = next(at for at, score in enumerate(image["output0"][:, 4]) if score > 0.5)
+    image["output0"][row, 2] = 3e38
+    fit, _ = plan_fit((50, 70), package.config.network_input)
+    other = CASES["yolo26 obb"].draw(np.random.default_rng(7), 1.0)
+
+    refused, kept = decoded(package, [image, other], [fit, fit])
+
+    assert isinstance(refused, OutputInvalid)
+    assert "not finite" in str(refused)
+    check(kept, package, (50, 70))
