@@ -35,7 +35,7 @@ from producer.webhooks import Sender
 from tests.fixtures.fleet import wait_until
 from tests.fixtures.hooks import Receiver, client, receiving
 from tests.fixtures.jobs import add, lease_next, ok, run_to_end, write
-from tests.fixtures.nightly import lose_claims, make_due
+from tests.fixtures.nightly import YEARLY, lose_claims, make_due
 
 
 class Killed(BaseException):
@@ -95,7 +95,7 @@ def test_old_files_go_beside_the_other_work(store: JobStore, tmp_path: Path) -> 
 
 
 def nightly(photos: Path, **more: object) -> ScheduleSpec:
-    job = {"name": "yard", "schedule": {"cron": "* * * * *"}, "source": str(photos), "model": "digits", **more}
+    job = {"name": "yard", "schedule": {"cron": YEARLY}, "source": str(photos), "model": "digits", **more}
     return parse_job(job).schedule_spec()
 
 
@@ -177,7 +177,7 @@ def test_an_exporter_killed_at_its_export_leaves_one(store: JobStore, tmp_path: 
 
 def test_a_schedule_that_cannot_be_submitted_does_not_stop_the_others(store: JobStore, photos: Path) -> None:
     gone = due(store, nightly(photos / "gone", name="a-gone"))
-    broken, _ = store.schedules.apply(ScheduleSpec("b-broken", {"source": 3}, "* * * * *"))
+    broken, _ = store.schedules.apply(ScheduleSpec("b-broken", {"source": 3}, YEARLY))
     make_due(store, broken)
     good = due(store, nightly(photos, name="c-good"))
     keeper(store).tick()
