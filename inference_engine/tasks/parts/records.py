@@ -64,7 +64,7 @@ def numbers(array: npt.NDArray[np.float32]) -> Any:
 
 
 def _numbers_of_any_size(array: npt.NDArray[np.float32]) -> Any:
-    """The same by numpy's shortest text of a float32, read as the float64 that JSON writes; ten times as slow.
+    """The same by numpy's shortest text of a float32, read as the float64 that JSON writes; three times as slow.
 
     Rounding twice could miss the float32 next to it, so what does not come back is written in full.
     """
